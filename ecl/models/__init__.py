@@ -1,0 +1,3 @@
+"""Models. Importing this package registers them, and MMPretrain's, for configs."""
+
+import mmpretrain.models  # noqa: F401  registers the parent's modules
