@@ -1,0 +1,40 @@
+PYTHON ?= python3
+VENV ?= .venv
+CONFIG ?= configs/ecl/ecl_r8_digits-lt.py
+# The images are small: more threads than this only wait for each other.
+export OMP_NUM_THREADS ?= 2
+
+PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c requirements/pinned.txt
+
+.PHONY: train test lint clean
+
+train: $(VENV)/.runtime
+	$(VENV)/bin/python tools/train.py $(CONFIG)
+
+test: $(VENV)/.tests
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/.tests
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m ruff format --check .
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+
+# The stamps make a second call install nothing until a requirement changes.
+$(VENV)/.runtime: $(VENV)/bin/python pyproject.toml requirements/runtime.txt requirements/pinned.txt
+	@echo 'Installing the pinned requirements into $(VENV) (about 5 GB, a few minutes) ...'
+	@$(PIP_INSTALL) -e .
+	@touch $@
+
+$(VENV)/.tests: $(VENV)/.runtime requirements/tests.txt
+	@echo 'Installing the test requirements into $(VENV) ...'
+	@$(PIP_INSTALL) -e '.[tests]'
+	@touch $@
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
+		echo 'error: Python 3.10 to 3.13 is needed, $(PYTHON) is' "$$($(PYTHON) --version 2>&1);" \
+			'name another with: make $(MAKECMDGOALS) PYTHON=python3.12' >&2; exit 2; }
+	@echo 'Creating $(VENV) with $(PYTHON) ...'
+	@$(PYTHON) -m venv $(VENV)
