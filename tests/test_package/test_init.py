@@ -39,7 +39,7 @@ def test_an_unmaintained_distribution_is_refused_with_the_command_that_mends_it(
 
 def test_missing_engine_is_named(tmp_path, monkeypatch):
     _fake_distribution(tmp_path, 'onedl-mmcv')
-    monkeypatch.setattr(sys, 'path', [str(tmp_path)])
+    monkeypatch.setattr(sys, 'path', [str(tmp_path), str(Path(ecl.__file__).parents[1])])
     message = _import_error()
     assert '\n' not in message
     assert message.endswith('pip install onedl-mmengine onedl-mmpretrain')
