@@ -1,3 +1,33 @@
 """Models. Importing this package registers them, and MMPretrain's, for configs."""
 
 import mmpretrain.models  # noqa: F401  registers the parent's modules
+
+from .backbones import MultiExpertBackbone, ResNetCIFAR
+from .classifiers import ECLClassifier
+from .contrast import MomentumContrast
+from .heads import CosineLinear, ECLHead
+from .losses import (
+    BalancedSoftmaxLoss,
+    FeatureDistillLoss,
+    PredictionComparison,
+    RelationDistillLoss,
+    ReweightedDistillLoss,
+)
+from .necks import ContrastiveNeck
+from .utils import MultiViewDataPreprocessor
+
+__all__ = [
+    'BalancedSoftmaxLoss',
+    'ContrastiveNeck',
+    'CosineLinear',
+    'ECLClassifier',
+    'ECLHead',
+    'FeatureDistillLoss',
+    'MomentumContrast',
+    'MultiExpertBackbone',
+    'MultiViewDataPreprocessor',
+    'PredictionComparison',
+    'RelationDistillLoss',
+    'ResNetCIFAR',
+    'ReweightedDistillLoss',
+]

@@ -1,0 +1,5 @@
+"""The contrastive branch."""
+
+from .momentum_contrast import MomentumContrast
+
+__all__ = ['MomentumContrast']

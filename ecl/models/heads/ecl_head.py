@@ -1,0 +1,147 @@
+"""The head of collaborative learning: two classifiers per expert."""
+
+import inspect
+
+import torch
+from mmengine.model import normal_init
+from mmpretrain.models.heads import ClsHead
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+
+from ecl.errors import UserError
+from ecl.registry import MODELS
+
+
+def build_loss(cfg: dict, **shape: int) -> nn.Module:
+    """Build a loss, giving it those of the shapes that its constructor names."""
+    cls = cfg['type'] if inspect.isclass(cfg['type']) else MODELS.get(cfg['type'])
+    accepted = inspect.signature(cls).parameters if cls else {}
+    return MODELS.build(cfg, default_args={k: v for k, v in shape.items() if k in accepted})
+
+
+@MODELS.register_module()
+class ECLHead(ClsHead):
+    """K experts, each with a classifier taught by labels and one taught by its peers.
+
+    Without a distillation loss, with one that teaches the label classifiers, or with one expert
+    (which has no peers), the second classifiers do not exist.
+
+    Args:
+        num_classes: C.
+        in_channels: Dimension D of an expert's feature; :class:`ECLClassifier` fills it in.
+        num_experts: K; likewise.
+        classifier: ``dict(type='Linear')`` or ``dict(type='CosineLinear', scale=...)``.
+        label_loss: Loss of the label logits (K, N, C) and labels (N,).
+        distill_loss: Loss between the experts' predictions, or None.
+        feature_loss: Loss between the experts' features, or None.
+        predict_with: Whose logits predict: ``'label'``, ``'distill'`` or ``'both'`` (their mean).
+            Where there are no distill classifiers the label ones predict.
+        expert: Predict with this expert alone, 0 to K - 1; None is the ensemble.
+        init_cfg: As in MMEngine.
+
+    Raises:
+        UserError: If a setting is out of range, naming it.
+    """
+
+    PREDICTORS = ('label', 'distill', 'both')
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        num_experts: int = 1,
+        classifier: dict = {'type': 'Linear'},  # noqa: B006  read only
+        label_loss: dict = {'type': 'BalancedSoftmaxLoss'},  # noqa: B006
+        distill_loss: dict | None = None,
+        feature_loss: dict | None = None,
+        predict_with: str = 'both',
+        expert: int | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        if num_classes < 2:
+            raise UserError(f'model.head.num_classes must be at least 2, not {num_classes}')
+        if predict_with not in self.PREDICTORS:
+            raise UserError(
+                f'model.head.predict_with = {predict_with!r}: choose one of {self.PREDICTORS}'
+            )
+        if expert is not None and not 0 <= expert < num_experts:
+            raise UserError(f'model.head.expert = {expert}, but there are {num_experts} experts')
+        shape = dict(num_classes=num_classes, num_experts=num_experts, in_channels=in_channels)
+        super().__init__(loss=build_loss(label_loss, **shape), init_cfg=init_cfg)
+        self.num_classes = num_classes
+        self.num_experts = num_experts
+        self.predict_with = predict_with
+        self.expert = expert
+        if num_experts == 1:
+            distill_loss = feature_loss = None
+        self.distill_loss = build_loss(distill_loss, **shape) if distill_loss else None
+        self.feature_loss = build_loss(feature_loss, **shape) if feature_loss else None
+
+        def classifiers() -> nn.ModuleList:
+            sizes = dict(in_features=in_channels, out_features=num_classes)
+            return nn.ModuleList(MODELS.build({**classifier, **sizes}) for _ in range(num_experts))
+
+        self.label_classifiers = classifiers()
+        two = self.distill_loss is not None and self.distill_loss.uses_distill_classifier
+        self.distill_classifiers = classifiers() if two else None
+
+    def init_weights(self) -> None:
+        """Draw the linear classifiers from N(0, 0.01)."""
+        super().init_weights()
+        for module in self.modules():
+            if type(module) is nn.Linear and module.out_features == self.num_classes:
+                normal_init(module, std=0.01)
+
+    def classify(self, feats: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Map K features (N, D) to label and distill logits, each (K, N, C) in float32.
+
+        Without distill classifiers both are the label logits.
+        """
+
+        def logits(classifiers: nn.ModuleList) -> Tensor:
+            pairs = zip(classifiers, feats, strict=True)
+            return torch.stack([classifier(feat) for classifier, feat in pairs]).float()
+
+        by_labels = logits(self.label_classifiers)
+        two = self.distill_classifiers is not None
+        return by_labels, logits(self.distill_classifiers) if two else by_labels
+
+    def expert_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """Map K features (N, D) to the logits (K, N, C) by which each expert predicts."""
+        by_labels, by_peers = self.classify(feats)
+        if self.predict_with == 'both':
+            return (by_labels + by_peers) / 2
+        return by_labels if self.predict_with == 'label' else by_peers
+
+    def _combine(self, logits: Tensor) -> Tensor:
+        return logits.mean(0) if self.expert is None else logits[self.expert]
+
+    def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """Map K features (N, D) to the logits (N, C) of the ensemble or the chosen expert."""
+        return self._combine(self.expert_logits(feats))
+
+    def loss(self, feats: tuple[Tensor, ...], data_samples: list[DataSample]) -> dict[str, Tensor]:
+        """Compute ``label_loss`` and, where configured, ``distill_loss`` and ``feature_loss``."""
+        labels = torch.cat([sample.gt_label for sample in data_samples])
+        by_labels, by_peers = self.classify(feats)
+        losses = {'label_loss': self.loss_module(by_labels, labels)}
+        if self.distill_loss is not None:
+            losses['distill_loss'] = self.distill_loss(by_labels, by_peers, labels)
+        if self.feature_loss is not None:
+            losses['feature_loss'] = self.feature_loss(*feats)
+        return losses
+
+    def predict(
+        self,
+        feats: tuple[Tensor, ...],
+        data_samples: list[DataSample | None] | None = None,
+    ) -> list[DataSample]:
+        """Predict; each sample gets ``pred_score`` (C,), ``pred_label`` and ``expert_scores``.
+
+        ``expert_scores`` (K, C) holds the softmax of every expert alone.
+        """
+        logits = self.expert_logits(feats)
+        predictions = self._get_predictions(self._combine(logits), data_samples)
+        for sample, scores in zip(predictions, logits.softmax(-1).transpose(0, 1), strict=True):
+            sample.set_field(scores, 'expert_scores')
+        return predictions

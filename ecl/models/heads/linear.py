@@ -1,0 +1,36 @@
+"""The classifiers an expert can own."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ecl.errors import UserError
+from ecl.registry import MODELS
+
+MODELS.register_module('Linear', module=nn.Linear)
+
+
+@MODELS.register_module()
+class CosineLinear(nn.Linear):
+    """Cosine classifier: scale * cos(feature, class weight) [lineage].
+
+    Its logits do not depend on the norms, which follow the class counts under long tails.
+
+    Args:
+        in_features: Dimension of a feature.
+        out_features: Number of classes.
+        scale: Positive factor of the cosine; the field uses 16 to 32.
+        bias: Add a learnt bias, as NCL does.
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, scale: float = 16.0, bias: bool = False
+    ) -> None:
+        super().__init__(in_features, out_features, bias=bias)
+        if scale <= 0:
+            raise UserError(f'classifier.scale must be positive, not {scale}')
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features (N, D) to logits (N, C)."""
+        unit, weight = F.normalize(x, dim=-1), F.normalize(self.weight, dim=-1)
+        return F.linear(self.scale * unit, weight, self.bias)

@@ -1,0 +1,16 @@
+"""Losses: modules that take tensors and return a scalar."""
+
+from .balanced_softmax import BalancedSoftmaxLoss
+from .feature_distill import FeatureDistillLoss
+from .prediction_comparison import PredictionComparison
+from .relation_distill import RelationDistillLoss
+from .reweighted_distill import ReweightedDistillLoss, peer_divergence
+
+__all__ = [
+    'BalancedSoftmaxLoss',
+    'FeatureDistillLoss',
+    'PredictionComparison',
+    'RelationDistillLoss',
+    'ReweightedDistillLoss',
+    'peer_divergence',
+]

@@ -1,0 +1,44 @@
+"""Feature-level distillation through adapters."""
+
+from itertools import permutations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ecl.registry import MODELS
+
+from .precision import in_float32
+
+
+@MODELS.register_module()
+class FeatureDistillLoss(nn.Module):
+    """Predict each peer's feature from one's own [abstract for its presence; form ours].
+
+    The experts' features share no basis, so a linear adapter for each ordered pair k <- j maps
+    f_k into the space of expert j: mean over pairs and images of
+    1 - cos(A_kj f_k, sg(f_j)). Adapters start as the identity.
+
+    Args:
+        in_channels: Dimension D of a feature.
+        num_experts: K, at least 2.
+        loss_weight: Factor of the loss.
+    """
+
+    def __init__(self, in_channels: int, num_experts: int, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+        self.pairs = list(permutations(range(num_experts), 2))
+        self.adapters = nn.ModuleList(
+            nn.Linear(in_channels, in_channels, bias=False) for _ in self.pairs
+        )
+        for adapter in self.adapters:
+            nn.init.eye_(adapter.weight)
+
+    @in_float32
+    def forward(self, *feats: Tensor) -> Tensor:
+        """Distil K features (N, D); return a scalar."""
+        distances = [
+            1 - F.cosine_similarity(adapter(feats[k]), feats[j].detach(), dim=1).mean()
+            for (k, j), adapter in zip(self.pairs, self.adapters, strict=True)
+        ]
+        return self.loss_weight * sum(distances) / len(distances)

@@ -1,0 +1,41 @@
+"""Feature-level distillation without a basis."""
+
+import torch
+import torch.nn.functional as F
+from mmengine.dist import is_distributed
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_gather
+
+from ecl.registry import MODELS
+
+from .precision import in_float32
+
+
+@MODELS.register_module()
+class RelationDistillLoss(nn.Module):
+    """Match how the experts relate the images of a batch [abstract for its presence; form ours].
+
+    With S_k the N x N matrix of cosine similarities between the features of expert k: mean over
+    ordered pairs k <- j of the mean squared difference of S_k and sg(S_j). It needs no basis that
+    the experts would share. The batch is that of all processes.
+
+    Args:
+        loss_weight: Factor of the loss.
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    @in_float32
+    def forward(self, *feats: Tensor) -> Tensor:
+        """Distil K features (N, D); return a scalar."""
+        unit = F.normalize(torch.stack(feats), dim=-1)
+        batch = torch.cat(all_gather(unit), dim=1) if is_distributed() else unit
+        relations = unit @ batch.transpose(1, 2)
+        # Mean over j != k of (S_k - S_j)^2, without forming the pairs.
+        teacher = relations.detach()
+        num_peers = len(feats) - 1
+        mean = (teacher.sum(0) - teacher) / num_peers
+        mean_square = (teacher.square().sum(0) - teacher.square()) / num_peers
+        return self.loss_weight * (relations.square() - 2 * relations * mean + mean_square).mean()

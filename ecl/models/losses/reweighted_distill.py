@@ -1,0 +1,132 @@
+"""Online distillation between the experts, re-weighted."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ecl.errors import UserError
+from ecl.registry import MODELS
+
+from .precision import in_float32
+from .prediction_comparison import PredictionComparison
+
+
+def peer_divergence(teacher_logits: Tensor, student_logits: Tensor, temperature: float) -> Tensor:
+    """KL divergence of each expert from its peers, averaged over them.
+
+    For expert k: mean over j != k of KL(softmax(sg(t_j) / T) || softmax(s_k / T)) * T ** 2. The
+    cross-entropy part is linear in the teacher, so the peers' mean prediction stands for them all
+    and no K x K pairs are formed.
+
+    Args:
+        teacher_logits: (K, N, C), detached here. K is at least 2.
+        student_logits: (K, N, C).
+        temperature: T.
+
+    Returns:
+        (K, N).
+    """
+    teacher = (teacher_logits.detach() / temperature).log_softmax(-1)
+    probability = teacher.exp()
+    negative_entropy = (probability * teacher).sum(-1)
+    student = (student_logits / temperature).log_softmax(-1)
+    num_peers = len(teacher) - 1
+    peers = (probability.sum(0) - probability) / num_peers
+    peers_negative_entropy = (negative_entropy.sum(0) - negative_entropy) / num_peers
+    return (peers_negative_entropy - (peers * student).sum(-1)) * temperature**2
+
+
+@MODELS.register_module()
+class ReweightedDistillLoss(nn.Module):
+    """Distillation from every expert to every other one, more where the transfer lags.
+
+    The experts' label classifiers teach; which classifiers learn is ``student``. Each image's
+    divergence is multiplied by the weight of :class:`PredictionComparison` [abstract for the
+    comparison, form ours] and averaged over images and ordered pairs of experts.
+
+    Args:
+        num_classes: C.
+        num_experts: K, at least 2.
+        student: ``'distill'``: the classifiers apart from labels learn (the strict reading);
+            ``'label'``: the label classifiers themselves do [lineage: NCL]; ``'both'``: both, and
+            the loss is the mean of the two.
+        comparison: ``'ratio'``, ``'difference'``, or ``'none'`` for weights of 1.
+        temperature: T, positive.
+        loss_weight: Factor of the loss.
+        granularity, gamma, eps, w_max, class_momentum: As in :class:`PredictionComparison`.
+
+    Raises:
+        UserError: If an option is out of range, naming it.
+    """
+
+    STUDENTS: ClassVar[dict[str, tuple[int, ...]]] = {
+        'distill': (1,),
+        'label': (0,),
+        'both': (0, 1),
+    }
+
+    def __init__(
+        self,
+        num_classes: int,
+        num_experts: int,
+        student: str = 'both',
+        comparison: str = 'ratio',
+        temperature: float = 1.0,
+        loss_weight: float = 1.0,
+        granularity: str = 'sample',
+        gamma: float = 1.0,
+        eps: float = 1e-3,
+        w_max: float = 5.0,
+        class_momentum: float = 0.9,
+    ) -> None:
+        super().__init__()
+        if student not in self.STUDENTS:
+            raise UserError(f'student = {student!r}: choose one of {sorted(self.STUDENTS)}')
+        if student == 'label' and comparison != 'none':
+            raise UserError(
+                "student = 'label' leaves no classifier that peers alone teach to compare with: "
+                "set comparison = 'none', or student = 'both'"
+            )
+        if temperature <= 0:
+            raise UserError(f'temperature must be positive, not {temperature}')
+        self.students = self.STUDENTS[student]
+        self.temperature = temperature
+        self.loss_weight = loss_weight
+        self.weighting = None
+        if comparison != 'none':
+            self.weighting = PredictionComparison(
+                num_experts,
+                num_classes,
+                comparison,
+                granularity,
+                gamma=gamma,
+                eps=eps,
+                w_max=w_max,
+                class_momentum=class_momentum,
+            )
+
+    @property
+    def uses_distill_classifier(self) -> bool:
+        """Whether the experts need a second classifier, taught by peers alone."""
+        return self.students != self.STUDENTS['label']
+
+    @in_float32
+    def forward(self, label_logits: Tensor, distill_logits: Tensor, labels: Tensor) -> Tensor:
+        """Distil.
+
+        Args:
+            label_logits: (K, N, C), teachers.
+            distill_logits: (K, N, C).
+            labels: (N,) class indices.
+
+        Returns:
+            A scalar.
+        """
+        logits = (label_logits, distill_logits)
+        divergence = torch.stack(
+            [peer_divergence(label_logits, logits[i], self.temperature) for i in self.students]
+        )
+        if self.weighting is not None:
+            divergence = divergence * self.weighting(label_logits, distill_logits, labels)
+        return self.loss_weight * divergence.mean()

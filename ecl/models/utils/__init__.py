@@ -1,0 +1,5 @@
+"""What models need beside their layers."""
+
+from .data_preprocessor import MultiViewDataPreprocessor
+
+__all__ = ['MultiViewDataPreprocessor']
