@@ -1,0 +1,61 @@
+"""Handwritten digits that come with scikit-learn: real images, nothing to download."""
+
+from typing import Any
+
+import numpy as np
+from mmpretrain.datasets import BaseDataset
+from sklearn.datasets import load_digits
+
+from ecl.errors import UserError
+from ecl.registry import DATASETS
+
+
+@DATASETS.register_module()
+class Digits(BaseDataset):
+    """1,797 handwritten digits of 8 x 8 pixels in ten classes.
+
+    The test split holds ``test_per_class`` images of each class, a fixed random choice; all others
+    are the train split. An image is ``img``, shape (8, 8, 3), uint8, its three channels equal, so
+    BGR and RGB are the same.
+
+    Args:
+        split: 'train' or 'test'.
+        test_per_class: Test images of each class, 1 to 173. The smallest class has 174 images.
+        **kwargs: ``pipeline`` and other arguments of MMPretrain's ``BaseDataset``.
+
+    Raises:
+        UserError: If ``split`` or ``test_per_class`` is none of these.
+
+    Example:
+        >>> Digits(split='test')[0]['img'].shape
+        (8, 8, 3)
+    """
+
+    METAINFO = {'classes': tuple('0123456789')}  # noqa: RUF012 (MMEngine's interface)
+
+    def __init__(self, split: str = 'train', test_per_class: int = 50, **kwargs: Any) -> None:
+        if split not in ('train', 'test'):
+            raise UserError(f"Digits: split must be 'train' or 'test', not {split!r}")
+        if not 1 <= test_per_class <= 173:
+            raise UserError(
+                f'Digits: test_per_class must be from 1 to 173, not {test_per_class}; the '
+                'smallest class has 174 images'
+            )
+        self.split = split
+        self.test_per_class = test_per_class
+        super().__init__(ann_file='', **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Images and labels of the split, in scikit-learn's order."""
+        digits = load_digits()
+        labels = digits.target
+        tested = np.zeros(len(labels), dtype=bool)
+        for label in range(10):
+            members = np.random.default_rng(label).permutation(np.flatnonzero(labels == label))
+            tested[members[: self.test_per_class]] = True
+        # Pixels count up to 16 dark points of the scanned 4 x 4 block.
+        grey = np.round(digits.images * (255 / 16)).astype(np.uint8)
+        return [
+            {'img': np.repeat(grey[i, :, :, None], 3, axis=2), 'gt_label': int(labels[i])}
+            for i in np.flatnonzero(tested == (self.split == 'test'))
+        ]

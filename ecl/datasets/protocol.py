@@ -1,0 +1,97 @@
+"""What a result was trained or tested on, in plain values for the run record."""
+
+from pathlib import PurePath
+from typing import Any
+
+from mmengine.dataset import BaseDataset, ClassBalancedDataset, RepeatDataset
+from mmpretrain.datasets import KFoldDataset
+from torch.utils.data import Subset
+
+from ecl.datasets.class_counts import count_classes
+
+
+def describe(dataset: Any) -> dict[str, str | int | float]:
+    """Say where a dataset comes from and what was made of it.
+
+    Args:
+        dataset: A classification dataset or a wrapper of one, as for
+            :func:`~ecl.datasets.count_classes`.
+
+    Returns:
+        - ``source``: class and folder of the innermost dataset, such as 'ImageFolder cifar100';
+          several are joined by ' + '.
+        - ``split``: its split; absent where it has none.
+        - ``subset``: what chose among its images, such as 'random, seed 0, at most 500 per class';
+          'as given' where nothing did.
+        - ``imbalance_factor``: the one asked for, else the size of the largest class over that of
+          the smallest which has images; absent for an empty dataset.
+        - ``num_images``, ``num_classes``.
+
+    Example:
+        >>> describe(Digits(split='test'))
+        {'source': 'Digits', 'split': 'test', 'subset': 'as given', 'imbalance_factor': 1.0,
+         'num_images': 500, 'num_classes': 10}
+    """
+    counts = count_classes(dataset)
+    leaves = _leaves(dataset)
+    record: dict[str, str | int | float] = {'source': _joined(map(_source, leaves))}
+    splits = [leaf.split for leaf in leaves if isinstance(getattr(leaf, 'split', None), str)]
+    if any(splits):
+        record['split'] = _joined(splits)
+    record['subset'] = ', '.join(_steps(dataset)) or 'as given'
+    present = [count for count in counts if count]
+    if present:
+        asked = _asked_imbalance(dataset)
+        record['imbalance_factor'] = float(asked or max(present) / min(present))
+    record['num_images'] = len(dataset)
+    record['num_classes'] = len(counts)
+    return record
+
+
+def _parts(dataset: Any) -> list:
+    if hasattr(dataset, 'datasets'):
+        return list(dataset.datasets)
+    return [dataset.dataset] if hasattr(dataset, 'dataset') else []
+
+
+def _leaves(dataset: Any) -> list:
+    parts = _parts(dataset)
+    return [leaf for part in parts for leaf in _leaves(part)] if parts else [dataset]
+
+
+def _joined(names: Any) -> str:
+    return ' + '.join(dict.fromkeys(name for name in names if name))
+
+
+def _source(leaf: Any) -> str:
+    folder = PurePath(getattr(leaf, 'data_root', None) or '').name
+    return f'{type(leaf).__name__} {folder}'.strip()
+
+
+def _steps(dataset: Any) -> list[str]:
+    inner = dict.fromkeys(step for part in _parts(dataset) for step in _steps(part))
+    own = _own_step(dataset)
+    return [*inner, own] if own else [*inner]
+
+
+def _own_step(dataset: Any) -> str | None:
+    if isinstance(dataset, RepeatDataset):
+        return f'repeated {dataset.times} times'
+    if isinstance(dataset, ClassBalancedDataset):
+        return f'rare classes repeated up to the frequency {dataset.oversample_thr}'
+    if isinstance(dataset, KFoldDataset):
+        part = 'alone' if dataset.test_mode else 'left out'
+        return f'fold {dataset.fold + 1} of {dataset.num_splits} {part}, seed {dataset.seed}'
+    if isinstance(dataset, Subset):
+        return f'{len(dataset)} of {len(dataset.dataset)} images by index'
+    if isinstance(dataset, BaseDataset):
+        return None if dataset._indices is None else 'indices set in the config'
+    return getattr(dataset, 'subset_rule', None)
+
+
+def _asked_imbalance(dataset: Any) -> float | None:
+    own = getattr(dataset, 'imbalance_factor', None)
+    if own is not None:
+        return own
+    parts = _parts(dataset)
+    return _asked_imbalance(parts[0]) if len(parts) == 1 else None
