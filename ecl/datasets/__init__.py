@@ -2,13 +2,22 @@
 
 import mmpretrain.datasets  # noqa: F401
 
+from ecl.datasets.cifar import CIFAR10, CIFAR100
 from ecl.datasets.class_counts import count_classes, gt_labels, known_num_classes
 from ecl.datasets.digits import Digits
+from ecl.datasets.folder import ImageFolder
+from ecl.datasets.image_list import ImageList
 from ecl.datasets.long_tail import LongTailDataset, long_tail_counts
 from ecl.datasets.protocol import describe
+from ecl.datasets.samplers import ClassAwareSampler
 
 __all__ = [
+    'CIFAR10',
+    'CIFAR100',
+    'ClassAwareSampler',
     'Digits',
+    'ImageFolder',
+    'ImageList',
     'LongTailDataset',
     'count_classes',
     'describe',

@@ -1,0 +1,93 @@
+"""Images in one folder per class."""
+
+import os
+from typing import Any
+
+from mmengine.fileio import get_file_backend, isdir, join_path
+from mmpretrain.datasets import CustomDataset
+from mmpretrain.datasets.custom import find_folders, get_samples
+
+from ecl.errors import UserError
+from ecl.registry import DATASETS
+
+#: What OpenCV and Pillow both read; compared in lower case.
+EXTENSIONS = (
+    '.jpg', '.jpeg', '.png', '.webp', '.bmp', '.ppm', '.pgm', '.tif', '.tiff', '.gif', '.jp2'
+)
+
+
+@DATASETS.register_module()
+class ImageFolder(CustomDataset):
+    """Any images laid out as ``data_root/split/<class>/**/<image>``.
+
+    The classes are the folders in alphabetical order. Give ``classes`` where another order counts,
+    or where a split might lack a class: then exactly these folders must be there. Images are in
+    BGR after ``LoadImageFromFile``: the preprocessor needs ``to_rgb=True``.
+
+    Args:
+        data_root: The root folder.
+        split: Folder under the root that holds the class folders, such as 'train'; '' where they
+            lie in the root itself.
+        extensions: File names that count as images, in lower case; the case of the file's name
+            does not matter.
+        **kwargs: ``pipeline``, ``classes`` and other arguments of MMPretrain's ``BaseDataset``.
+
+    Raises:
+        UserError: If the folder is missing, holds no class folder, has other classes than
+            ``classes``, or a class is empty; it names the folder and the layout.
+
+    Example:
+        >>> ImageFolder('data/cifar100', split='train').CLASSES[:2]
+        ('apple', 'aquarium_fish')
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str = '',
+        extensions: tuple[str, ...] = EXTENSIONS,
+        **kwargs: Any,
+    ) -> None:
+        self.split = split
+        super().__init__(
+            data_root=os.path.expanduser(data_root),
+            data_prefix=split,
+            extensions=extensions,
+            **kwargs,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """Paths and labels, class by class, sorted by name within each."""
+        root = self.img_prefix
+        if not isdir(root):
+            raise UserError(f'{root} is missing; {self._layout()}')
+        folders, _ = find_folders(root)
+        if not folders:
+            raise UserError(f'{root} holds no class folder; {self._layout()}')
+        label_of = self._labels(folders)
+        samples, empty = get_samples(root, label_of, self.is_valid_file)
+        if empty:
+            raise UserError(
+                f'{join_path(root, min(empty))} holds no image ({", ".join(sorted(self.extensions))}); '
+                f'add some or remove the folder; {self._layout()}'
+            )
+        join = get_file_backend(root, enable_singleton=True).join_path
+        return [{'img_path': join(root, path), 'gt_label': label} for path, label in samples]
+
+    def _labels(self, folders: list[str]) -> dict[str, int]:
+        if self.CLASSES is None:
+            self._metainfo['classes'] = tuple(folders)
+        missing = sorted(set(self.CLASSES) - set(folders))
+        unknown = sorted(set(folders) - set(self.CLASSES))
+        if missing or unknown:
+            differences = [f'no folder for class {name!r}' for name in missing[:1]]
+            differences += [f'a folder {name!r} that is no class' for name in unknown[:1]]
+            raise UserError(
+                f'{self.img_prefix} does not match `classes`: it has '
+                f'{" and ".join(differences)} ({len(missing)} missing, {len(unknown)} unknown)'
+            )
+        return {name: label for label, name in enumerate(self.CLASSES)}
+
+    def _layout(self) -> str:
+        folder = f'<data_root>/{self.split}/' if self.split else '<data_root>/'
+        return f'ImageFolder expects {folder}<class>/<image>, one folder for each class'

@@ -1,0 +1,114 @@
+"""Images named in a text file, one ``path label`` a line."""
+
+import os
+from typing import Any
+
+from mmengine.fileio import exists, get, get_file_backend
+from mmpretrain.datasets import BaseDataset
+
+from ecl.errors import UserError
+from ecl.registry import DATASETS
+
+
+def parse_image_list(
+    text: str, name: str, num_classes: int | None = None
+) -> tuple[list[str], list[int]]:
+    """Read lines of ``path label``.
+
+    The label is the last field, so a path may hold spaces. Blank lines and the line ends of any
+    system are accepted.
+
+    Args:
+        text: The list.
+        name: What to call it in an error, such as its path.
+        num_classes: Number of classes C where known; labels must then lie below it.
+
+    Returns:
+        Paths and labels, as many as there are lines.
+
+    Raises:
+        UserError: At the first line that is not ``path label`` or whose label is out of range, and
+            for a list without images; it names the list, the line and what is wrong.
+
+    Example:
+        >>> parse_image_list('train/a cat.jpg 3\\n', 'train.txt')
+        (['train/a cat.jpg'], [3])
+    """
+    paths, labels = [], []
+    limit = float('inf') if num_classes is None else num_classes
+    for number, line in enumerate(text.split('\n'), 1):
+        fields = line.strip().rsplit(None, 1)
+        if len(fields) == 2 and fields[1].isascii() and fields[1].isdigit():
+            label = int(fields[1])
+            if label < limit:
+                paths.append(fields[0])
+                labels.append(label)
+                continue
+        if fields:
+            raise UserError(f'{name}, line {number}: {_fault(fields, num_classes)}')
+    if not paths:
+        raise UserError(f'{name} lists no image; it needs lines of the form: path label')
+    return paths, labels
+
+
+def _fault(fields: list[str], num_classes: int | None) -> str:
+    if len(fields) == 1:
+        return f'{fields[0]!r} has no label; each line must read: path label'
+    label = fields[1]
+    if label.isascii() and label.isdigit():
+        return (
+            f'label {label} is out of range: with {num_classes} classes labels run from 0 to '
+            f'{num_classes - 1}'
+        )
+    if label.startswith('-') and label[1:].isdigit():
+        return f'label {label} is negative; labels count from 0'
+    return f'{label!r} is no label; it must be a whole number, counted from 0'
+
+
+@DATASETS.register_module()
+class ImageList(BaseDataset):
+    """Any images named in a list, such as those of ImageNet-LT, Places-LT and iNaturalist.
+
+    Images are opened when they are needed, not looked for at the start. They are in BGR after
+    ``LoadImageFromFile``: the preprocessor needs ``to_rgb=True``.
+
+    Args:
+        ann_file: The list, see :func:`parse_image_list`; a relative path is under ``data_root``.
+        data_root: Folder that the paths in the list start from.
+        **kwargs: ``classes`` (names, or a file with one a line), ``data_prefix`` (a folder under
+            ``data_root`` to start from instead), ``pipeline`` and other arguments of MMPretrain's
+            ``BaseDataset``.
+
+    Raises:
+        UserError: If the list is missing, empty or not UTF-8 text, or a line of it is wrong.
+
+    Example:
+        >>> ImageList('ImageNet_LT_train.txt', data_root='data/imagenet')  # doctest: +SKIP
+    """
+
+    def __init__(self, ann_file: str, data_root: str = '', **kwargs: Any) -> None:
+        super().__init__(ann_file, data_root=os.path.expanduser(data_root), **kwargs)
+
+    @property
+    def split(self) -> str:
+        """Name of the list without its folder and extension."""
+        return os.path.splitext(os.path.basename(self.ann_file))[0]
+
+    def load_data_list(self) -> list[dict]:
+        """Paths and labels in the order of the list."""
+        if not exists(self.ann_file):
+            raise UserError(
+                f'{self.ann_file} is missing; ImageList expects there a text file with lines of '
+                'the form: path label (a relative ann_file is looked for under data_root)'
+            )
+        try:
+            text = get(self.ann_file).decode('utf-8-sig')
+        except UnicodeDecodeError as error:
+            raise UserError(f'{self.ann_file} is not UTF-8 text: {error}') from error
+        num_classes = None if self.CLASSES is None else len(self.CLASSES)
+        paths, labels = parse_image_list(text, self.ann_file, num_classes)
+        join = get_file_backend(self.img_prefix, enable_singleton=True).join_path
+        return [
+            {'img_path': join(self.img_prefix, path), 'gt_label': label}
+            for path, label in zip(paths, labels, strict=True)
+        ]

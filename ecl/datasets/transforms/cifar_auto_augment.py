@@ -1,0 +1,28 @@
+"""CIFAR's AutoAugment policy, on the arrays that MMPretrain's transforms pass on."""
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from PIL import Image
+from torchvision.transforms import AutoAugment, AutoAugmentPolicy
+
+from ecl.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class CIFARAutoAugment(BaseTransform):
+    """The 25 sub-policies that AutoAugment (CVPR 2019) found on CIFAR-10, by torchvision.
+
+    MMPretrain has the policies of ImageNet and RandAugment only, and a config cannot name
+    torchvision's policy, an enumeration. Reads and writes ``img``, an array (H, W, 3) of uint8.
+
+    Args:
+        fill: Value of the pixels that a rotation or shear uncovers, 0 to 255.
+    """
+
+    def __init__(self, fill: int = 128) -> None:
+        self.policy = AutoAugment(AutoAugmentPolicy.CIFAR10, fill=[fill] * 3)
+
+    def transform(self, results: dict) -> dict:
+        """Apply one sub-policy drawn by torch's generator."""
+        results['img'] = np.asarray(self.policy(Image.fromarray(results['img'])))
+        return results
