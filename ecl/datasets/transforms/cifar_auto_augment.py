@@ -24,5 +24,5 @@ class CIFARAutoAugment(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Apply one sub-policy drawn by torch's generator."""
-        results['img'] = np.asarray(self.policy(Image.fromarray(results['img'])))
+        results['img'] = np.array(self.policy(Image.fromarray(results['img'])))
         return results

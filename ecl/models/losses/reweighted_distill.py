@@ -60,7 +60,7 @@ class ReweightedDistillLoss(nn.Module):
         UserError: If an option is out of range, naming it.
     """
 
-    STUDENTS: ClassVar[dict[str, tuple[int, ...]]] = {
+    STUDENTS: ClassVar = {
         'distill': (1,),
         'label': (0,),
         'both': (0, 1),

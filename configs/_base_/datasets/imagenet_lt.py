@@ -1,0 +1,93 @@
+"""ImageNet-LT: the public lists in data/imagenet-lt/, the images of ILSVRC 2012 in data/imagenet/.
+
+115,846 training images in 1,000 classes (1,280 to 5), 20,000 for validation, 50,000 for test.
+"""
+
+data_root = 'data/imagenet'
+lists = 'data/imagenet-lt'
+
+load = dict(type='LoadImageFromFile')
+view = [
+    dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.08, 1.0), backend='pillow'),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
+    dict(
+        type='RandAugment',
+        policies='timm_increasing',
+        num_policies=2,
+        total_level=10,
+        magnitude_level=10,
+        magnitude_std=0.0,
+    ),
+]
+key_view = [
+    dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.2, 1.0), backend='pillow'),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(
+        type='RandomApply',
+        prob=0.8,
+        transforms=[
+            dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
+        ],
+    ),
+    dict(type='RandomGrayscale', prob=0.2, keep_channels=True),
+    dict(type='GaussianBlur', magnitude_range=(0.1, 2.0), magnitude_std='inf', prob=0.5),
+]
+train_pipeline = [
+    load,
+    dict(type='MultiView', num_views=[1, 1], transforms=[view, key_view]),
+    dict(type='PackInputs'),
+]
+test_pipeline = [
+    load,
+    dict(type='ResizeEdge', scale=256, edge='short', backend='pillow'),
+    dict(type='CenterCrop', crop_size=224),
+    dict(type='PackInputs'),
+]
+
+train_dataloader = dict(
+    batch_size=256,
+    num_workers=16,
+    dataset=dict(
+        type='LongTailDataset',
+        dataset=dict(
+            type='ImageList',
+            data_root=data_root,
+            ann_file=f'{lists}/ImageNet_LT_train.txt',
+            pipeline=train_pipeline,
+        ),
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
+    worker_init_fn=dict(type='seed_worker'),
+)
+val_dataloader = dict(
+    batch_size=256,
+    num_workers=8,
+    dataset=dict(
+        type='ImageList',
+        data_root=data_root,
+        ann_file=f'{lists}/ImageNet_LT_val.txt',
+        pipeline=test_pipeline,
+        test_mode=True,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
+)
+val_evaluator = dict(type='ShotAccuracy')
+test_dataloader = val_dataloader
+test_dataloader.update(
+    dataset=dict(
+        type='ImageList',
+        data_root=data_root,
+        ann_file=f'{lists}/ImageNet_LT_test.txt',
+        pipeline=test_pipeline,
+        test_mode=True,
+    )
+)
+test_evaluator = val_evaluator
+
+model = dict(
+    head=dict(num_classes=1000),
+    data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True),
+)

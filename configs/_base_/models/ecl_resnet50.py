@@ -1,0 +1,29 @@
+"""ECL on ResNet-50: K = 3 whole networks, cosine classifiers, contrast."""
+
+model = dict(
+    type='ECLClassifier',
+    backbone=dict(
+        type='MultiExpertBackbone',
+        num_experts=3,
+        shared_stages=0,
+        backbone=dict(type='ResNet', depth=50),
+    ),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(
+        type='ECLHead',
+        num_classes=1000,
+        classifier=dict(type='CosineLinear', scale=16.0, bias=True),
+        label_loss=dict(type='BalancedSoftmaxLoss'),
+        distill_loss=dict(type='ReweightedDistillLoss', student='both', loss_weight=0.6),
+        feature_loss=dict(type='FeatureDistillLoss', loss_weight=0.5),
+        predict_with='both',
+    ),
+    contrast=dict(
+        type='MomentumContrast',
+        neck=dict(type='ContrastiveNeck', hid_channels=2048, out_channels=1024),
+        queue_size=65536,
+        momentum=0.999,
+        temperature=0.2,
+        loss_weight=0.5,
+    ),
+)

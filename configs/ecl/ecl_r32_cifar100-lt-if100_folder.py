@@ -1,0 +1,8 @@
+"""ECL, ResNet-32, CIFAR-100-LT with imbalance factor 100, from class folders."""
+
+_base_ = [
+    '../_base_/models/ecl_resnet_cifar.py',
+    '../_base_/datasets/cifar100_lt_folder.py',
+    '../_base_/schedules/cifar_lt_400e.py',
+    '../_base_/default_runtime.py',
+]
