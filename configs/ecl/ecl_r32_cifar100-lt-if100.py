@@ -6,3 +6,5 @@ _base_ = [
     '../_base_/schedules/cifar_lt_400e.py',
     '../_base_/default_runtime.py',
 ]
+
+model = dict(head=dict(num_classes=100))

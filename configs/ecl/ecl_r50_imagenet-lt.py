@@ -6,3 +6,5 @@ _base_ = [
     '../_base_/schedules/imagenet_lt_200e.py',
     '../_base_/default_runtime.py',
 ]
+
+model = dict(head=dict(num_classes=1000))

@@ -17,7 +17,7 @@ light_view = [
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
 ]
 
-model = dict(backbone=dict(backbone=dict(depth=8)))
+model = dict(backbone=dict(backbone=dict(depth=8)), head=dict(num_classes=100))
 train_dataloader = dict(
     batch_size=64,
     num_workers=1,

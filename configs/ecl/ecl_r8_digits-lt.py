@@ -10,6 +10,7 @@ max_epochs = 60
 
 model = dict(
     backbone=dict(backbone=dict(depth=8)),
+    head=dict(num_classes=10),
     contrast=dict(queue_size=256, momentum=0.99),
 )
 

@@ -60,10 +60,7 @@ val_evaluator = dict(type='ShotAccuracy')
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
 
-model = dict(
-    head=dict(num_classes=100),
-    # MMPretrain's CIFAR datasets give RGB arrays.
-    data_preprocessor=dict(
-        mean=[125.307, 122.961, 113.8575], std=[51.5865, 50.847, 51.255], to_rgb=False
-    ),
+# MMPretrain's CIFAR datasets give RGB arrays.
+data_preprocessor = dict(
+    mean=[125.307, 122.961, 113.8575], std=[51.5865, 50.847, 51.255], to_rgb=False
 )

@@ -7,7 +7,11 @@ from those that are there, so the subset is not that of the pickles.
 _base_ = './cifar100_lt.py'
 
 # Files are read as BGR; by way of PIL they become the RGB arrays that the pickles give.
-load = [dict(type='LoadImageFromFile'), dict(type='NumpyToPIL', to_rgb=True), dict(type='PILToNumpy')]
+load = [
+    dict(type='LoadImageFromFile'),
+    dict(type='NumpyToPIL', to_rgb=True),
+    dict(type='PILToNumpy'),
+]
 
 train_dataloader = dict(
     dataset=dict(dataset=dict(type='ImageFolder', pipeline=load + _base_.train_pipeline))

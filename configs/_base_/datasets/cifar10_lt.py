@@ -7,5 +7,3 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset=dict(type='CIFAR10', data_root='data/cifar10'))
 test_dataloader = val_dataloader
-
-model = dict(head=dict(num_classes=10))

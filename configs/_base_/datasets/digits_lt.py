@@ -37,7 +37,4 @@ val_evaluator = dict(type='ShotAccuracy')
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
 
-model = dict(
-    head=dict(num_classes=10),
-    data_preprocessor=dict(mean=[77.9] * 3, std=[95.9] * 3, to_rgb=False),
-)
+data_preprocessor = dict(mean=[77.9] * 3, std=[95.9] * 3, to_rgb=False)

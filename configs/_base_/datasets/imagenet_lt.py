@@ -87,7 +87,4 @@ test_dataloader.update(
 )
 test_evaluator = val_evaluator
 
-model = dict(
-    head=dict(num_classes=1000),
-    data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True),
-)
+data_preprocessor = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)

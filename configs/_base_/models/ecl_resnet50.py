@@ -11,7 +11,6 @@ model = dict(
     neck=dict(type='GlobalAveragePooling'),
     head=dict(
         type='ECLHead',
-        num_classes=1000,
         classifier=dict(type='CosineLinear', scale=16.0, bias=True),
         label_loss=dict(type='BalancedSoftmaxLoss'),
         distill_loss=dict(type='ReweightedDistillLoss', student='both', loss_weight=0.6),

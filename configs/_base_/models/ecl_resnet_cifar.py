@@ -11,7 +11,6 @@ model = dict(
     neck=dict(type='GlobalAveragePooling'),
     head=dict(
         type='ECLHead',
-        num_classes=100,
         classifier=dict(type='Linear'),
         label_loss=dict(type='BalancedSoftmaxLoss'),
         distill_loss=dict(type='ReweightedDistillLoss', student='both', loss_weight=0.6),
