@@ -10,10 +10,12 @@ from ecl.datasets.image_list import ImageList
 from ecl.datasets.long_tail import LongTailDataset, long_tail_counts
 from ecl.datasets.protocol import describe
 from ecl.datasets.samplers import ClassAwareSampler
+from ecl.datasets.transforms import CIFARAutoAugment
 
 __all__ = [
     'CIFAR10',
     'CIFAR100',
+    'CIFARAutoAugment',
     'ClassAwareSampler',
     'Digits',
     'ImageFolder',

@@ -113,9 +113,7 @@ def _annotations(dataset: BaseDataset) -> list[dict]:
         return dataset.data_list
     packed = memoryview(dataset.data_bytes)
     ends = dataset.data_address.tolist()
-    return [
-        pickle.loads(packed[start:end]) for start, end in zip([0, *ends], ends, strict=False)
-    ]
+    return [pickle.loads(packed[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def _whole_numbers(labels: Any, dataset: Any) -> np.ndarray:

@@ -31,7 +31,7 @@ class Digits(BaseDataset):
         (8, 8, 3)
     """
 
-    METAINFO = {'classes': tuple('0123456789')}  # noqa: RUF012 (MMEngine's interface)
+    METAINFO = {'classes': tuple('0123456789')}
 
     def __init__(self, split: str = 'train', test_per_class: int = 50, **kwargs: Any) -> None:
         if split not in ('train', 'test'):

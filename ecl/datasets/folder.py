@@ -12,7 +12,17 @@ from ecl.registry import DATASETS
 
 #: What OpenCV and Pillow both read; compared in lower case.
 EXTENSIONS = (
-    '.jpg', '.jpeg', '.png', '.webp', '.bmp', '.ppm', '.pgm', '.tif', '.tiff', '.gif', '.jp2'
+    '.jpg',
+    '.jpeg',
+    '.png',
+    '.webp',
+    '.bmp',
+    '.ppm',
+    '.pgm',
+    '.tif',
+    '.tiff',
+    '.gif',
+    '.jp2',
 )
 
 
@@ -68,8 +78,8 @@ class ImageFolder(CustomDataset):
         samples, empty = get_samples(root, label_of, self.is_valid_file)
         if empty:
             raise UserError(
-                f'{join_path(root, min(empty))} holds no image ({", ".join(sorted(self.extensions))}); '
-                f'add some or remove the folder; {self._layout()}'
+                f'{join_path(root, min(empty))} holds no image; add some or remove the folder '
+                f'(images end in {", ".join(sorted(self.extensions))}); {self._layout()}'
             )
         join = get_file_backend(root, enable_singleton=True).join_path
         return [{'img_path': join(root, path), 'gt_label': label} for path, label in samples]

@@ -110,7 +110,9 @@ class LongTailDataset(Dataset):
         if self.imbalance_factor is None:
             chosen = np.arange(len(labels))
         else:
-            chosen = self._draw(labels, available, self._profile(available))
+            wanted = self._profile(available)
+            chosen = self._draw(labels, available, wanted)
+            self._largest = int(wanted[0])
         self._labels = labels[chosen]
         self._class_counts = np.bincount(self._labels, minlength=len(available)).tolist()
         self._narrow(chosen)
@@ -162,11 +164,12 @@ class LongTailDataset(Dataset):
         return part
 
     @property
+    @force_full_init
     def subset_rule(self) -> str | None:
         """How the images were chosen, in words; None for a source taken as it is."""
         if self.imbalance_factor is None:
             return None
-        return f'random, seed {self.seed}, at most {max(self.class_counts)} per class'
+        return f'random, seed {self.seed}, at most {self._largest} per class'
 
     def protocol(self) -> dict[str, str | int | float]:
         """How this dataset came about, in plain values: see :func:`ecl.datasets.describe`."""
@@ -196,8 +199,7 @@ class LongTailDataset(Dataset):
             raise UserError(
                 f'{self._name(first)} of {type(self.dataset).__name__} has {available[first]} '
                 f'images but imbalance_factor={self.imbalance_factor:g} with '
-                f'max_per_class={size} needs {wanted[first]}; '
-                + self._remedy(available, size)
+                f'max_per_class={size} needs {wanted[first]}; ' + self._remedy(available, size)
             )
         return wanted
 
@@ -214,9 +216,7 @@ class LongTailDataset(Dataset):
         names = self.CLASSES
         return f'class {label}' if names is None else f"class '{names[label]}' ({label})"
 
-    def _draw(
-        self, labels: np.ndarray, available: np.ndarray, wanted: np.ndarray
-    ) -> np.ndarray:
+    def _draw(self, labels: np.ndarray, available: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         by_class = np.split(np.argsort(labels, kind='stable'), np.cumsum(available)[:-1])
         chosen = [
             members[np.random.default_rng([self.seed, label]).permutation(len(members))[:number]]
