@@ -13,7 +13,8 @@ class CIFARAutoAugment(BaseTransform):
     """The 25 sub-policies that AutoAugment (CVPR 2019) found on CIFAR-10, by torchvision.
 
     MMPretrain has the policies of ImageNet and RandAugment only, and a config cannot name
-    torchvision's policy, an enumeration. Reads and writes ``img``, an array (H, W, 3) of uint8.
+    torchvision's policy, an enumeration. Reads and writes ``img``, an array (H, W, 3) of uint8 in
+    RGB.
 
     Args:
         fill: Value of the pixels that a rotation or shear uncovers, 0 to 255.

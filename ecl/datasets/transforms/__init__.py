@@ -1,0 +1,5 @@
+"""Transforms that neither MMPretrain nor a config can express."""
+
+from ecl.datasets.transforms.cifar_auto_augment import CIFARAutoAugment
+
+__all__ = ['CIFARAutoAugment']
