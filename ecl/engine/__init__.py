@@ -1,0 +1,16 @@
+"""What runs around the model: hooks, optimizer wrappers, worker functions."""
+
+import mmpretrain.engine  # noqa: F401
+
+from .hooks import ClassStatisticsHook, DistillWeightHook, EpochSeedHook, RunRecordHook
+from .optimizers import Bfloat16OptimWrapper
+from .worker_init import epoch_worker_init_fn
+
+__all__ = [
+    'Bfloat16OptimWrapper',
+    'ClassStatisticsHook',
+    'DistillWeightHook',
+    'EpochSeedHook',
+    'RunRecordHook',
+    'epoch_worker_init_fn',
+]

@@ -1,0 +1,168 @@
+"""Record of the distillation weights."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.dist import all_reduce, is_main_process
+from mmengine.hooks import Hook
+from mmengine.hooks.hook import DATA_BATCH
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from ecl.engine.atomic import atomic_write
+from ecl.errors import UserError
+from ecl.models.losses import PredictionComparison
+from ecl.registry import HOOKS
+from ecl.shots import THRESHOLDS, shot_groups
+from ecl.visualization import weight_heatmap
+
+ARRAYS = 'distill_weights.npz'
+PICTURE = 'distill_weights.png'
+
+
+@HOOKS.register_module()
+class DistillWeightHook(Hook):
+    """Record which classes the re-weighted distillation dwells on.
+
+    Watches every :class:`~ecl.models.losses.PredictionComparison` of the model and keeps, for each
+    expert and class, the mean weight over the images of the epoch so far, on all processes:
+
+    - Scalars in the log and TensorBoard, every ``interval`` steps and at the end of an epoch:
+      ``distill_weight/many``, ``/medium`` and ``/few``, the mean over experts and images of the
+      group. A group without an image so far in the epoch is left as it was, or absent.
+    - ``distill_weights.npz`` in the work dir, renewed after each epoch: ``weights`` (E, K, C),
+      float32, NaN for a class not seen in that epoch, and ``class_counts`` (C,), int64. A resumed
+      training keeps the epochs before it.
+    - ``distill_weights.png`` after the training: the heat map of
+      :func:`~ecl.visualization.weight_heatmap`.
+
+    The weights stay on their device until they are logged, so a step waits for nothing. A model
+    without the module (one expert, or no comparison) gets one line in the log and no file.
+
+    Args:
+        interval: Steps between two scalars; best that of the LoggerHook.
+        thresholds: ``(low, high)``; see :func:`ecl.shots.shot_groups`.
+
+    Raises:
+        UserError: Before training, if there is no ClassStatisticsHook to tell the class counts.
+
+    Example:
+        >>> custom_hooks = [dict(type='ClassStatisticsHook'), dict(type='DistillWeightHook')]
+    """
+
+    # Before LoggerHook, which logs what it finds.
+    priority = 'NORMAL'
+
+    def __init__(self, interval: int = 10, thresholds: tuple[int, int] = THRESHOLDS) -> None:
+        self.interval = interval
+        self.thresholds = thresholds
+        self._handles: list[RemovableHandle] = []
+        self._sums: Tensor | None = None
+        self._history: np.ndarray | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Watch the model, and read the epochs before a resume."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        modules = [m for m in model.modules() if isinstance(m, PredictionComparison)]
+        if not modules:
+            runner.logger.info('No distillation weights to record: the model compares no experts')
+            return
+        counts = runner.message_hub.get_info('class_counts')
+        if counts is None:
+            raise UserError(
+                "DistillWeightHook needs the class counts: add dict(type='ClassStatisticsHook') to "
+                'custom_hooks'
+            )
+        self._class_counts = np.array(counts, dtype=np.int64)
+        self._groups = shot_groups(counts, self.thresholds)
+        self._path = Path(runner.work_dir, ARRAYS)
+        self._history = self._read(runner) if runner.epoch > 0 else None
+        self._handles = [
+            module.register_forward_hook(self._accumulate, with_kwargs=True) for module in modules
+        ]
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Start the means of an epoch."""
+        self._sums = None
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: DATA_BATCH = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Pass the means over the groups on to the log."""
+        due = self.every_n_inner_iters(batch_idx, self.interval)
+        due = due or self.end_of_epoch(runner.train_dataloader, batch_idx)
+        if self._sums is None or not due:
+            return
+        weights, images = self._reduced()
+        for name, classes in self._groups.items():
+            seen = images[:, classes].sum()
+            if seen > 0:
+                mean = weights[:, classes].sum() / seen
+                runner.message_hub.update_scalar(f'train/distill_weight/{name}', float(mean))
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Append the epoch to the file."""
+        if self._sums is None:
+            return
+        weights, images = self._reduced()
+        epoch = np.full_like(weights, np.nan)
+        np.divide(weights, images, out=epoch, where=images > 0)
+        # Epochs that no file tells of stay NaN, so that the index is the epoch.
+        history = np.full((runner.epoch + 1, *epoch.shape), np.nan, dtype=np.float32)
+        if self._history is not None:
+            history[: len(self._history)] = self._history
+        history[-1] = epoch
+        self._history = history
+        if is_main_process():
+            with atomic_write(self._path) as file:
+                np.savez(file, weights=history, class_counts=self._class_counts)
+
+    def after_train(self, runner: Runner) -> None:
+        """Draw the heat map and leave the model alone."""
+        if self._handles and self._history is not None and is_main_process():
+            figure = weight_heatmap(self._history, self._class_counts, self.thresholds)
+            with atomic_write(self._path.with_name(PICTURE)) as file:
+                figure.savefig(file, format='png', dpi=150)
+            runner.logger.info(f'Distillation weights: {self._path}, {PICTURE} beside it')
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    @torch.compiler.disable
+    @torch.no_grad()
+    def _accumulate(self, module: nn.Module, args: tuple, kwargs: dict, weights: Tensor) -> None:
+        if not module.training:
+            return
+        # forward(label_logits, distill_logits, labels)
+        label_logits = kwargs['label_logits'] if 'label_logits' in kwargs else args[0]
+        labels = kwargs['labels'] if 'labels' in kwargs else args[2]
+        if self._sums is None:
+            shape = (2, len(weights), label_logits.shape[-1])
+            self._sums = torch.zeros(shape, dtype=torch.float64, device=weights.device)
+        values = torch.stack([weights, torch.ones_like(weights)]).to(self._sums.dtype)
+        self._sums.index_add_(2, labels, values)
+
+    def _reduced(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sum of weights and number of images, over all processes, each (K, C)."""
+        total = self._sums.clone()
+        all_reduce(total)
+        weights, images = total.cpu().numpy()
+        return weights, images
+
+    def _read(self, runner: Runner) -> np.ndarray | None:
+        """The epochs before the resumed one, if a file of this model's shape tells of them."""
+        if not self._path.exists():
+            return None
+        with np.load(self._path) as file:
+            weights, counts = file['weights'], file['class_counts']
+        if not np.array_equal(counts, self._class_counts):
+            runner.logger.warning(f'{self._path} belongs to other data: starting it anew')
+            return None
+        return weights[: runner.epoch]

@@ -1,0 +1,126 @@
+"""Record of a training: what was run, on what, and what came out."""
+
+import importlib
+import json
+import math
+import os
+import platform
+import time
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from ecl.datasets import describe
+from ecl.engine.atomic import atomic_write
+from ecl.evaluation import ShotAccuracy, metric_table
+from ecl.registry import HOOKS
+
+RECORD = 'results.json'
+PACKAGES = ('torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmpretrain', 'ecl')
+
+
+@HOOKS.register_module()
+class RunRecordHook(Hook):
+    """Write ``results.json`` into the work dir and show the table when a training ends.
+
+    The record holds:
+
+    - ``config``: the file as seen from the current folder; null without one.
+    - ``seed``, ``epochs``: of the training; ``epochs`` counts the finished ones.
+    - ``wall_seconds``: time spent in training and validation, over all resumes.
+    - ``versions``: of Python and of the packages that matter to a result.
+    - ``protocol``: ``source``, ``subset``, ``imbalance_factor`` of the training data,
+      ``shot_thresholds``, ``evaluated`` (the validation data) and ``epoch_used``, which is always
+      'last'.
+    - ``class_counts``: training images of each class; null without ClassStatisticsHook.
+    - ``metrics``: those of the validation after the last epoch, accuracies in percent.
+
+    If the last epoch was not validated (the training was stopped early, or resumed when it was
+    complete), the hook validates then. Without a validation set ``metrics`` is empty.
+
+    Example:
+        >>> custom_hooks = [dict(type='RunRecordHook')]
+    """
+
+    # After everybody else, so that the record counts their time and stands last in the log.
+    priority = 'LOWEST'
+
+    def __init__(self) -> None:
+        self._start: float | None = None
+        self._seconds_before = 0.0
+        self._metrics: dict[str, Any] = {}
+        self._validated_epoch: int | None = None
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Take the time spent so far out of the checkpoint."""
+        self._seconds_before = checkpoint.get('meta', {}).get('wall_seconds', 0.0)
+
+    def before_train(self, runner: Runner) -> None:
+        """Start the clock."""
+        if runner.iter == 0:  # weights loaded for fine-tuning bring no time along
+            self._seconds_before = 0.0
+        self._start = time.monotonic()
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Put the time spent so far into the checkpoint."""
+        checkpoint['meta']['wall_seconds'] = self._wall_seconds()
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
+        """Keep the metrics and the epoch they belong to."""
+        if self._start is not None:  # else this is no training, and has no epoch
+            self._metrics = metrics or {}
+            self._validated_epoch = runner.epoch
+
+    def after_train(self, runner: Runner) -> None:
+        """Write the record, show the table."""
+        if self._validated_epoch != runner.epoch and runner.val_loop is not None:
+            runner.val_loop.run()
+        if not is_main_process():
+            return
+        record = self._record(runner)
+        path = Path(runner.work_dir, RECORD)
+        with atomic_write(path) as file:
+            file.write(json.dumps(record, indent=2, allow_nan=False).encode() + b'\n')
+        table = metric_table(record['metrics'])
+        runner.logger.info(f'Results in {path}' + (f':\n{table}' if table else ''))
+
+    def _record(self, runner: Runner) -> dict[str, Any]:
+        return {
+            'config': os.path.relpath(runner.cfg.filename) if runner.cfg.filename else None,
+            'seed': runner.seed,
+            'epochs': runner.epoch,
+            'wall_seconds': round(self._wall_seconds(), 1),
+            'versions': _versions(),
+            'protocol': _protocol(runner),
+            'class_counts': runner.message_hub.get_info('class_counts'),
+            'metrics': {
+                key: float(value)
+                for key, value in self._metrics.items()
+                if isinstance(value, Real) and math.isfinite(value)
+            },
+        }
+
+    def _wall_seconds(self) -> float:
+        return self._seconds_before + time.monotonic() - self._start
+
+
+def _versions() -> dict[str, str]:
+    modules = {name: importlib.import_module(name) for name in PACKAGES}
+    installed = {name: str(module.__version__) for name, module in modules.items()}
+    return {'python': platform.python_version(), **installed}
+
+
+def _protocol(runner: Runner) -> dict[str, Any]:
+    training = describe(runner.train_dataloader.dataset)
+    protocol = {key: training.get(key) for key in ('source', 'subset', 'imbalance_factor')}
+    protocol |= {'shot_thresholds': None, 'evaluated': None, 'epoch_used': 'last'}
+    if runner.val_loop is not None:
+        protocol['evaluated'] = describe(runner.val_dataloader.dataset)
+        for metric in runner.val_evaluator.metrics:
+            if isinstance(metric, ShotAccuracy):
+                protocol['shot_thresholds'] = list(metric.thresholds)
+    return protocol

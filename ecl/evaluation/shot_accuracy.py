@@ -1,0 +1,145 @@
+"""Accuracy on many-, medium- and few-shot classes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+
+from ecl.errors import UserError
+from ecl.registry import METRICS
+from ecl.shots import THRESHOLDS, shot_groups
+
+
+@METRICS.register_module()
+class ShotAccuracy(BaseMetric):
+    """Top-1 accuracy by number of training images, of the ensemble and of each expert.
+
+    The results are percentages under these keys, here with the default prefix:
+
+    - ``shot/overall``: share of the images that are classified correctly.
+    - ``shot/many``, ``shot/medium``, ``shot/few``: mean of the class accuracies over those classes
+      of the group that occur in the evaluated data [lineage]. A group without such a class has no
+      key.
+    - ``shot/balanced``: mean of the class accuracies over all classes in the evaluated data.
+    - ``shot/expert0/overall``, ``shot/expert0/many``, ...: the same of expert 0 alone, and so on,
+      where the predictions hold ``expert_scores``.
+
+    The groups need the training counts. :class:`ecl.engine.hooks.ClassStatisticsHook` supplies
+    them from the training data or from a checkpoint; without them only ``overall`` and
+    ``balanced`` are reported, with a warning.
+
+    A prediction is a data sample (as a dict) with ``gt_label``, ``pred_score`` of shape (C,) and,
+    from a model of several experts, ``expert_scores`` of shape (K, C). Only the K + 2 integers that
+    matter are kept of it, so large test sets fit in memory.
+
+    Args:
+        thresholds: ``(low, high)``; see :func:`ecl.shots.shot_groups`.
+        class_counts: Training images of each class, length C, for use without the hook, whose
+            counts replace these.
+        collect_device: Where several processes gather their results, ``'cpu'`` or ``'gpu'``.
+        prefix: Replaces ``shot`` in the keys.
+
+    Raises:
+        UserError: If the thresholds are crossed, or the evaluated data has a label beyond the
+            class counts.
+
+    Example:
+        >>> metric = ShotAccuracy(class_counts=[500, 50, 5])
+        >>> scores = torch.eye(3)
+        >>> metric.process(None, [{'gt_label': torch.tensor([i]), 'pred_score': scores[min(i, 1)]}
+        ...                       for i in range(3)])
+        >>> metric.evaluate(size=3)['shot/many']
+        100.0
+    """
+
+    default_prefix = 'shot'
+
+    def __init__(
+        self,
+        thresholds: tuple[int, int] = THRESHOLDS,
+        class_counts: Sequence[int] | None = None,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        shot_groups([], thresholds)  # crossed thresholds are told before any training
+        self.thresholds = tuple(thresholds)
+        self.class_counts = class_counts
+        self._warned = False
+
+    def set_class_counts(self, class_counts: Sequence[int]) -> None:
+        """Tell the metric how many training images each class has.
+
+        Args:
+            class_counts: Training images of each class, length C.
+        """
+        self.class_counts = class_counts
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep label and predicted classes of a batch.
+
+        Args:
+            data_batch: Not used.
+            data_samples: Predictions with their labels.
+        """
+        labels = torch.stack([sample['gt_label'].reshape(()) for sample in data_samples])
+        ensemble = torch.stack([sample['pred_score'] for sample in data_samples]).argmax(dim=1)
+        columns = [labels[:, None].cpu(), ensemble[:, None].cpu()]
+        if 'expert_scores' in data_samples[0]:
+            scores = torch.stack([sample['expert_scores'] for sample in data_samples])
+            columns.append(scores.argmax(dim=2).cpu())
+        self.results.extend(map(tuple, torch.cat(columns, dim=1).tolist()))
+
+    def compute_metrics(self, results: list[tuple[int, ...]]) -> dict[str, float]:
+        """Reduce the kept integers to percentages.
+
+        Args:
+            results: ``(label, ensemble, expert 0, ..., expert K-1)`` of each image.
+
+        Returns:
+            Percentages, keyed as the class describes, without the prefix.
+        """
+        if not results:
+            return {}
+        labels, *predictions = np.asarray(results).T
+        groups = self._groups(labels)
+        num_images = np.bincount(labels)
+        metrics: dict[str, float] = {}
+        for index, predicted in enumerate(predictions):
+            source = f'expert{index - 1}/' if index else ''
+            correct = predicted == labels
+            num_correct = np.bincount(labels, weights=correct)
+            metrics[f'{source}overall'] = 100 * float(correct.mean())
+            for name, classes in groups.items():
+                accuracies = num_correct[classes] / num_images[classes]
+                metrics[f'{source}{name}'] = 100 * float(accuracies.mean())
+        return metrics
+
+    def _groups(self, labels: np.ndarray) -> dict[str, np.ndarray]:
+        """Classes in the evaluated data by group, the group of all of them included."""
+        seen = np.unique(labels)
+        groups: dict[str, np.ndarray] = {}
+        if self.class_counts is None:
+            self._warn_once()
+        elif seen[-1] >= len(self.class_counts):
+            raise UserError(
+                f'ShotAccuracy: the evaluated data has label {seen[-1]}, but the training data has '
+                f'{len(self.class_counts)} classes; evaluate on data with the same classes'
+            )
+        else:
+            shots = shot_groups(self.class_counts, self.thresholds)
+            members = {name: np.intersect1d(ids, seen) for name, ids in shots.items()}
+            groups = {name: ids for name, ids in members.items() if ids.size}
+        return groups | {'balanced': seen}
+
+    def _warn_once(self) -> None:
+        if not self._warned:
+            MMLogger.get_current_instance().warning(
+                'ShotAccuracy reports no many / medium / few groups: it does not know the training '
+                'counts. Evaluate a checkpoint trained with ClassStatisticsHook in custom_hooks, '
+                'or pass class_counts to ShotAccuracy.'
+            )
+            self._warned = True

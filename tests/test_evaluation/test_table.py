@@ -1,0 +1,55 @@
+import pytest
+
+from ecl.evaluation import metric_table
+
+
+def test_rows_and_columns():
+    metrics = {
+        'shot/overall': 41.234,
+        'shot/many': 60.0,
+        'shot/balanced': 41.234,
+        'shot/expert0/overall': 38.0,
+        'shot/expert0/balanced': 38.0,
+        'shot/expert10/overall': 7.5,
+        'accuracy/top1': 41.234,
+    }
+    table = metric_table(metrics)
+    rows = [[cell.strip() for cell in line.split('|')[1:-1]] for line in table.splitlines()]
+    assert rows[0] == ['accuracy (%)', 'overall', 'many', 'balanced']
+    assert rows[2:] == [
+        ['ensemble', '41.23', '60.00', '41.23'],
+        ['expert 0', '38.00', '-', '38.00'],
+        ['expert 10', '7.50', '-', '-'],
+    ]
+
+
+def test_fits_a_terminal_in_plain_ascii():
+    names = ['overall', 'many', 'medium', 'few', 'balanced']
+    metrics = {f'shot/{name}': 100.0 for name in names}
+    metrics |= {f'shot/expert{k}/{name}': 100.0 for k in range(12) for name in names}
+    lines = metric_table(metrics).splitlines()
+    assert len(lines) == 2 + 13
+    assert len({len(line) for line in lines}) == 1
+    assert len(lines[0]) < 80
+    assert metric_table(metrics).isascii()
+
+
+def test_column_order_does_not_follow_the_dict():
+    header = metric_table({'shot/few': 1.0, 'shot/many': 2.0, 'shot/overall': 3.0}).splitlines()[0]
+    assert header.index('overall') < header.index('many') < header.index('few')
+
+
+def test_single_model_is_no_ensemble():
+    assert 'model' in metric_table({'shot/overall': 1.0})
+    assert 'ensemble' not in metric_table({'shot/overall': 1.0})
+
+
+def test_prefix_selects_one_metric():
+    metrics = {'shot/overall': 1.0, 'other/overall': 2.0}
+    assert '2.00' in metric_table(metrics, prefix='other')
+    assert '1.00' not in metric_table(metrics, prefix='other')
+
+
+@pytest.mark.parametrize('metrics', [{}, {'accuracy/top1': 1.0, 'shot/overall/extra': 2.0}])
+def test_nothing_to_show_is_empty(metrics):
+    assert metric_table(metrics) == ''
