@@ -1,0 +1,9 @@
+"""What the tools and notebooks call."""
+
+from ecl.apis.cli import add_common_arguments, run_tool
+from ecl.apis.config import load_config
+from ecl.apis.config_check import check_config
+from ecl.apis.test import test
+from ecl.apis.train import train
+
+__all__ = ['add_common_arguments', 'check_config', 'load_config', 'run_tool', 'test', 'train']

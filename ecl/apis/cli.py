@@ -1,0 +1,62 @@
+"""What the command-line tools share."""
+
+import sys
+from argparse import ArgumentError, ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mmengine.config import DictAction
+
+from ecl.apis.launch import LAUNCHERS
+from ecl.errors import UserError
+
+
+def run_tool(main: Callable[[], None]) -> None:
+    """Run a tool: a UserError becomes one line and exit status 2, Ctrl-C exits with 130.
+
+    Args:
+        main: The tool.
+    """
+    try:
+        main()
+    except UserError as error:
+        # A data loader's worker puts its traceback before the message.
+        line = str(error).strip().splitlines()[-1]
+        print(f'error: {line.removeprefix("ecl.errors.UserError: ")}', file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+class OptionAction(DictAction):
+    """``KEY=VALUE`` words as a dict; a word without ``=`` is a usage error."""
+
+    def __call__(
+        self,
+        parser: ArgumentParser,
+        namespace: Namespace,
+        values: Sequence[Any],
+        option_string: str | None = None,
+    ) -> None:
+        """Parse the words that follow the option."""
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except (ValueError, AssertionError) as error:
+            raise ArgumentError(self, f'{" ".join(values)} is not of the form KEY=VALUE') from error
+
+
+def add_common_arguments(parser: ArgumentParser) -> None:
+    """Add the options that every tool with a configuration has.
+
+    Args:
+        parser: The parser of the tool.
+    """
+    parser.add_argument('--work-dir', help='folder of the results; default: work_dirs/CONFIG')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=OptionAction,
+        metavar='KEY=VALUE',
+        help='replace values of the configuration, such as train_cfg.max_epochs=2',
+    )
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='set by dist_*.sh')

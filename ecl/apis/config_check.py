@@ -1,0 +1,244 @@
+"""Spelling check of a configuration, before anything is built from it.
+
+The engine accepts a misspelt top-level key silently, and a misspelt nested one too where it was
+meant to replace a key of a base file; a misspelt type fails deep inside a registry. Here each is
+an error that names the file, the key and the nearest name that exists.
+"""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
+
+import mmengine.registry
+import mmpretrain.registry
+from mmcv.transforms import BaseTransform
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.optim import BaseOptimWrapper, OptimWrapper, _ParamScheduler
+from mmengine.registry import Registry
+from mmengine.runner import (
+    BaseLoop,
+    EpochBasedTrainLoop,
+    IterBasedTrainLoop,
+    LogProcessor,
+    Runner,
+    TestLoop,
+    ValLoop,
+)
+from mmengine.utils import get_object_from_string
+from torch import nn
+from torch.utils.data import DataLoader
+
+import ecl.registry
+from ecl.errors import UserError
+
+#: Top-level keys that are read from the configuration beside the arguments of Runner.
+_MORE_TOP_KEYS = {
+    'activation_checkpointing',
+    'compile',
+    'custom_imports',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'runner_type',
+    'sync_bn',
+    'tta_model',
+}
+#: Keys that a builder takes out of the dict before the class sees it.
+_BUILDER_KEYS: dict[type, set[str]] = {
+    BaseOptimWrapper: {'constructor', 'paramwise_cfg'},
+    BaseTransform: {'magnitude_key'},
+    BaseLoop: {'by_epoch'},
+    DataLoader: {'num_batch_per_epoch', 'disable_subprocess_warning'},
+    Hook: {'priority'},
+    _ParamScheduler: {'convert_to_iter_based'},
+    nn.Module: {'requires_grad'},
+}
+#: Dicts whose ``type`` is no registered name, by the key that holds them.
+_FOREIGN = {'clip_grad', 'on_trace_ready', 'targets'}
+
+
+def check_config(cfg: Config, source: str) -> None:
+    """Check the names in a configuration: top-level keys, registered types and their arguments.
+
+    A top-level name that resembles none of the engine's is a variable of the file and passes. So
+    does every key of a class that hands its keyword arguments on to something unknown.
+
+    Args:
+        cfg: The configuration after merging bases and command-line options.
+        source: What to call it in the message: its file name.
+
+    Raises:
+        UserError: For the first name that does not exist, with the nearest one that does.
+    """
+    known = top_level_keys()
+    for key in cfg:
+        near = nearest(key, known, cutoff=0.85)
+        if key not in known and near and not key.startswith('_'):
+            raise UserError(f'{source}: nothing reads the key {key!r}{near}')
+    for path, node in _dicts(dict(cfg.items()), ''):
+        target = _target(path, node, source)
+        if target:
+            _check_arguments(path, node, target, source)
+
+
+@cache
+def top_level_keys() -> frozenset[str]:
+    """The top-level names of a configuration that mean something to the engine."""
+    arguments = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
+    return frozenset(arguments | _MORE_TOP_KEYS)
+
+
+def _dicts(node: Any, path: str) -> Iterator[tuple[str, Mapping]]:
+    """Every dict below ``node`` with its dotted path; list items are numbered."""
+    if isinstance(node, Mapping):
+        yield path, node
+        children: Iterable = node.items()
+    elif isinstance(node, list | tuple):
+        children = enumerate(node)
+    else:
+        return
+    for key, child in children:
+        if key not in _FOREIGN:
+            yield from _dicts(child, f'{path}.{key}' if path else str(key))
+
+
+def _target(path: str, node: Mapping, source: str) -> list[Callable]:
+    """What may be built from ``node``: every object registered under its type, or the default."""
+    kind = node.get('type')
+    if kind is None:
+        return _untyped(path, node)
+    if not isinstance(kind, str):
+        return [kind] if callable(kind) else []
+    found = _registered().get(kind) or _registered().get(kind.rpartition('.')[2])
+    imported = None if found or '.' not in kind else get_object_from_string(kind)
+    if found or imported:
+        return found or [imported]
+    near = nearest(kind, _registered())
+    raise UserError(f'{source}: {path}.type {kind!r} is not registered{near}')
+
+
+def _untyped(path: str, node: Mapping) -> list[Callable]:
+    """The class behind a dict that the engine builds without a ``type``."""
+    if path.endswith('_dataloader'):
+        return [DataLoader]
+    if path == 'train_cfg':
+        return [EpochBasedTrainLoop if node.get('by_epoch', True) else IterBasedTrainLoop]
+    defaults: dict[str, Callable] = {
+        'val_cfg': ValLoop,
+        'test_cfg': TestLoop,
+        'optim_wrapper': OptimWrapper,
+        'log_processor': LogProcessor,
+        'randomness': Runner.set_randomness,
+        'env_cfg': _env_cfg,
+    }
+    return [defaults[path]] if node and path in defaults else []
+
+
+def _env_cfg(cudnn_benchmark: Any, mp_cfg: Any, dist_cfg: Any, resource_limit: Any) -> None:
+    """The keys of ``env_cfg``, which the engine reads one by one."""
+
+
+@cache
+def _registered() -> dict[str, list[Callable]]:
+    """Name -> what is registered under it in any registry within reach of scope ecl."""
+    found: dict[str, list[Callable]] = {}
+    for module in (ecl.registry, mmpretrain.registry, mmengine.registry):
+        for registry in vars(module).values():
+            if isinstance(registry, Registry):
+                registry.import_from_location()
+                for name, target in registry.module_dict.items():
+                    found.setdefault(name, []).append(target)
+    return found
+
+
+def _check_arguments(path: str, node: Mapping, targets: list[Callable], source: str) -> None:
+    given = set(node) - {'type', '_scope_'}
+    accepted = [accepted_keys(target) for target in targets]
+    if any(keys is None or given <= keys for keys in accepted):
+        return
+    keys = min((keys for keys in accepted if keys is not None), key=lambda k: len(given - k))
+    wrong = sorted(given - keys)[0]
+    name = getattr(targets[0], '__name__', str(targets[0]))
+    owner = f'an argument of {name}' if 'type' in node else f'a key of {path}'
+    near = nearest(wrong, keys) or f'; there are {", ".join(sorted(keys))}'
+    raise UserError(f'{source}: {path}.{wrong} is not {owner}{near}')
+
+
+@cache
+def accepted_keys(target: Callable) -> frozenset[str] | None:
+    """The keyword arguments of a class or function.
+
+    A class that hands ``**kwargs`` to its parent's constructor, and does nothing else with them,
+    accepts its parent's arguments too.
+
+    Args:
+        target: A class or a function.
+
+    Returns:
+        Argument names, or None where they cannot be known.
+    """
+    if not inspect.isclass(target):
+        names, variable = _parameters(target)
+        return None if variable else names
+    keys = {
+        key for base, extra in _BUILDER_KEYS.items() if issubclass(target, base) for key in extra
+    }
+    for cls in target.__mro__:
+        if '__init__' not in vars(cls):
+            continue
+        names, variable = _parameters(cls.__init__)
+        keys |= names
+        if not variable:
+            return frozenset(keys)
+        if not _only_handed_up(cls.__init__, variable):
+            return None
+    return frozenset(keys)
+
+
+def _parameters(function: Callable) -> tuple[frozenset[str], str | None]:
+    """Named parameters, and the name of the ``**`` parameter if there is one."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return frozenset(), 'unknown'
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    names = [p.name for p in parameters if p.kind in named and p.name != 'self']
+    variable = [p.name for p in parameters if p.kind == p.VAR_KEYWORD]
+    return frozenset(names), variable[0] if variable else None
+
+
+def _only_handed_up(function: Callable, variable: str) -> bool:
+    """Whether ``**variable`` goes to a parent's ``__init__`` and nowhere else."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return False
+    uses = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id == variable]
+    handed_up = [
+        keyword.value
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and getattr(call.func, 'attr', '') == '__init__'
+        for keyword in call.keywords
+        if keyword.arg is None
+    ]
+    return bool(uses) and all(use in handed_up for use in uses)
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The end of an error message: what a misspelt name may have meant.
+
+    Args:
+        name: The name that does not exist.
+        known: Names that do.
+        cutoff: Least similarity, in (0, 1].
+
+    Returns:
+        ``"; did you mean 'X'?"`` for the closest known name, or an empty string.
+    """
+    close = get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return f'; did you mean {close[0]!r}?' if close else ''
