@@ -24,4 +24,4 @@ train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=20)
 val_cfg = dict()
 test_cfg = dict()
 
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=20))
+default_hooks = dict(checkpoint=dict(interval=20))

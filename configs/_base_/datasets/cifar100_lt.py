@@ -41,7 +41,7 @@ train_dataloader = dict(
     ),
     sampler=dict(type='DefaultSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),
-    worker_init_fn=dict(type='seed_worker'),
+    worker_init_fn=dict(type='epoch_worker_init_fn'),
 )
 val_dataloader = dict(
     batch_size=500,

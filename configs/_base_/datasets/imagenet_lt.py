@@ -59,7 +59,7 @@ train_dataloader = dict(
     ),
     sampler=dict(type='DefaultSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),
-    worker_init_fn=dict(type='seed_worker'),
+    worker_init_fn=dict(type='epoch_worker_init_fn'),
 )
 val_dataloader = dict(
     batch_size=256,
@@ -75,15 +75,18 @@ val_dataloader = dict(
     collate_fn=dict(type='default_collate'),
 )
 val_evaluator = dict(type='ShotAccuracy')
-test_dataloader = val_dataloader
-test_dataloader.update(
+test_dataloader = dict(
+    batch_size=256,
+    num_workers=8,
     dataset=dict(
         type='ImageList',
         data_root=data_root,
         ann_file=f'{lists}/ImageNet_LT_test.txt',
         pipeline=test_pipeline,
         test_mode=True,
-    )
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
 )
 test_evaluator = val_evaluator
 
