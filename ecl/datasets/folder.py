@@ -22,7 +22,6 @@ EXTENSIONS = (
     '.tif',
     '.tiff',
     '.gif',
-    '.jp2',
 )
 
 

@@ -45,20 +45,19 @@ def parse_image_list(
                 labels.append(label)
                 continue
         if fields:
-            raise UserError(f'{name}, line {number}: {_fault(fields, num_classes)}')
+            raise UserError(f'{name}, line {number}: {_fault(fields, limit)}')
     if not paths:
         raise UserError(f'{name} lists no image; it needs lines of the form: path label')
     return paths, labels
 
 
-def _fault(fields: list[str], num_classes: int | None) -> str:
+def _fault(fields: list[str], limit: float) -> str:
     if len(fields) == 1:
         return f'{fields[0]!r} has no label; each line must read: path label'
     label = fields[1]
     if label.isascii() and label.isdigit():
         return (
-            f'label {label} is out of range: with {num_classes} classes labels run from 0 to '
-            f'{num_classes - 1}'
+            f'label {label} is out of range: with {limit} classes labels run from 0 to {limit - 1}'
         )
     if label.startswith('-') and label[1:].isdigit():
         return f'label {label} is negative; labels count from 0'
@@ -83,7 +82,7 @@ class ImageList(BaseDataset):
         UserError: If the list is missing, empty or not UTF-8 text, or a line of it is wrong.
 
     Example:
-        >>> ImageList('ImageNet_LT_train.txt', data_root='data/imagenet')  # doctest: +SKIP
+        >>> ImageList('ImageNet_LT_train.txt', data_root='data/imagenet')
     """
 
     def __init__(self, ann_file: str, data_root: str = '', **kwargs: Any) -> None:

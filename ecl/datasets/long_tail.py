@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
@@ -93,7 +94,7 @@ class LongTailDataset(Dataset):
             )
         if seed < 0:
             raise UserError(f'LongTailDataset: seed must be at least 0, not {seed}')
-        self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
+        self.dataset: Any = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         self.imbalance_factor = imbalance_factor
         self.max_per_class = max_per_class
         self.seed = seed
@@ -110,7 +111,7 @@ class LongTailDataset(Dataset):
         if self.imbalance_factor is None:
             chosen = np.arange(len(labels))
         else:
-            wanted = self._profile(available)
+            wanted = self._profile(available, self.imbalance_factor)
             chosen = self._draw(labels, available, wanted)
             self._largest = int(wanted[0])
         self._labels = labels[chosen]
@@ -183,29 +184,30 @@ class LongTailDataset(Dataset):
     def __len__(self) -> int:
         return len(self._labels)
 
-    def _profile(self, available: np.ndarray) -> np.ndarray:
+    def _profile(self, available: np.ndarray, imbalance_factor: float) -> np.ndarray:
         """Images wanted of each class; a UserError where the source cannot give them."""
         size = int(available.max()) if self.max_per_class is None else self.max_per_class
-        wanted = long_tail_counts(len(available), size, self.imbalance_factor)
+        wanted = long_tail_counts(len(available), size, imbalance_factor)
         if not wanted.all():
             raise UserError(
-                f'imbalance_factor={self.imbalance_factor:g} leaves {self._name(wanted.argmin())} '
+                f'imbalance_factor={imbalance_factor:g} leaves {self._name(int(wanted.argmin()))} '
                 f'without images when the largest class has {size}; '
                 f'set imbalance_factor to {size} or less'
             )
         lacking = np.flatnonzero(wanted > available)
         if lacking.size:
-            first = lacking[0]
+            first = int(lacking[0])
             raise UserError(
                 f'{self._name(first)} of {type(self.dataset).__name__} has {available[first]} '
-                f'images but imbalance_factor={self.imbalance_factor:g} with '
-                f'max_per_class={size} needs {wanted[first]}; ' + self._remedy(available, size)
+                f'images but imbalance_factor={imbalance_factor:g} with '
+                f'max_per_class={size} needs {wanted[first]}; '
+                + self._remedy(available, size, imbalance_factor)
             )
         return wanted
 
-    def _remedy(self, available: np.ndarray, size: int) -> str:
+    def _remedy(self, available: np.ndarray, size: int, imbalance_factor: float) -> str:
         for smaller in range(size - 1, 0, -1):
-            counts = long_tail_counts(len(available), smaller, self.imbalance_factor)
+            counts = long_tail_counts(len(available), smaller, imbalance_factor)
             if not counts.all():
                 break
             if (counts <= available).all():

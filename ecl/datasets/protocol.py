@@ -83,7 +83,8 @@ def _own_step(dataset: Any) -> str | None:
         part = 'alone' if dataset.test_mode else 'left out'
         return f'fold {dataset.fold + 1} of {dataset.num_splits} {part}, seed {dataset.seed}'
     if isinstance(dataset, Subset):
-        return f'{len(dataset)} of {len(dataset.dataset)} images by index'
+        inner: Any = dataset.dataset
+        return f'{len(dataset)} of {len(inner)} images by index'
     if isinstance(dataset, BaseDataset):
         return None if dataset._indices is None else 'indices set in the config'
     return getattr(dataset, 'subset_rule', None)

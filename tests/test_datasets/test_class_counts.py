@@ -58,7 +58,7 @@ def test_classes_without_images_count_zero(labelled):
 
 
 def test_empty_dataset(labelled):
-    empty = labelled([], serialize_data=False)
+    empty = labelled([])
     assert gt_labels(empty).tolist() == []
     assert count_classes(empty, 2) == [0, 0]
 
