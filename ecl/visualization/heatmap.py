@@ -92,6 +92,10 @@ def _mark_groups(axes: Axes, counts: np.ndarray, thresholds: tuple[int, int]) ->
         centres[index] = min(centres[index], 1 - gap / 2 - gap * (len(centres) - 1 - index))
     for (name, size), centre in zip(sizes.items(), centres, strict=True):
         axes.text(
-            1.01, 1 - centre, f'{name}\n{size} {"class" if size == 1 else "classes"}',
-            transform=axes.transAxes, va='center', fontsize='small',
-        )  # fmt: skip
+            1.01,
+            1 - centre,
+            f'{name}\n{size} {"class" if size == 1 else "classes"}',
+            transform=axes.transAxes,
+            va='center',
+            fontsize='small',
+        )

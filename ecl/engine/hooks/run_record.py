@@ -93,7 +93,7 @@ class RunRecordHook(Hook):
             'config': os.path.relpath(runner.cfg.filename) if runner.cfg.filename else None,
             'seed': runner.seed,
             'epochs': runner.epoch,
-            'wall_seconds': round(self._wall_seconds(), 1),
+            'wall_seconds': round(self._wall_seconds(), 3),
             'versions': _versions(),
             'protocol': _protocol(runner),
             'class_counts': runner.message_hub.get_info('class_counts'),

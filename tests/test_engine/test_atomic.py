@@ -1,0 +1,23 @@
+import pytest
+
+from ecl.engine.atomic import atomic_write
+
+
+def test_replaces_the_file(tmp_path):
+    path = tmp_path / 'record'
+    path.write_bytes(b'old')
+    with atomic_write(path) as file:
+        file.write(b'new')
+        assert path.read_bytes() == b'old'
+    assert path.read_bytes() == b'new'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_failure_leaves_the_old_file_and_no_draft(tmp_path):
+    path = tmp_path / 'record'
+    path.write_bytes(b'old')
+    with pytest.raises(RuntimeError), atomic_write(path) as file:
+        file.write(b'half')
+        raise RuntimeError
+    assert path.read_bytes() == b'old'
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,97 @@
+import pytest
+from mmengine.evaluator import BaseMetric
+from mmengine.registry import METRICS
+
+from ecl.apis.checkpoint import load_checkpoint
+from ecl.errors import UserError
+
+HOOKS = ['ClassStatisticsHook']
+COUNTS = [120, 40, 6]
+
+
+def test_counts_reach_modules_hub_metrics_and_checkpoint(make_runner, tmp_path):
+    runner = make_runner(HOOKS)
+    asked = []
+    runner.model.label_layers[0].set_class_counts = asked.append
+    runner.train()
+    assert asked == [COUNTS]
+    assert runner.message_hub.get_info('class_counts') == COUNTS
+    assert runner.val_evaluator.metrics[0].class_counts == COUNTS
+    checkpoint = load_checkpoint(tmp_path / 'run/epoch_2.pth')
+    assert checkpoint['meta']['class_counts'] == COUNTS
+    assert {type(count) for count in checkpoint['meta']['class_counts']} == {int}
+
+
+@pytest.mark.parametrize('phase', ['val', 'test'])
+def test_evaluation_reads_the_counts_from_the_checkpoint(make_runner, tmp_path, phase):
+    make_runner(HOOKS).train()
+    loader = dict(
+        batch_size=8,
+        dataset=make_runner.Vectors([5, 5, 5]),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+    )
+    runner = make_runner(
+        HOOKS,
+        load_from=str(tmp_path / 'run/epoch_2.pth'),
+        test_cfg=dict(),
+        test_dataloader=loader,
+        test_evaluator=dict(type='ShotAccuracy'),
+    )
+    metrics = getattr(runner, phase)()
+    assert {'shot/many', 'shot/medium', 'shot/few'} <= metrics.keys()
+    assert isinstance(runner._train_loop, dict), 'an evaluation must not read the training data'
+
+
+def test_metrics_that_do_not_ask_are_left_alone(make_runner):
+    class Indifferent(BaseMetric):
+        default_prefix = 'indifferent'
+
+        def process(self, data_batch, data_samples):
+            self.results.append(0)
+
+        def compute_metrics(self, results):
+            return {}
+
+    METRICS.register_module(module=Indifferent, force=True)
+    make_runner(HOOKS, val_evaluator=dict(type='mmengine.Indifferent'), max_epochs=1).train()
+
+
+def test_wrong_num_classes_names_both_numbers_and_the_key(make_runner):
+    runner = make_runner(HOOKS)
+    runner.model.head.num_classes = 7
+    with pytest.raises(UserError, match=r'model\.head\.num_classes is 7, .* has 3 classes'):
+        runner.train()
+
+
+@pytest.mark.parametrize('num_named', [5, 12])
+def test_empty_classes_are_named_five_at_most(make_runner, num_named):
+    dataset = make_runner.Vectors(num_named=num_named)
+    runner = make_runner(HOOKS, model=make_runner.Experts(num_named), dataset=dataset)
+    with pytest.raises(UserError) as error:
+        runner.train()
+    message = str(error.value)
+    assert "3 'kind3', 4 'kind4'" in message
+    assert message.count("'kind") == min(num_named - 3, 5)
+    assert ('4 more' in message) == (num_named == 12)
+    assert '\n' not in message
+
+
+def test_logs_the_distribution(make_runner, capfd):
+    make_runner(HOOKS, max_epochs=1).train()
+    log = ''.join(capfd.readouterr())
+    assert '166 images in 3 classes, 120 to 6 a class (imbalance factor 20)' in log
+    assert '1 many-shot, 1 medium-shot, 1 few-shot' in log
+
+
+def test_resume_on_other_data_warns_fine_tuning_does_not(make_runner, tmp_path, capfd):
+    make_runner(HOOKS).train()
+    other = make_runner.Vectors([120, 40, 7])
+    checkpoint = str(tmp_path / 'run/epoch_2.pth')
+    capfd.readouterr()
+    tuned = make_runner(HOOKS, dataset=other, load_from=checkpoint, max_epochs=1)
+    tuned.train()
+    assert 'training data changed' not in ''.join(capfd.readouterr())
+    resumed = make_runner(HOOKS, dataset=other, load_from=checkpoint, resume=True, max_epochs=3)
+    resumed.train()
+    assert 'training data changed' in ''.join(capfd.readouterr())
+    assert resumed.message_hub.get_info('class_counts') == [120, 40, 7]
