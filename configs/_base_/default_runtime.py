@@ -14,6 +14,8 @@ custom_hooks = [
     dict(type='EpochSeedHook'),
     dict(type='DistillWeightHook', interval=50),
     dict(type='RunRecordHook'),
+    # Each process has statistics of its own in the norm layers; the checkpoint keeps one set.
+    dict(type='SyncBuffersHook'),
 ]
 
 env_cfg = dict(
