@@ -43,7 +43,8 @@ class Digits(BaseDataset):
             )
         self.split = split
         self.test_per_class = test_per_class
-        super().__init__(ann_file='', **kwargs)
+        # Serialized annotations spare the memory of many workers; here they would only cost time.
+        super().__init__(ann_file='', **{'serialize_data': False, **kwargs})
 
     def load_data_list(self) -> list[dict]:
         """Images and labels of the split, in scikit-learn's order."""

@@ -52,6 +52,7 @@ def archive(request, tmp_path, monkeypatch):
         for name, _ in getattr(cls, attribute):
             contents[name] = _batch(len(contents), key, num_classes)
             data = _python2_pickle(contents[name])
+            assert b'cnumpy.core.multiarray\n_reconstruct' in data
             (folder / name).write_bytes(data)
             entries.append([name, hashlib.md5(data).hexdigest()])
         monkeypatch.setattr(cls, attribute, entries)
