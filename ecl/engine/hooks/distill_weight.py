@@ -145,9 +145,8 @@ class DistillWeightHook(Hook):
         labels = kwargs['labels'] if 'labels' in kwargs else args[2]
         if self._sums is None:
             shape = (2, len(weights), label_logits.shape[-1])
-            self._sums = torch.zeros(shape, dtype=torch.float64, device=weights.device)
-        values = torch.stack([weights, torch.ones_like(weights)]).to(self._sums.dtype)
-        self._sums.index_add_(2, labels, values)
+            self._sums = weights.new_zeros(shape)
+        self._sums.index_add_(2, labels, torch.stack([weights, torch.ones_like(weights)]))
 
     def _reduced(self) -> tuple[np.ndarray, np.ndarray]:
         """Sum of weights and number of images, over all processes, each (K, C)."""

@@ -36,8 +36,8 @@ class RunRecordHook(Hook):
     - ``protocol``: ``source``, ``subset``, ``imbalance_factor`` of the training data,
       ``shot_thresholds``, ``evaluated`` (the validation data) and ``epoch_used``, which is always
       'last'.
-    - ``class_counts``: training images of each class; null without ClassStatisticsHook.
     - ``metrics``: those of the validation after the last epoch, accuracies in percent.
+    - ``class_counts``: training images of each class; null without ClassStatisticsHook.
 
     If the last epoch was not validated (the training was stopped early, or resumed when it was
     complete), the hook validates then. Without a validation set ``metrics`` is empty.
@@ -96,12 +96,12 @@ class RunRecordHook(Hook):
             'wall_seconds': round(self._wall_seconds(), 3),
             'versions': _versions(),
             'protocol': _protocol(runner),
-            'class_counts': runner.message_hub.get_info('class_counts'),
             'metrics': {
                 key: float(value)
                 for key, value in self._metrics.items()
                 if isinstance(value, Real) and math.isfinite(value)
             },
+            'class_counts': runner.message_hub.get_info('class_counts'),
         }
 
     def _wall_seconds(self) -> float:
