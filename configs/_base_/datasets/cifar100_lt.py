@@ -12,13 +12,22 @@ view = [
 key_view = [
     dict(type='RandomResizedCrop', scale=32, crop_ratio_range=(0.2, 1.0)),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    # torchvision's jitter: that of MMPretrain reads the array as BGR.
+    dict(type='NumpyToPIL'),
     dict(
         type='RandomApply',
         prob=0.8,
         transforms=[
-            dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
+            dict(
+                type='torchvision/ColorJitter',
+                brightness=0.4,
+                contrast=0.4,
+                saturation=0.4,
+                hue=0.1,
+            )
         ],
     ),
+    dict(type='PILToNumpy'),
     dict(type='RandomGrayscale', prob=0.2, keep_channels=True, color_format='rgb'),
     dict(type='GaussianBlur', magnitude_range=(0.1, 2.0), magnitude_std='inf', prob=0.5),
 ]
@@ -41,7 +50,6 @@ train_dataloader = dict(
     ),
     sampler=dict(type='DefaultSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),
-    worker_init_fn=dict(type='epoch_worker_init_fn'),
 )
 val_dataloader = dict(
     batch_size=500,

@@ -3,9 +3,6 @@
 115,846 training images in 1,000 classes (1,280 to 5), 20,000 for validation, 50,000 for test.
 """
 
-data_root = 'data/imagenet'
-lists = 'data/imagenet-lt'
-
 load = dict(type='LoadImageFromFile')
 view = [
     dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.08, 1.0), backend='pillow'),
@@ -52,22 +49,23 @@ train_dataloader = dict(
         type='LongTailDataset',
         dataset=dict(
             type='ImageList',
-            data_root=data_root,
-            ann_file=f'{lists}/ImageNet_LT_train.txt',
+            data_root='data',
+            data_prefix='imagenet',
+            ann_file='imagenet-lt/ImageNet_LT_train.txt',
             pipeline=train_pipeline,
         ),
     ),
     sampler=dict(type='DefaultSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),
-    worker_init_fn=dict(type='epoch_worker_init_fn'),
 )
 val_dataloader = dict(
     batch_size=256,
     num_workers=8,
     dataset=dict(
         type='ImageList',
-        data_root=data_root,
-        ann_file=f'{lists}/ImageNet_LT_val.txt',
+        data_root='data',
+        data_prefix='imagenet',
+        ann_file='imagenet-lt/ImageNet_LT_val.txt',
         pipeline=test_pipeline,
         test_mode=True,
     ),
@@ -80,8 +78,9 @@ test_dataloader = dict(
     num_workers=8,
     dataset=dict(
         type='ImageList',
-        data_root=data_root,
-        ann_file=f'{lists}/ImageNet_LT_test.txt',
+        data_root='data',
+        data_prefix='imagenet',
+        ann_file='imagenet-lt/ImageNet_LT_test.txt',
         pipeline=test_pipeline,
         test_mode=True,
     ),

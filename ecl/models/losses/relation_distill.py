@@ -2,9 +2,8 @@
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import is_distributed
+from mmengine.dist import all_gather
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_gather
 
 from ecl.registry import MODELS
 
@@ -31,11 +30,13 @@ class RelationDistillLoss(nn.Module):
     def forward(self, *feats: Tensor) -> Tensor:
         """Distil K features (N, D); return a scalar."""
         unit = F.normalize(torch.stack(feats), dim=-1)
-        batch = torch.cat(all_gather(unit), dim=1) if is_distributed() else unit
+        batch = torch.cat(all_gather(unit.detach()), dim=1)
         relations = unit @ batch.transpose(1, 2)
         # Mean over j != k of (S_k - S_j)^2, without forming the pairs.
         teacher = relations.detach()
         num_peers = len(feats) - 1
         mean = (teacher.sum(0) - teacher) / num_peers
         mean_square = (teacher.square().sum(0) - teacher.square()) / num_peers
-        return self.loss_weight * (relations.square() - 2 * relations * mean + mean_square).mean()
+        loss = (relations.square() - 2 * relations * mean + mean_square).mean()
+        # S is symmetric: the columns, kept constant here, would add the gradient of the rows.
+        return self.loss_weight * (2 * loss - loss.detach())

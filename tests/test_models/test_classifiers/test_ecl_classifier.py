@@ -1,0 +1,105 @@
+import pytest
+import torch
+from mmpretrain.structures import DataSample
+
+from ecl.errors import UserError
+from ecl.registry import MODELS
+
+N, C = 4, 5
+
+
+def build(contrast=True, num_experts=3, **head):
+    torch.manual_seed(0)
+    model = MODELS.build(
+        dict(
+            type='ECLClassifier',
+            backbone=dict(
+                type='MultiExpertBackbone',
+                num_experts=num_experts,
+                backbone=dict(type='ResNetCIFAR', depth=8),
+            ),
+            neck=dict(type='GlobalAveragePooling'),
+            head=dict(
+                type='ECLHead',
+                num_classes=C,
+                distill_loss=dict(type='ReweightedDistillLoss'),
+                feature_loss=dict(type='FeatureDistillLoss'),
+                **head,
+            ),
+            contrast=dict(type='MomentumContrast', queue_size=16) if contrast else None,
+            data_preprocessor=dict(mean=[0.0] * 3, std=[255.0] * 3),
+        )
+    )
+    model.init_weights()
+    model.head.loss_module.set_class_counts(range(1, C + 1))
+    return model
+
+
+def batch(num_views=2):
+    views = [torch.rand(N, 3, 16, 16) for _ in range(num_views)]
+    samples = [DataSample().set_gt_label(i % C) for i in range(N)]
+    return views if num_views > 1 else views[0], samples
+
+
+def test_one_step_reports_each_loss_and_reaches_every_parameter():
+    model = build().train()
+    losses = model(*batch(), mode='loss')
+    assert set(losses) == {'label_loss', 'distill_loss', 'feature_loss', 'contrast_loss'}
+    sum(losses.values()).backward()
+    missing = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not missing
+
+
+def test_one_expert_without_contrast_is_an_ordinary_classifier():
+    model = build(contrast=False, num_experts=1).train()
+    assert set(model(*batch(1), mode='loss')) == {'label_loss'}
+    assert model(batch(1)[0]).shape == (N, C)
+
+
+def test_a_plain_backbone_is_one_expert():
+    model = MODELS.build(
+        dict(
+            type='ECLClassifier',
+            backbone=dict(type='ResNetCIFAR', depth=8),
+            neck=dict(type='GlobalAveragePooling'),
+            head=dict(type='ECLHead', num_classes=C),
+        )
+    )
+    assert model.head.num_experts == 1
+    assert model(torch.rand(N, 3, 16, 16)).shape == (N, C)
+
+
+def test_contrast_without_a_second_view_says_what_is_missing():
+    with pytest.raises(UserError, match='MultiView'):
+        build().train()(*batch(1), mode='loss')
+
+
+def test_labels_meet_the_first_view():
+    model = build(contrast=False).eval()
+    views, samples = batch()
+    expected = model.head.loss(model.extract_feat(views[0]), samples)
+    torch.testing.assert_close(model(views, samples, mode='loss'), expected)
+
+
+def test_without_momentum_copy_and_queue_it_predicts_the_same():
+    model = build().eval()
+    state = {k: v for k, v in model.state_dict().items() if not k.startswith('contrast.')}
+    bare = build(contrast=False).eval()
+    bare.load_state_dict(state, strict=True)
+    x = torch.rand(N, 3, 16, 16)
+    assert torch.equal(model(x), bare(x))
+
+
+def test_the_momentum_copy_is_not_initialised_again_nor_trained():
+    model = build()
+    assert not any(p.requires_grad for p in model.contrast.momentum_encoder.parameters())
+    names = {n.split('.')[0] for n, _ in model.named_parameters()}
+    assert names == {'backbone', 'head', 'contrast'}
+
+
+def test_mixed_precision_trains():
+    model = build().train()
+    with torch.autocast('cpu', torch.bfloat16):
+        losses = model(*batch(), mode='loss')
+    assert all(value.dtype == torch.float32 and value.isfinite() for value in losses.values())
+    sum(losses.values()).backward()

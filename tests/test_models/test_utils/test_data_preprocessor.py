@@ -1,0 +1,40 @@
+import pytest
+import torch
+from mmpretrain.structures import DataSample
+
+from ecl.models import MultiViewDataPreprocessor
+
+MEAN, STD = [10.0, 20.0, 30.0], [1.0, 2.0, 4.0]
+
+
+def normalised(bgr):
+    rgb = bgr.float().flip(1)
+    return (rgb - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+
+
+@pytest.mark.parametrize('size', [1, 3, 5])
+def test_every_view_is_turned_to_rgb_and_normalised_and_labels_stay_in_order(size):
+    views = [torch.randint(0, 256, (size, 3, 4, 4), dtype=torch.uint8) for _ in range(2)]
+    samples = [DataSample().set_gt_label(i) for i in range(size)]
+    packed = MultiViewDataPreprocessor(MEAN, STD, to_rgb=True)(
+        {'inputs': views, 'data_samples': samples}, training=True
+    )
+    for out, view in zip(packed['inputs'], views, strict=True):
+        torch.testing.assert_close(out, normalised(view))
+    assert [s.gt_label.item() for s in packed['data_samples']] == list(range(size))
+
+
+def test_one_view_is_left_to_the_parent():
+    preprocess = MultiViewDataPreprocessor(MEAN, STD, to_rgb=True)
+    batch = torch.randint(0, 256, (3, 3, 4, 4), dtype=torch.uint8)
+    torch.testing.assert_close(preprocess({'inputs': batch})['inputs'], normalised(batch))
+    listed = preprocess({'inputs': list(batch)})['inputs']
+    torch.testing.assert_close(listed, normalised(batch))
+
+
+def test_views_collated_as_lists_of_images():
+    preprocess = MultiViewDataPreprocessor(MEAN, STD, to_rgb=True)
+    views = torch.randint(0, 256, (2, 3, 3, 4, 4), dtype=torch.uint8)
+    out = preprocess({'inputs': [list(view) for view in views]})['inputs']
+    for result, view in zip(out, views, strict=True):
+        torch.testing.assert_close(result, normalised(view))
