@@ -1,5 +1,6 @@
 """Effective Collaborative Learning for long-tailed image recognition."""
 
+import warnings
 from importlib.metadata import PackageNotFoundError, distribution
 
 from ecl.version import __version__
@@ -43,3 +44,6 @@ def _require_engine() -> None:
 
 
 _require_engine()
+
+# The engine recommends another mmcv at every import; here that would break it.
+warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')

@@ -20,5 +20,6 @@ fi
 # Threads of several processes on the same cores mostly wait for each other.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 
-exec "${PYTHON:-python}" -m torch.distributed.run "${rendezvous[@]}" --nproc_per_node "$gpus" \
-    "$(dirname "${BASH_SOURCE[0]}")/$script" "$@" --launcher pytorch
+here="$(dirname "${BASH_SOURCE[0]}")"
+exec "${PYTHON:-python}" "$here/_torchrun.py" "${rendezvous[@]}" --nproc_per_node "$gpus" \
+    "$here/$script" "$@" --launcher pytorch

@@ -96,7 +96,7 @@ def check_schedule_fits(
     Raises:
         UserError: If the numbers differ and there is a schedule.
     """
-    before = _max_epochs(checkpoint.get('meta', {}).get('config') or '')
+    before = _max_epochs(checkpoint.get('meta', {}).get('cfg') or '')
     scheduled = checkpoint.get('param_schedulers')
     if scheduled and before is not None and max_epochs is not None and before != max_epochs:
         raise UserError(

@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.config.utils import ConfigParsingError
 
-from ecl.apis.config_check import check_config, nearest, top_level_keys
+from ecl.apis.config_check import check_config, nearest, top_level_keys, walk
 from ecl.errors import UserError
 
 #: Wrappers of the optimizer that ``amp`` may replace: plain precision, or mixed already.
@@ -46,7 +46,17 @@ def load_config(
         raise UserError(f'configuration file {source} does not exist')
     try:
         cfg = Config.fromfile(source)
-    except (OSError, SyntaxError, NameError, KeyError, TypeError, ConfigParsingError) as error:
+        # In a file with plain imports, those that fail do so when their names are looked at.
+        tuple(walk(cfg))
+    except (
+        OSError,
+        SyntaxError,
+        NameError,
+        KeyError,
+        TypeError,
+        ImportError,
+        ConfigParsingError,
+    ) as error:
         raise UserError(f'{source} cannot be read: {" ".join(str(error).split())}') from error
     options = dict(cfg_options or {})
     for key in options:
@@ -84,9 +94,11 @@ def _check_option(cfg: Config, key: str, source: str) -> None:
     """Raise UserError unless the dotted ``key`` leads somewhere that is read."""
     top, *parts = key.split('.')
     if top not in top_level_keys():
+        # A variable of the file is spent: say where its value went.
+        same = [f'{path}.{top}' for path, node in walk(cfg) if path and top in node]
+        near = f'; did you mean {same[0]!r}?' if same else nearest(top, top_level_keys())
         raise UserError(
-            f'{source}: option {key}: nothing reads {top!r} once the file is loaded'
-            f'{nearest(top, top_level_keys())}'
+            f'{source}: option {key}: nothing reads {top!r} once the file is loaded{near}'
         )
     node, path = cfg.get(top, {}), top
     for part in parts:

@@ -5,9 +5,7 @@ meant to replace a key of a base file; a misspelt type fails deep inside a regis
 an error that names the file, the key and the nearest name that exists.
 """
 
-import ast
 import inspect
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
@@ -15,13 +13,10 @@ from typing import Any
 
 import mmengine.registry
 import mmpretrain.registry
-from mmcv.transforms import BaseTransform
 from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.optim import BaseOptimWrapper, OptimWrapper, _ParamScheduler
+from mmengine.optim import OptimWrapper
 from mmengine.registry import Registry
 from mmengine.runner import (
-    BaseLoop,
     EpochBasedTrainLoop,
     IterBasedTrainLoop,
     LogProcessor,
@@ -30,10 +25,10 @@ from mmengine.runner import (
     ValLoop,
 )
 from mmengine.utils import get_object_from_string
-from torch import nn
 from torch.utils.data import DataLoader
 
 import ecl.registry
+from ecl.apis.signature import Accepted, accepted_keys
 from ecl.errors import UserError
 
 #: Top-level keys that are read from the configuration beside the arguments of Runner.
@@ -47,16 +42,6 @@ _MORE_TOP_KEYS = {
     'runner_type',
     'sync_bn',
     'tta_model',
-}
-#: Keys that a builder takes out of the dict before the class sees it.
-_BUILDER_KEYS: dict[type, set[str]] = {
-    BaseOptimWrapper: {'constructor', 'paramwise_cfg'},
-    BaseTransform: {'magnitude_key'},
-    BaseLoop: {'by_epoch'},
-    DataLoader: {'num_batch_per_epoch', 'disable_subprocess_warning'},
-    Hook: {'priority'},
-    _ParamScheduler: {'convert_to_iter_based'},
-    nn.Module: {'requires_grad'},
 }
 #: Dicts whose ``type`` is no registered name, by the key that holds them.
 _FOREIGN = {'clip_grad', 'on_trace_ready', 'targets'}
@@ -80,7 +65,7 @@ def check_config(cfg: Config, source: str) -> None:
         near = nearest(key, known, cutoff=0.85)
         if key not in known and near and not key.startswith('_'):
             raise UserError(f'{source}: nothing reads the key {key!r}{near}')
-    for path, node in _dicts(dict(cfg.items()), ''):
+    for path, node in walk(cfg):
         target = _target(path, node, source)
         if target:
             _check_arguments(path, node, target, source)
@@ -93,9 +78,17 @@ def top_level_keys() -> frozenset[str]:
     return frozenset(arguments | _MORE_TOP_KEYS)
 
 
-def _dicts(node: Any, path: str) -> Iterator[tuple[str, Mapping]]:
-    """Every dict below ``node`` with its dotted path; list items are numbered."""
-    if isinstance(node, Mapping):
+def walk(node: Any, path: str = '') -> Iterator[tuple[str, Mapping]]:
+    """Go through the dicts of a configuration.
+
+    Args:
+        node: A configuration or a part of one.
+        path: Dotted path of ``node``.
+
+    Yields:
+        The dotted path of every dict, items of lists numbered, and the dict.
+    """
+    if isinstance(node, Mapping | Config):
         yield path, node
         children: Iterable = node.items()
     elif isinstance(node, list | tuple):
@@ -104,7 +97,7 @@ def _dicts(node: Any, path: str) -> Iterator[tuple[str, Mapping]]:
         return
     for key, child in children:
         if key not in _FOREIGN:
-            yield from _dicts(child, f'{path}.{key}' if path else str(key))
+            yield from walk(child, f'{path}.{key}' if path else str(key))
 
 
 def _target(path: str, node: Mapping, source: str) -> list[Callable]:
@@ -118,7 +111,7 @@ def _target(path: str, node: Mapping, source: str) -> list[Callable]:
     imported = None if found or '.' not in kind else get_object_from_string(kind)
     if found or imported:
         return found or [imported]
-    near = nearest(kind, _registered())
+    near = nearest(kind.rpartition('.')[2], _registered())
     raise UserError(f'{source}: {path}.type {kind!r} is not registered{near}')
 
 
@@ -159,74 +152,22 @@ def _registered() -> dict[str, list[Callable]]:
 def _check_arguments(path: str, node: Mapping, targets: list[Callable], source: str) -> None:
     given = set(node) - {'type', '_scope_'}
     accepted = [accepted_keys(target) for target in targets]
-    if any(keys is None or given <= keys for keys in accepted):
+    wrong = [sorted(_wrong(given, keys)) for keys in accepted]
+    if not all(wrong):
         return
-    keys = min((keys for keys in accepted if keys is not None), key=lambda k: len(given - k))
-    wrong = sorted(given - keys)[0]
-    name = getattr(targets[0], '__name__', str(targets[0]))
+    best = min(range(len(targets)), key=lambda i: len(wrong[i]))
+    key, known = wrong[best][0], accepted[best].names
+    name = getattr(targets[best], '__name__', str(targets[best]))
     owner = f'an argument of {name}' if 'type' in node else f'a key of {path}'
-    near = nearest(wrong, keys) or f'; there are {", ".join(sorted(keys))}'
-    raise UserError(f'{source}: {path}.{wrong} is not {owner}{near}')
+    near = nearest(key, known) or f'; there are {", ".join(sorted(known))}'
+    raise UserError(f'{source}: {path}.{key} is not {owner}{near}')
 
 
-@cache
-def accepted_keys(target: Callable) -> frozenset[str] | None:
-    """The keyword arguments of a class or function.
-
-    A class that hands ``**kwargs`` to its parent's constructor, and does nothing else with them,
-    accepts its parent's arguments too.
-
-    Args:
-        target: A class or a function.
-
-    Returns:
-        Argument names, or None where they cannot be known.
-    """
-    if not inspect.isclass(target):
-        names, variable = _parameters(target)
-        return None if variable else names
-    keys = {
-        key for base, extra in _BUILDER_KEYS.items() if issubclass(target, base) for key in extra
-    }
-    for cls in target.__mro__:
-        if '__init__' not in vars(cls):
-            continue
-        names, variable = _parameters(cls.__init__)
-        keys |= names
-        if not variable:
-            return frozenset(keys)
-        if not _only_handed_up(cls.__init__, variable):
-            return None
-    return frozenset(keys)
-
-
-def _parameters(function: Callable) -> tuple[frozenset[str], str | None]:
-    """Named parameters, and the name of the ``**`` parameter if there is one."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return frozenset(), 'unknown'
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    names = [p.name for p in parameters if p.kind in named and p.name != 'self']
-    variable = [p.name for p in parameters if p.kind == p.VAR_KEYWORD]
-    return frozenset(names), variable[0] if variable else None
-
-
-def _only_handed_up(function: Callable, variable: str) -> bool:
-    """Whether ``**variable`` goes to a parent's ``__init__`` and nowhere else."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):
-        return False
-    uses = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id == variable]
-    handed_up = [
-        keyword.value
-        for call in ast.walk(tree)
-        if isinstance(call, ast.Call) and getattr(call.func, 'attr', '') == '__init__'
-        for keyword in call.keywords
-        if keyword.arg is None
-    ]
-    return bool(uses) and all(use in handed_up for use in uses)
+def _wrong(given: set[str], accepted: Accepted) -> set[str]:
+    unknown = given - accepted.names
+    if accepted.any_other:  # then only what all but repeats a known name is suspect
+        return {key for key in unknown if nearest(key, accepted.names, cutoff=0.9)}
+    return unknown
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:

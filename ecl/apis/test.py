@@ -39,6 +39,8 @@ def test(
         UserError: If the configuration or the data cannot be used as they are, or the checkpoint
             belongs to another model.
     """
+    if out is not None and not Path(out).parent.is_dir():
+        raise UserError(f'cannot write {out}: folder {Path(out).parent} does not exist')
     cfg = load_config(config, work_dir=work_dir, cfg_options=cfg_options)
     if cfg.get('test_dataloader') is None or cfg.get('test_cfg') is None:
         raise UserError(f'{config} has no test_dataloader or no test_cfg: it cannot be tested')

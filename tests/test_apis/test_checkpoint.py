@@ -1,0 +1,110 @@
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from ecl.apis.checkpoint import (
+    check_schedule_fits,
+    check_weights_fit,
+    latest_checkpoint,
+    load_checkpoint,
+)
+from ecl.errors import UserError
+
+
+class _Opens:
+    def __reduce__(self):
+        return open, ('stolen', 'w')
+
+
+def test_a_checkpoint_comes_back(tmp_path):
+    saved = {'state_dict': nn.Linear(2, 3).state_dict(), 'meta': {'epoch': 1}}
+    torch.save(saved, tmp_path / 'a.pth')
+    loaded = load_checkpoint(tmp_path / 'a.pth')
+    assert loaded['meta'] == {'epoch': 1}
+    assert torch.equal(loaded['state_dict']['weight'], saved['state_dict']['weight'])
+
+
+@pytest.mark.parametrize(
+    'content', [b'', b'not a checkpoint', pickle.dumps({'state_dict': _Opens()}), b'PK\x03\x04rest']
+)
+def test_a_damaged_or_foreign_file_is_named_and_never_run(content, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'a.pth').write_bytes(content)
+    with pytest.raises(UserError, match=r'a\.pth cannot be loaded') as caught:
+        load_checkpoint(tmp_path / 'a.pth')
+    assert '\n' not in str(caught.value)
+    assert not (tmp_path / 'stolen').exists()
+
+
+def test_a_truncated_file_is_named(tmp_path):
+    path = tmp_path / 'a.pth'
+    torch.save({'state_dict': nn.Linear(20, 30).state_dict()}, path)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(UserError, match=r'a\.pth cannot be loaded'):
+        load_checkpoint(path)
+
+
+def test_a_missing_file_and_one_without_weights_are_named(tmp_path):
+    with pytest.raises(UserError, match=r'b\.pth does not exist'):
+        load_checkpoint(tmp_path / 'b.pth')
+    torch.save({'weights': {}}, tmp_path / 'c.pth')
+    with pytest.raises(UserError, match=r'c\.pth is not a checkpoint'):
+        load_checkpoint(tmp_path / 'c.pth')
+
+
+def test_latest_checkpoint_is_the_one_the_training_names(tmp_path):
+    assert latest_checkpoint(tmp_path) is None
+    assert latest_checkpoint(tmp_path / 'missing') is None
+    (tmp_path / 'last_checkpoint').write_text('somewhere/epoch_2.pth')
+    assert latest_checkpoint(tmp_path) == 'somewhere/epoch_2.pth'
+
+
+@pytest.mark.parametrize(
+    ('saved', 'message'),
+    [
+        (nn.Linear(2, 3), None),
+        (nn.Linear(2, 4), r'weight is \(4, 2\) there and \(3, 2\) in the configuration'),
+        (nn.Linear(2, 3, bias=False), 'it has no bias'),
+        (nn.BatchNorm1d(3), r'weight is \(3,\) there and \(3, 2\)'),
+    ],
+)
+def test_the_first_difference_to_the_model_is_named(saved, message):
+    checkpoint = {'state_dict': saved.state_dict()}
+    if message is None:
+        check_weights_fit(checkpoint, nn.Linear(2, 3), 'a.pth')
+        return
+    with pytest.raises(UserError, match=f'a.pth is a checkpoint of another model: {message}'):
+        check_weights_fit(checkpoint, nn.Linear(2, 3), 'a.pth')
+
+
+def test_a_weight_that_the_model_lacks_is_named():
+    checkpoint = {'state_dict': nn.Linear(2, 3).state_dict()}
+    with pytest.raises(UserError, match='the configuration has no bias'):
+        check_weights_fit(checkpoint, nn.Linear(2, 3, bias=False), 'a.pth')
+
+
+TEXT = 'lr = 0.1\ntrain_cfg = dict(by_epoch=True, max_epochs=20)\n'
+
+
+@pytest.mark.parametrize(
+    ('text', 'schedulers', 'max_epochs'),
+    [
+        (TEXT, [{}], 20),
+        (TEXT, [], 30),
+        (TEXT, [{}], None),
+        ('train_cfg = dict(by_epoch=False, max_iters=20)', [{}], 30),
+        ('', [{}], 30),
+    ],
+)
+def test_a_schedule_that_fits_or_cannot_matter_passes(text, schedulers, max_epochs):
+    checkpoint = {'meta': {'cfg': text}, 'param_schedulers': schedulers}
+    check_schedule_fits(checkpoint, max_epochs, 'a.pth')
+
+
+@pytest.mark.parametrize('max_epochs', [10, 30])
+def test_a_schedule_with_another_end_names_both_numbers(max_epochs):
+    checkpoint = {'meta': {'cfg': TEXT}, 'param_schedulers': [{}]}
+    with pytest.raises(UserError, match=f'a.pth with max_epochs {max_epochs}: .* begun with 20'):
+        check_schedule_fits(checkpoint, max_epochs, 'a.pth')

@@ -1,0 +1,113 @@
+from pathlib import Path
+
+import pytest
+
+from ecl.apis import load_config
+from ecl.apis.config import use_mixed_precision
+from ecl.errors import UserError
+
+TINY = """
+lr = 0.1
+model = dict(type='ImageClassifier', head=dict(type='LinearClsHead', num_classes=3, in_channels=4))
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=lr))
+val_evaluator = [dict(type='Accuracy', topk=(1, 5)), dict(type='SingleLabelMetric')]
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    path = tmp_path / 'tiny.py'
+    path.write_text(TINY)
+    return path
+
+
+def test_defaults_are_filled_in(tiny):
+    cfg = load_config(tiny)
+    assert cfg.work_dir == 'work_dirs/tiny'
+    assert cfg.randomness.seed == 0
+
+
+def test_the_file_keeps_its_own_seed_and_work_dir_unless_told_otherwise(tiny):
+    tiny.write_text(TINY + "randomness = dict(seed=3)\nwork_dir = 'here'\n")
+    cfg = load_config(tiny)
+    assert (cfg.randomness.seed, cfg.work_dir) == (3, 'here')
+    cfg = load_config(tiny, work_dir='there', seed=0)
+    assert (cfg.randomness.seed, cfg.work_dir) == (0, 'there')
+
+
+def test_options_reach_dicts_and_list_items(tiny):
+    options = {'model.head.num_classes': 7, 'val_evaluator.0.topk': (1,), 'log_level': 'ERROR'}
+    cfg = load_config(tiny, cfg_options=options)
+    assert cfg.model.head.num_classes == 7
+    assert cfg.val_evaluator[0].topk == (1,)
+    assert cfg.val_evaluator[1].type == 'SingleLabelMetric'
+    assert cfg.log_level == 'ERROR'
+
+
+def test_options_may_open_a_section_that_the_file_leaves_out(tiny):
+    cfg = load_config(tiny, cfg_options={'env_cfg.dist_cfg.backend': 'gloo'})
+    assert cfg.env_cfg.dist_cfg.backend == 'gloo'
+
+
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        ('model.head.num_clases', "head.num_clases is not .* LinearClsHead; did you mean 'num_cl"),
+        ('model.hed.num_classes', "model.hed is not an .* ImageClassifier; did you mean 'head'"),
+        ('modle.head.num_classes', "nothing reads 'modle'.*; did you mean 'model'"),
+        ('val_evaluator.2.topk', "val_evaluator has no '2'"),
+        ('log_level.high', "log_level has no 'high'"),
+        ('lr', "nothing reads 'lr' .*; did you mean 'optim_wrapper.optimizer.lr'"),
+        ('gibberish', "nothing reads 'gibberish' once the file is loaded$"),
+    ],
+)
+def test_an_option_that_leads_nowhere_is_an_error(tiny, option, message):
+    tiny.write_text(TINY + "log_level = 'INFO'\n")
+    with pytest.raises(UserError, match=f'tiny.py: .*{message}'):
+        load_config(tiny, cfg_options={option: 1})
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'model = dict(',
+        'model = undefined_name',
+        "_base_ = ['missing.py']",
+        'import a_module_that_does_not_exist',
+        "custom_imports = dict(imports=['a_module_that_does_not_exist'])",
+        "a = {'b': 1}\nc = '{{missing_variable}}'\n_base_ = ['./other.py']",
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path, text):
+    (tmp_path / 'other.py').write_text('a = 1\n')
+    path = tmp_path / 'broken.py'
+    path.write_text(text)
+    with pytest.raises(UserError, match=r'broken\.py') as caught:
+        load_config(path)
+    assert '\n' not in str(caught.value)
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(UserError, match=r'nowhere\.py does not exist'):
+        load_config('nowhere.py')
+
+
+@pytest.mark.parametrize('kind', [None, 'OptimWrapper', 'AmpOptimWrapper', 'Bfloat16OptimWrapper'])
+def test_mixed_precision_replaces_the_wrapper_and_keeps_its_optimizer(tiny, kind):
+    cfg = load_config(tiny)
+    if kind:
+        cfg.optim_wrapper.type = kind
+    if kind == 'AmpOptimWrapper':
+        cfg.optim_wrapper.loss_scale = 'dynamic'
+    use_mixed_precision(cfg, 'tiny.py')
+    assert cfg.optim_wrapper == dict(
+        type='Bfloat16OptimWrapper', optimizer=dict(type='SGD', lr=0.1)
+    )
+
+
+@pytest.mark.parametrize('wrapper', [None, dict(type='OptimWrapperDict')])
+def test_mixed_precision_leaves_other_wrappers_alone(tiny, wrapper):
+    cfg = load_config(tiny)
+    cfg.optim_wrapper = wrapper
+    with pytest.raises(UserError, match=r'tiny\.py: mixed precision'):
+        use_mixed_precision(cfg, 'tiny.py')

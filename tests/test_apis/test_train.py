@@ -1,0 +1,101 @@
+import json
+import shutil
+
+import pytest
+import torch
+
+from ecl.apis import train
+from ecl.apis.checkpoint import load_checkpoint
+from ecl.errors import UserError
+
+
+def _differing(one: dict, other: dict) -> list[str]:
+    assert one.keys() == other.keys()
+    return [key for key in one if not torch.equal(one[key], other[key])]
+
+
+def test_a_training_ends_with_its_record(digits_run):
+    record = json.loads((digits_run / 'results.json').read_text())
+    assert record['config'].endswith('ecl_r8_digits-lt.py')
+    assert (record['seed'], record['epochs']) == (0, 3)
+    assert record['wall_seconds'] > 0
+    assert record['versions']['torch'] == torch.__version__
+    assert record['protocol'].keys() >= {
+        'source',
+        'subset',
+        'imbalance_factor',
+        'shot_thresholds',
+        'evaluated',
+        'epoch_used',
+    }
+    groups = ('overall', 'many', 'medium', 'few', 'balanced')
+    experts = [f'shot/expert{k}/{group}' for k in range(3) for group in groups]
+    assert record['metrics'].keys() >= {*experts, *(f'shot/{group}' for group in groups)}
+    assert all(0 <= value <= 100 for value in record['metrics'].values())
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(digits_run, train_digits, tmp_path):
+    shutil.copy(digits_run / 'epoch_1.pth', tmp_path)
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_1.pth'))
+    record = train_digits(tmp_path, epochs=3, resume='auto')
+    straight = load_checkpoint(digits_run / 'epoch_3.pth')
+    resumed = load_checkpoint(tmp_path / 'epoch_3.pth')
+    assert not (tmp_path / 'epoch_2.pth').samefile(digits_run / 'epoch_2.pth')
+    assert not _differing(straight['state_dict'], resumed['state_dict'])
+    assert record['metrics'] == json.loads((digits_run / 'results.json').read_text())['metrics']
+    moments = straight['optimizer']['state']
+    assert moments
+    for index, state in moments.items():
+        other = resumed['optimizer']['state'][index]
+        assert torch.equal(state['momentum_buffer'], other['momentum_buffer'])
+
+
+def test_the_seed_decides_the_weights(digits_run, train_digits, tmp_path):
+    train_digits(tmp_path, epochs=1, seed=1)
+    other = load_checkpoint(tmp_path / 'epoch_1.pth')
+    assert other['meta']['seed'] == 1
+    assert _differing(
+        load_checkpoint(digits_run / 'epoch_1.pth')['state_dict'], other['state_dict']
+    )
+
+
+def test_mixed_precision_runs_on_this_device(train_digits, tmp_path):
+    record = train_digits(tmp_path, epochs=1, amp=True)
+    assert record['epochs'] == 1
+    weights = load_checkpoint(tmp_path / 'epoch_1.pth')['state_dict']
+    floating = [value for value in weights.values() if value.is_floating_point()]
+    assert all(value.dtype == torch.float32 and value.isfinite().all() for value in floating)
+
+
+def test_auto_resume_without_a_checkpoint_starts_afresh(digits_run, train_digits, tmp_path, capsys):
+    train_digits(tmp_path, epochs=1, resume='auto')
+    assert f'No checkpoint in {tmp_path}' in capsys.readouterr().out
+    fresh = load_checkpoint(tmp_path / 'epoch_1.pth')['state_dict']
+    assert not _differing(load_checkpoint(digits_run / 'epoch_1.pth')['state_dict'], fresh)
+
+
+def test_resuming_with_more_epochs_than_the_schedule_is_refused(digits_run, train_digits, tmp_path):
+    with pytest.raises(UserError, match='max_epochs 5: it was begun with 3'):
+        train_digits(tmp_path, epochs=5, resume=digits_run / 'epoch_2.pth')
+
+
+def test_resuming_another_model_is_refused(digits_run, digits_config, tmp_path):
+    with pytest.raises(UserError, match=r'epoch_2\.pth is a checkpoint of another model'):
+        train(
+            digits_config,
+            work_dir=tmp_path,
+            resume=digits_run / 'epoch_2.pth',
+            cfg_options={'train_cfg.max_epochs': 3, 'model.backbone.backbone.depth': 14},
+        )
+
+
+def test_num_classes_against_the_data(digits_config, tmp_path):
+    with pytest.raises(UserError, match='num_classes is 12, but the training data has 10'):
+        train(digits_config, work_dir=tmp_path, cfg_options={'model.head.num_classes': 12})
+
+
+def test_a_configuration_without_training_is_refused(tmp_path):
+    path = tmp_path / 'empty.py'
+    path.write_text('model = dict()\n')
+    with pytest.raises(UserError, match='no train_dataloader'):
+        train(path, work_dir=tmp_path)
