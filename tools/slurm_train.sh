@@ -16,7 +16,7 @@ export GPUS_PER_NODE="${GPUS_PER_NODE:-8}"
 export PORT="${PORT:-29500}"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 export PYTHON="${PYTHON:-python}"
-tool="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/train.py"
+tools="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 
 # SRUN_ARGS holds several words on purpose.
 # shellcheck disable=SC2086
@@ -32,8 +32,8 @@ exec srun \
     bash -c '
         set -euo pipefail
         head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-        exec "$PYTHON" -m torch.distributed.run \
+        exec "$PYTHON" "$0/_torchrun.py" \
             --nnodes "$SLURM_JOB_NUM_NODES" --nproc_per_node "$GPUS_PER_NODE" \
             --rdzv_id "$SLURM_JOB_ID" --rdzv_backend c10d --rdzv_endpoint "$head:$PORT" \
-            "$@" --launcher pytorch
-    ' slurm_train "$tool" "$config" "$@"
+            "$0/train.py" "$@" --launcher pytorch
+    ' "$tools" "$config" "$@"

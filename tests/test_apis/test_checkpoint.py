@@ -27,7 +27,13 @@ def test_a_checkpoint_comes_back(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'content', [b'', b'not a checkpoint', pickle.dumps({'state_dict': _Opens()}), b'PK\x03\x04rest']
+    'content',
+    [
+        b'',
+        b'not a checkpoint',
+        pickle.dumps({'state_dict': _Opens()}, protocol=2),
+        b'PK\x03\x04rest',
+    ],
 )
 def test_a_damaged_or_foreign_file_is_named_and_never_run(content, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
