@@ -1,0 +1,55 @@
+"""Every config loads, is free of misspelt names, and builds its model and pipelines."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+import ecl.datasets  # noqa: F401  registers the transforms
+from ecl.apis.config_check import check_config
+from ecl.registry import MODELS, TRANSFORMS
+
+ROOT = Path(__file__).parents[2] / 'configs'
+CONFIGS = sorted(p for p in ROOT.rglob('*.py') if '_base_' not in p.parts)
+
+
+def pipelines(node):
+    """All values under the key 'pipeline', at any depth."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from [value] if key == 'pipeline' else pipelines(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            yield from pipelines(value)
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_builds(path):
+    cfg = Config.fromfile(path)
+    check_config(cfg, str(path))
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.get('data_preprocessor')))
+    assert model.head.num_classes > 1
+    two_views = any(step['type'] == 'MultiView' for step in next(pipelines(cfg.train_dataloader)))
+    assert two_views == (model.contrast is not None)
+    for pipeline in pipelines(cfg._cfg_dict):
+        for transform in pipeline:
+            TRANSFORMS.build(transform)
+
+
+def test_there_are_configs():
+    assert len(CONFIGS) >= 9
+
+
+def test_the_example_of_the_readme_is_a_config(tmp_path):
+    readme = (ROOT.parent / 'README.md').read_text()
+    example = readme.split('```python\n')[1].split('```')[0]
+    (tmp_path / 'configs').symlink_to(ROOT)
+    (tmp_path / 'mine.py').write_text(example)
+    cfg = Config.fromfile(tmp_path / 'mine.py')
+    check_config(cfg, 'mine.py')
+    init_default_scope(cfg.default_scope)
+    backbone = MODELS.build(cfg.model).backbone
+    assert len(backbone.experts) == 4
+    assert backbone.trunk is not None
