@@ -29,9 +29,9 @@ EXTENSIONS = (
 class ImageFolder(CustomDataset):
     """Any images laid out as ``data_root/split/<class>/**/<image>``.
 
-    The classes are the folders in alphabetical order. Give ``classes`` where another order counts,
-    or where a split might lack a class: then exactly these folders must be there. Images are in
-    BGR after ``LoadImageFromFile``: the preprocessor needs ``to_rgb=True``.
+    The classes are the folders in alphabetical order. Give ``classes`` to read these folders only,
+    with labels in the order given; each of them must be there, also where a split might lack a
+    class. Images are in BGR after ``LoadImageFromFile``: the preprocessor needs ``to_rgb=True``.
 
     Args:
         data_root: The root folder.
@@ -42,8 +42,8 @@ class ImageFolder(CustomDataset):
         **kwargs: ``pipeline``, ``classes`` and other arguments of MMPretrain's ``BaseDataset``.
 
     Raises:
-        UserError: If the folder is missing, holds no class folder, has other classes than
-            ``classes``, or a class is empty; it names the folder and the layout.
+        UserError: If the folder is missing, holds no class folder, lacks one of ``classes``, or a
+            class is empty; it names the folder and the layout.
 
     Example:
         >>> ImageFolder('data/cifar100', split='train').CLASSES[:2]
@@ -86,14 +86,11 @@ class ImageFolder(CustomDataset):
     def _labels(self, folders: list[str]) -> dict[str, int]:
         if self.CLASSES is None:
             self._metainfo['classes'] = tuple(folders)
-        missing = sorted(set(self.CLASSES) - set(folders))
-        unknown = sorted(set(folders) - set(self.CLASSES))
-        if missing or unknown:
-            differences = [f'no folder for class {name!r}' for name in missing[:1]]
-            differences += [f'a folder {name!r} that is no class' for name in unknown[:1]]
+        missing = [name for name in self.CLASSES if name not in folders]
+        if missing:
+            more = f' and {len(missing) - 1} more of `classes`' if missing[1:] else ''
             raise UserError(
-                f'{self.img_prefix} does not match `classes`: it has '
-                f'{" and ".join(differences)} ({len(missing)} missing, {len(unknown)} unknown)'
+                f'{self.img_prefix} has no folder for class {missing[0]!r}{more}; {self._layout()}'
             )
         return {name: label for label, name in enumerate(self.CLASSES)}
 
