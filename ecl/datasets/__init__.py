@@ -7,7 +7,8 @@ from ecl.datasets.class_counts import count_classes, gt_labels, known_num_classe
 from ecl.datasets.digits import Digits
 from ecl.datasets.folder import ImageFolder
 from ecl.datasets.image_list import ImageList
-from ecl.datasets.long_tail import LongTailDataset, long_tail_counts
+from ecl.datasets.long_tail import LongTailDataset
+from ecl.datasets.profiles import long_tail_counts
 from ecl.datasets.protocol import describe
 from ecl.datasets.samplers import ClassAwareSampler
 from ecl.datasets.transforms import CIFARAutoAugment

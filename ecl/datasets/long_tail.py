@@ -1,7 +1,7 @@
 """Make a dataset long-tailed, or take one that already is."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,64 +9,40 @@ from mmengine.dataset import BaseDataset, force_full_init
 from torch.utils.data import Dataset
 
 from ecl.datasets.class_counts import count_classes, gt_labels
+from ecl.datasets.profiles import PROFILES, long_tail_counts
 from ecl.datasets.protocol import describe
+from ecl.datasets.subsets import SUBSETS
 from ecl.errors import UserError
 from ecl.registry import DATASETS
 from ecl.shots import shot_groups
 
 
-def long_tail_counts(num_classes: int, max_per_class: int, imbalance_factor: float) -> np.ndarray:
-    """Images of each class under the exponential profile [lineage].
-
-    ``n_i = int(max_per_class * (1 / imbalance_factor) ** (i / (num_classes - 1)))``
-
-    Args:
-        num_classes: Number of classes C, at least 1.
-        max_per_class: Images of class 0, the largest; at least 1.
-        imbalance_factor: Ratio of the largest class to the smallest, at least 1.
-
-    Returns:
-        Counts in class order, shape (C,), int64; they never grow. A profile too steep for its
-        largest class ends in zeros.
-
-    Raises:
-        UserError: If one of the settings is out of its range.
-
-    Example:
-        >>> long_tail_counts(10, 5000, 100).tolist()
-        [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
-    """
-    if num_classes < 1:
-        raise UserError(f'a long-tailed dataset needs at least one class, not {num_classes}')
-    if max_per_class < 1:
-        raise UserError(f'max_per_class must be at least 1, not {max_per_class}')
-    if not imbalance_factor >= 1:
-        raise UserError(
-            f'imbalance_factor must be at least 1, not {imbalance_factor}: it is the number of '
-            'images of the largest class over that of the smallest'
-        )
-    position = np.arange(num_classes) / max(num_classes - 1, 1)
-    exact = max_per_class * (1 / imbalance_factor) ** position
-    # 49 * (1 / 49) falls just short of 1 in floating point, and would cut a whole image.
-    return np.floor(exact + 1e-9).astype(np.int64)
-
-
 @DATASETS.register_module()
 class LongTailDataset(Dataset):
-    """A long-tailed training set drawn from any classification dataset.
+    """A long-tailed dataset drawn from any classification dataset.
 
-    With an ``imbalance_factor``, class i keeps ``long_tail_counts(...)[i]`` of its images, chosen
-    at random. The choice depends on nothing but ``seed`` and the class, so with the same seed and
-    ``max_per_class`` the images of a larger imbalance factor are a subset of those of a smaller.
-    Without one, the dataset is taken as it is, as for data that come long-tailed. Images keep the
-    order they have in the source.
+    With an ``imbalance_factor``, class i keeps ``long_tail_counts(...)[i]`` of its images. With
+    the same ``subset``, ``seed`` and ``max_per_class``, the images of a larger imbalance factor are
+    a subset of those of a smaller. Without one, the dataset is taken as it is, as for data that
+    come long-tailed. Images keep the order they have in the source.
+
+    Drawn from a balanced test set, it makes the distributions of test-agnostic evaluation: classes
+    that are frequent in training are frequent ('forward') or rare ('backward') in testing.
 
     Args:
         dataset: The source: a config or a dataset, wrappers included.
         imbalance_factor: Images of the largest class over those of the smallest, at least 1. None
             takes the dataset as it is.
-        max_per_class: Images of class 0. Defaults to the size of the largest class of the source.
-        seed: Seed of the random choice, at least 0.
+        max_per_class: Images of the largest class. Defaults to the size of the largest class of the
+            source.
+        subset: Which images of a class stay: 'random'; 'cao', the shuffle of LDAM-DRW and most
+            code since (published with seed 0); 'first', the first in the order of the source.
+            Results on different subsets of CIFAR-LT differ by 1.5 points and more.
+        profile: 'exponential', 'step' or 'pareto', see :func:`long_tail_counts`.
+        order: 'forward' makes the first class the largest, 'backward' the last.
+        ranked_by: A dataset (or its config) whose classes, sorted by size, are the first to the
+            last; usually the training set. Defaults to the order of the labels.
+        seed: Seed of the choice, at least 0.
         lazy_init: Whether to leave reading the source to :meth:`full_init`.
 
     Raises:
@@ -77,6 +53,9 @@ class LongTailDataset(Dataset):
         ...     dict(type='Digits', split='train'), imbalance_factor=50, max_per_class=100)
         >>> dataset.class_counts
         [100, 64, 41, 27, 17, 11, 7, 4, 3, 2]
+        >>> testing = dict(type='Digits', split='test')
+        >>> LongTailDataset(testing, imbalance_factor=5, order='backward').class_counts
+        [10, 11, 14, 17, 20, 24, 29, 34, 41, 50]
     """
 
     def __init__(
@@ -84,6 +63,10 @@ class LongTailDataset(Dataset):
         dataset: dict | Dataset,
         imbalance_factor: float | None = None,
         max_per_class: int | None = None,
+        subset: str = 'random',
+        profile: str = 'exponential',
+        order: str = 'forward',
+        ranked_by: dict | Dataset | None = None,
         seed: int = 0,
         lazy_init: bool = False,
     ) -> None:
@@ -94,9 +77,16 @@ class LongTailDataset(Dataset):
             )
         if seed < 0:
             raise UserError(f'LongTailDataset: seed must be at least 0, not {seed}')
-        self.dataset: Any = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
+        _check_choice('subset', subset, SUBSETS)
+        _check_choice('profile', profile, PROFILES)
+        _check_choice('order', order, ('forward', 'backward'))
+        self.dataset: Any = _built(dataset)
         self.imbalance_factor = imbalance_factor
         self.max_per_class = max_per_class
+        self.subset = subset
+        self.profile = profile
+        self.order = order
+        self.ranked_by: Any = _built(ranked_by)
         self.seed = seed
         self._fully_initialized = False
         if not lazy_init:
@@ -111,9 +101,9 @@ class LongTailDataset(Dataset):
         if self.imbalance_factor is None:
             chosen = np.arange(len(labels))
         else:
-            wanted = self._profile(available, self.imbalance_factor)
+            wanted = self._wanted(available, self.imbalance_factor)
             chosen = self._draw(labels, available, wanted)
-            self._largest = int(wanted[0])
+            self._largest = int(wanted.max())
         self._labels = labels[chosen]
         self._class_counts = np.bincount(self._labels, minlength=len(available)).tolist()
         self._narrow(chosen)
@@ -170,7 +160,15 @@ class LongTailDataset(Dataset):
         """How the images were chosen, in words; None for a source taken as it is."""
         if self.imbalance_factor is None:
             return None
-        return f'random, seed {self.seed}, at most {self._largest} per class'
+        steps = [self.subset]
+        if self.subset != 'first':
+            steps.append(f'seed {self.seed}')
+        steps.append(f'{self.profile} profile')
+        if self.order == 'backward':
+            steps.append('backward')
+        if self.ranked_by is not None:
+            steps.append(f'classes ranked as in {describe(self.ranked_by)["source"]}')
+        return ', '.join([*steps, f'at most {self._largest} per class'])
 
     def protocol(self) -> dict[str, str | int | float]:
         """How this dataset came about, in plain values: see :func:`ecl.datasets.describe`."""
@@ -184,10 +182,11 @@ class LongTailDataset(Dataset):
     def __len__(self) -> int:
         return len(self._labels)
 
-    def _profile(self, available: np.ndarray, imbalance_factor: float) -> np.ndarray:
+    def _wanted(self, available: np.ndarray, imbalance_factor: float) -> np.ndarray:
         """Images wanted of each class; a UserError where the source cannot give them."""
         size = int(available.max()) if self.max_per_class is None else self.max_per_class
-        wanted = long_tail_counts(len(available), size, imbalance_factor)
+        ranks = self._ranks(len(available))
+        wanted = self._counts(ranks, size, imbalance_factor)
         if not wanted.all():
             raise UserError(
                 f'imbalance_factor={imbalance_factor:g} leaves {self._name(int(wanted.argmin()))} '
@@ -201,13 +200,31 @@ class LongTailDataset(Dataset):
                 f'{self._name(first)} of {type(self.dataset).__name__} has {available[first]} '
                 f'images but imbalance_factor={imbalance_factor:g} with '
                 f'max_per_class={size} needs {wanted[first]}; '
-                + self._remedy(available, size, imbalance_factor)
+                + self._remedy(available, ranks, size, imbalance_factor)
             )
         return wanted
 
-    def _remedy(self, available: np.ndarray, size: int, imbalance_factor: float) -> str:
+    def _ranks(self, num_classes: int) -> np.ndarray:
+        """Place of each class among all, 0 for the one to be the largest; shape (C,)."""
+        ranks = np.arange(num_classes)
+        if self.ranked_by is not None:
+            sizes = np.array(count_classes(self.ranked_by))
+            if len(sizes) != num_classes:
+                raise UserError(
+                    f'LongTailDataset: ranked_by has {len(sizes)} classes, but the dataset has '
+                    f'{num_classes}; both must have the same'
+                )
+            ranks = np.argsort(np.argsort(-sizes, kind='stable'))
+        return ranks if self.order == 'forward' else num_classes - 1 - ranks
+
+    def _counts(self, ranks: np.ndarray, size: int, imbalance_factor: float) -> np.ndarray:
+        return long_tail_counts(len(ranks), size, imbalance_factor, self.profile)[ranks]
+
+    def _remedy(
+        self, available: np.ndarray, ranks: np.ndarray, size: int, imbalance_factor: float
+    ) -> str:
         for smaller in range(size - 1, 0, -1):
-            counts = long_tail_counts(len(available), smaller, imbalance_factor)
+            counts = self._counts(ranks, smaller, imbalance_factor)
             if not counts.all():
                 break
             if (counts <= available).all():
@@ -219,12 +236,8 @@ class LongTailDataset(Dataset):
         return f'class {label}' if names is None else f"class '{names[label]}' ({label})"
 
     def _draw(self, labels: np.ndarray, available: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        by_class = np.split(np.argsort(labels, kind='stable'), np.cumsum(available)[:-1])
-        chosen = [
-            members[np.random.default_rng([self.seed, label]).permutation(len(members))[:number]]
-            for label, (members, number) in enumerate(zip(by_class, wanted, strict=True))
-        ]
-        return np.sort(np.concatenate(chosen))
+        members = np.split(np.argsort(labels, kind='stable'), np.cumsum(available)[:-1])
+        return np.sort(np.concatenate(SUBSETS[self.subset](members, wanted, self.seed)))
 
     def _narrow(self, positions: np.ndarray) -> None:
         """Leave only the images at ``positions`` of the source, in that order."""
@@ -234,3 +247,12 @@ class LongTailDataset(Dataset):
             self.dataset = self.dataset.get_subset(positions.tolist())
             positions = np.arange(len(positions))
         self._positions = positions
+
+
+def _built(dataset: Any) -> Any:
+    return DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
+
+
+def _check_choice(name: str, value: str, choices: Iterable[str]) -> None:
+    if value not in choices:
+        raise UserError(f'LongTailDataset: {name} must be {" or ".join(choices)}, not {value!r}')

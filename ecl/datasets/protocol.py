@@ -21,8 +21,8 @@ def describe(dataset: Any) -> dict[str, str | int | float]:
         - ``source``: class and folder of the innermost dataset, such as 'ImageFolder cifar100';
           several are joined by ' + '.
         - ``split``: its split; absent where it has none.
-        - ``subset``: what chose among its images, such as 'random, seed 0, at most 500 per class';
-          'as given' where nothing did.
+        - ``subset``: what chose among its images, such as 'random, seed 0, exponential
+          profile, at most 500 per class'; 'as given' where nothing did.
         - ``imbalance_factor``: the one asked for, else the size of the largest class over that of
           the smallest which has images; absent for an empty dataset.
         - ``num_images``, ``num_classes``.

@@ -1,15 +1,10 @@
-import math
-from fractions import Fraction
-
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from mmengine.dataset import RepeatDataset
 from mmpretrain.datasets import KFoldDataset
 
-from ecl.datasets import Digits, LongTailDataset, count_classes, long_tail_counts
+from ecl.datasets import Digits, LongTailDataset, count_classes, describe, long_tail_counts
 from ecl.errors import UserError
 from ecl.registry import DATASETS
 
@@ -23,48 +18,6 @@ def source(labelled):
 
 def _numbers(dataset):
     return [dataset[i]['number'] for i in range(len(dataset))]
-
-
-@pytest.mark.parametrize(
-    ('num_classes', 'largest', 'factor', 'total'),
-    [
-        (100, 500, 100, 10847),
-        (100, 500, 50, 12608),
-        (100, 500, 10, 19573),
-        (10, 5000, 100, 12406),
-        (10, 5000, 50, 13996),
-        (10, 5000, 10, 20431),
-    ],
-)
-def test_totals_of_the_published_cifar_profiles(num_classes, largest, factor, total):
-    assert long_tail_counts(num_classes, largest, factor).sum() == total
-
-
-@given(st.integers(2, 200), st.integers(1, 5000), st.integers(1, 500))
-def test_profile_falls_from_the_largest_class_to_the_exact_smallest(classes, largest, factor):
-    counts = long_tail_counts(classes, largest, factor)
-    assert len(counts) == classes
-    assert counts[0] == largest
-    assert counts[-1] == math.floor(Fraction(largest, factor))
-    assert (np.diff(counts) <= 0).all()
-
-
-def test_profile_of_one_class():
-    assert long_tail_counts(1, 7, 10).tolist() == [7]
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        ((0, 10, 2), 'at least one class'),
-        ((3, 0, 2), 'max_per_class must be at least 1'),
-        ((3, 10, 0.5), 'imbalance_factor must be at least 1'),
-        ((3, 10, float('nan')), 'imbalance_factor must be at least 1'),
-    ],
-)
-def test_profile_settings_out_of_range(arguments, message):
-    with pytest.raises(UserError, match=message):
-        long_tail_counts(*arguments)
 
 
 def test_draws_the_profile_and_keeps_the_order(source):
@@ -92,12 +45,53 @@ def test_same_seed_same_images_other_seed_others(source):
 
 
 @pytest.mark.parametrize('seed', range(5))
-def test_steeper_subset_lies_within_the_flatter_one(source, seed):
+@pytest.mark.parametrize('subset', ['random', 'cao', 'first'])
+def test_steeper_subset_lies_within_the_flatter_one(source, subset, seed):
     drawn = [
-        set(_numbers(LongTailDataset(source, factor, max_per_class=40, seed=seed)))
+        set(_numbers(LongTailDataset(source, factor, max_per_class=40, subset=subset, seed=seed)))
         for factor in (2.5, 4, 7.3, 40)
     ]
     assert drawn[0] > drawn[1] > drawn[2] > drawn[3]
+
+
+@pytest.mark.parametrize('profile', ['exponential', 'step', 'pareto'])
+def test_profile_decides_the_counts(labelled, profile):
+    dataset = LongTailDataset(labelled([0, 1, 2, 3] * 60), imbalance_factor=6, profile=profile)
+    assert dataset.class_counts == long_tail_counts(4, 60, 6, profile).tolist()
+    assert f'{profile} profile' in describe(dataset)['subset']
+
+
+def test_first_subset_is_the_head_of_each_class(source):
+    dataset = LongTailDataset(source, imbalance_factor=5, subset='first')
+    labels = np.array(source.labels)
+    for label, count in enumerate(dataset.class_counts):
+        members = np.flatnonzero(labels == label)
+        assert [n for n in _numbers(dataset) if labels[n] == label] == members[:count].tolist()
+    assert describe(dataset)['subset'] == 'first, exponential profile, at most 50 per class'
+
+
+def test_test_sets_drawn_forward_and_backward(labelled):
+    balanced = labelled([3, 2, 1, 0] * 20)
+    forward, backward = (
+        LongTailDataset(balanced, imbalance_factor=5, order=order)
+        for order in ('forward', 'backward')
+    )
+    assert forward.class_counts == [20, 11, 6, 4]
+    assert backward.class_counts == [4, 6, 11, 20]
+    assert 'backward' in describe(backward)['subset']
+
+
+def test_classes_may_be_ranked_by_the_training_set(labelled):
+    balanced, training = labelled([0, 1, 2, 3] * 20), labelled([2] * 9 + [0] * 5 + [3] * 2 + [1])
+    drawn = {
+        order: LongTailDataset(balanced, imbalance_factor=5, order=order, ranked_by=training)
+        for order in ('forward', 'backward')
+    }
+    assert drawn['forward'].class_counts == [11, 4, 20, 6]
+    assert drawn['backward'].class_counts == [6, 20, 4, 11]
+    assert 'classes ranked as in Labelled' in describe(drawn['forward'])['subset']
+    with pytest.raises(UserError, match='ranked_by has 2 classes, but the dataset has 4'):
+        LongTailDataset(balanced, imbalance_factor=5, ranked_by=labelled([0, 1]))
 
 
 def test_choice_is_uniform_within_a_class(source):
@@ -188,6 +182,9 @@ def test_built_from_a_config_and_read_late():
         (dict(imbalance_factor=2, max_per_class=0), 'max_per_class must be at least 1'),
         (dict(max_per_class=10), 'max_per_class=10 does nothing without imbalance_factor'),
         (dict(imbalance_factor=2, seed=-1), 'seed must be at least 0'),
+        (dict(subset='cui'), "subset must be random or cao or first, not 'cui'"),
+        (dict(profile='linear'), "profile must be exponential or step or pareto, not 'linear'"),
+        (dict(order='up'), "order must be forward or backward, not 'up'"),
     ],
 )
 def test_settings_that_cannot_be_met(source, settings, message):

@@ -25,7 +25,7 @@ def test_long_tailed_dataset_reports_what_was_asked_for():
     assert describe(_long_tail()) == {
         'source': 'Digits',
         'split': 'train',
-        'subset': 'random, seed 4, at most 120 per class',
+        'subset': 'random, seed 4, exponential profile, at most 120 per class',
         'imbalance_factor': 50.0,
         'num_images': 331,
         'num_classes': 10,
@@ -46,7 +46,7 @@ def test_source_names_the_folder_alone(labelled):
 
 def test_wrappers_say_what_they_did(labelled):
     config = dict(type=_long_tail)
-    drawn = 'random, seed 4, at most 120 per class'
+    drawn = 'random, seed 4, exponential profile, at most 120 per class'
     told = {
         f'{drawn}, repeated 2 times': RepeatDataset(config, 2),
         f'{drawn}, rare classes repeated up to the frequency 0.1': ClassBalancedDataset(

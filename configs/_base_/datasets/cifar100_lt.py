@@ -1,6 +1,7 @@
 """CIFAR-100-LT, IF 100, from the original pickles, with the augmentations of NCL's recipe.
 
-The exponential profile keeps int(500 * 100 ** (-i / 99)) images of class i, drawn with seed 0.
+The exponential profile keeps int(500 * 100 ** (-i / 99)) images of class i, those of LDAM-DRW and
+most code since (``subset='cao'``).
 """
 
 view = [
@@ -44,6 +45,7 @@ train_dataloader = dict(
         type='LongTailDataset',
         imbalance_factor=100,
         max_per_class=500,
+        subset='cao',
         dataset=dict(
             type='CIFAR100', data_root='data/cifar100', split='train', pipeline=train_pipeline
         ),

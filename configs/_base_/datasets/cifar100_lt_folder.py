@@ -14,7 +14,11 @@ load = [
 ]
 
 train_dataloader = dict(
-    dataset=dict(dataset=dict(type='ImageFolder', pipeline=load + _base_.train_pipeline))
+    dataset=dict(
+        # Files have lost the order of the original archive, on which the usual subset depends.
+        subset='random',
+        dataset=dict(type='ImageFolder', pipeline=load + _base_.train_pipeline),
+    )
 )
 val_dataloader = dict(dataset=dict(type='ImageFolder', pipeline=load + _base_.test_pipeline))
 test_dataloader = val_dataloader
