@@ -10,7 +10,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-max_epochs = 100
+max_epochs = 70
 # A network this small underfits: the strong augmentations of the long recipe would slow it down.
 light_view = [
     dict(type='RandomCrop', crop_size=32, padding=4),
