@@ -37,4 +37,4 @@ $(VENV)/bin/python:
 		echo 'error: Python 3.10 to 3.13 is needed, $(PYTHON) is' "$$($(PYTHON) --version 2>&1);" \
 			'name another with: make $(MAKECMDGOALS) PYTHON=python3.12' >&2; exit 2; }
 	@echo 'Creating $(VENV) with $(PYTHON) ...'
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
