@@ -1,11 +1,15 @@
 """Images named in a text file, one ``path label`` a line."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
-from mmengine.fileio import exists, get, get_file_backend
+from mmengine.dataset import force_full_init
+from mmengine.fileio import exists, get, get_file_backend, list_from_file
 from mmpretrain.datasets import BaseDataset
 
+from ecl.datasets.class_names import CLASS_NAMES
+from ecl.datasets.public_lists import blob_sum, list_record
 from ecl.errors import UserError
 from ecl.registry import DATASETS
 
@@ -74,24 +78,41 @@ class ImageList(BaseDataset):
     Args:
         ann_file: The list, see :func:`parse_image_list`; a relative path is under ``data_root``.
         data_root: Folder that the paths in the list start from.
-        **kwargs: ``classes`` (names, or a file with one a line), ``data_prefix`` (a folder under
-            ``data_root`` to start from instead), ``pipeline`` and other arguments of MMPretrain's
-            ``BaseDataset``.
+        classes: Class names, or a file with one a line, or the name of a known dataset: 'imagenet',
+            'places365'.
+        **kwargs: ``data_prefix`` (a folder under ``data_root`` to start from instead), ``pipeline``
+            and other arguments of MMPretrain's ``BaseDataset``.
 
     Raises:
         UserError: If the list is missing, empty or not UTF-8 text, or a line of it is wrong.
 
     Example:
-        >>> ImageList('ImageNet_LT_train.txt', data_root='data/imagenet')
+        >>> ImageList('ImageNet_LT_train.txt', data_root='data/imagenet', classes='imagenet')
     """
 
-    def __init__(self, ann_file: str, data_root: str = '', **kwargs: Any) -> None:
-        super().__init__(ann_file, data_root=os.path.expanduser(data_root), **kwargs)
+    def __init__(
+        self,
+        ann_file: str,
+        data_root: str = '',
+        classes: str | Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(classes, str):
+            classes = CLASS_NAMES.get(classes) or _read_names(classes)
+        super().__init__(
+            ann_file, data_root=os.path.expanduser(data_root), classes=classes, **kwargs
+        )
 
     @property
     def split(self) -> str:
         """Name of the list without its folder and extension."""
         return os.path.splitext(os.path.basename(self.ann_file))[0]
+
+    @property
+    @force_full_init
+    def list_record(self) -> str:
+        """Which list this is, as the protocol names it; see :func:`list_record`."""
+        return list_record(self.split, self._blob)
 
     def load_data_list(self) -> list[dict]:
         """Paths and labels in the order of the list."""
@@ -100,8 +121,10 @@ class ImageList(BaseDataset):
                 f'{self.ann_file} is missing; ImageList expects there a text file with lines of '
                 'the form: path label (a relative ann_file is looked for under data_root)'
             )
+        content = get(self.ann_file)
+        self._blob = blob_sum(content)
         try:
-            text = get(self.ann_file).decode('utf-8-sig')
+            text = content.decode('utf-8-sig')
         except UnicodeDecodeError as error:
             raise UserError(f'{self.ann_file} is not UTF-8 text: {error}') from error
         num_classes = None if self.CLASSES is None else len(self.CLASSES)
@@ -111,3 +134,13 @@ class ImageList(BaseDataset):
             {'img_path': join(self.img_prefix, path), 'gt_label': label}
             for path, label in zip(paths, labels, strict=True)
         ]
+
+
+def _read_names(path: str) -> list[str]:
+    """Class names from a file with one a line."""
+    if not exists(os.path.expanduser(path)):
+        raise UserError(
+            f'classes: {path} is missing; it must be a file with one class name a line, or one of '
+            + ', '.join(CLASS_NAMES)
+        )
+    return list_from_file(os.path.expanduser(path))

@@ -21,6 +21,8 @@ def describe(dataset: Any) -> dict[str, str | int | float]:
         - ``source``: class and folder of the innermost dataset, such as 'ImageFolder cifar100';
           several are joined by ' + '.
         - ``split``: its split; absent where it has none.
+        - ``list``: the list of its images and whether that is the public one, such as
+          'ImageNet_LT_val (public, verified)'; absent where it has none.
         - ``subset``: what chose among its images, such as 'random, seed 0, exponential
           profile, at most 500 per class'; 'as given' where nothing did.
         - ``imbalance_factor``: the one asked for, else the size of the largest class over that of
@@ -38,6 +40,9 @@ def describe(dataset: Any) -> dict[str, str | int | float]:
     splits = [leaf.split for leaf in leaves if isinstance(getattr(leaf, 'split', None), str)]
     if any(splits):
         record['split'] = _joined(splits)
+    lists = [leaf.list_record for leaf in leaves if hasattr(leaf, 'list_record')]
+    if lists:
+        record['list'] = _joined(lists)
     record['subset'] = ', '.join(_steps(dataset)) or 'as given'
     present = [count for count in counts if count]
     if present:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from torch import nn
 
 import ecl.datasets  # noqa: F401  registers the transforms
 from ecl.apis.config_check import check_config
@@ -24,8 +25,15 @@ def pipelines(node):
             yield from pipelines(value)
 
 
+@pytest.fixture
+def no_initial_weights(monkeypatch):
+    """Leave the weights as they are: drawing hundreds of millions takes most of the time."""
+    for name in ('kaiming_uniform_', 'kaiming_normal_', 'uniform_', 'normal_'):
+        monkeypatch.setattr(nn.init, name, lambda tensor, *args, **kwargs: tensor)
+
+
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda p: str(p.relative_to(ROOT)))
-def test_builds(path):
+def test_builds(path, no_initial_weights):
     cfg = Config.fromfile(path)
     check_config(cfg, str(path))
     init_default_scope(cfg.default_scope)

@@ -1,3 +1,4 @@
+import pickle
 import string
 import time
 
@@ -5,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecl.datasets import ImageList, count_classes, describe
+from ecl.datasets import ImageList, LongTailDataset, count_classes, describe
 from ecl.datasets.image_list import parse_image_list
 from ecl.errors import UserError
 
@@ -107,9 +108,22 @@ def test_list_that_is_no_text(root):
         ImageList('image.txt', data_root=str(root))
 
 
-def test_hundreds_of_thousands_of_lines_take_seconds():
-    text = ''.join(f'train/{i % 8142}/{i:032x}.jpg {i % 8142}\n' for i in range(437_513))
+def test_a_list_as_long_as_inaturalists_takes_seconds_and_little_memory(tmp_path):
+    lines = (f'train_val2018/Insecta/{i % 8142}/{i:032x}.jpg {i % 8142}' for i in range(437_513))
+    (tmp_path / 'train.txt').write_text('\n'.join(lines))
     start = time.process_time()
-    paths, _ = parse_image_list(text, 'train.txt', 8142)
-    assert len(paths) == 437_513
+    dataset = LongTailDataset(ImageList('train.txt', data_root=str(tmp_path)))
+    assert sum(count_classes(dataset)) == 437_513
     assert time.process_time() - start < 3
+    assert len(pickle.dumps(dataset)) < 300e6
+
+
+def test_class_names_of_known_datasets(root):
+    (root / 'one.txt').write_text('a.jpg 364\n')
+    names = ImageList('one.txt', data_root=str(root), classes='places365').CLASSES
+    assert (len(names), names[0], names[364]) == (365, 'airfield', 'zen_garden')
+    assert len(set(names)) == 365
+    names = ImageList('one.txt', data_root=str(root), classes='imagenet').CLASSES
+    assert (len(names), names[0].split(',')[0]) == (1000, 'tench')
+    with pytest.raises(UserError, match=r'classes: places is missing; .* imagenet, places365'):
+        ImageList('one.txt', data_root=str(root), classes='places')

@@ -33,7 +33,8 @@ class RunRecordHook(Hook):
     - ``seed``, ``epochs``: of the training; ``epochs`` counts the finished ones.
     - ``wall_seconds``: time spent in training and validation, over all resumes.
     - ``versions``: of Python and of the packages that matter to a result.
-    - ``protocol``: ``source``, ``subset``, ``imbalance_factor`` of the training data,
+    - ``protocol``: ``source``, ``subset``, ``imbalance_factor`` (and ``list``, for data named in
+      one) of the training data,
       ``shot_thresholds``, ``evaluated`` (the validation data) and ``epoch_used``, which is always
       'last'.
     - ``metrics``: those of the validation after the last epoch, accuracies in percent.
@@ -117,6 +118,8 @@ def _versions() -> dict[str, str]:
 def _protocol(runner: Runner) -> dict[str, Any]:
     training = describe(runner.train_dataloader.dataset)
     protocol = {key: training.get(key) for key in ('source', 'subset', 'imbalance_factor')}
+    if 'list' in training:
+        protocol['list'] = training['list']
     protocol |= {'shot_thresholds': None, 'evaluated': None, 'epoch_used': 'last'}
     if runner.val_loop is not None:
         protocol['evaluated'] = describe(runner.val_dataloader.dataset)

@@ -1,0 +1,22 @@
+"""iNaturalist 2018: lists in data/inat2018-lt/, images in data/inat2018/train_val2018/.
+
+437,513 training images in 8,142 classes (1,000 to 2), as they are in nature. The 24,426 validation
+images (3 a class) are what everybody tests on: there is no other split, so report the last epoch.
+"""
+
+_base_ = './imagenet_lt.py'
+
+train_dataloader = dict(
+    batch_size=512,
+    dataset=dict(
+        dataset=dict(
+            data_prefix='inat2018', classes=None, ann_file='inat2018-lt/iNaturalist18_train.txt'
+        )
+    ),
+)
+val_dataloader = dict(
+    dataset=dict(data_prefix='inat2018', classes=None, ann_file='inat2018-lt/iNaturalist18_val.txt')
+)
+test_dataloader = val_dataloader
+
+data_preprocessor = dict(mean=[118.83, 120.105, 96.9], std=[49.725, 49.47, 48.96])

@@ -1,0 +1,36 @@
+"""The configs of the public benchmarks name public lists, and the models fit them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from ecl.datasets.public_lists import PUBLIC_LISTS
+
+ROOT = Path(__file__).parents[2] / 'configs' / 'ecl'
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+INATURALIST = ([0.466, 0.471, 0.380], [0.195, 0.194, 0.192])
+
+
+@pytest.mark.parametrize(
+    ('name', 'images', 'statistics'),
+    [
+        ('ecl_r50_imagenet-lt', (115846, 20000, 50000), IMAGENET),
+        ('ecl_x50_imagenet-lt', (115846, 20000, 50000), IMAGENET),
+        ('ecl_r152_places-lt', (62500, 7300, 36500), IMAGENET),
+        ('ecl_r50_inat18', (437513, 24426, 24426), INATURALIST),
+    ],
+)
+def test_lists_classes_and_normalisation(name, images, statistics):
+    cfg = Config.fromfile(ROOT / f'{name}.py')
+    loaders = (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader)
+    for loader, number in zip(loaders, images, strict=True):
+        dataset = loader.dataset.get('dataset', loader.dataset)
+        stem = Path(dataset.ann_file).stem
+        known = {(entry.images, entry.classes) for entry in PUBLIC_LISTS if entry.name == stem}
+        assert known == {(number, cfg.model.head.num_classes)}
+    preprocessor = cfg.data_preprocessor
+    assert preprocessor.to_rgb
+    for given, wanted in zip((preprocessor.mean, preprocessor.std), statistics, strict=True):
+        assert np.allclose(np.divide(given, 255), wanted, atol=1e-4)
