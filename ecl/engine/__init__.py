@@ -2,7 +2,13 @@
 
 import mmpretrain.engine  # noqa: F401
 
-from .hooks import ClassStatisticsHook, DistillWeightHook, EpochSeedHook, RunRecordHook
+from .hooks import (
+    ClassStatisticsHook,
+    DistillWeightHook,
+    EpochSeedHook,
+    RunRecordHook,
+    TrainingProgressHook,
+)
 from .optimizers import Bfloat16OptimWrapper
 from .worker_init import epoch_worker_init_fn
 
@@ -12,5 +18,6 @@ __all__ = [
     'DistillWeightHook',
     'EpochSeedHook',
     'RunRecordHook',
+    'TrainingProgressHook',
     'epoch_worker_init_fn',
 ]

@@ -46,13 +46,8 @@ class BalancedSoftmaxLoss(nn.Module):
         device = self.log_prior.device if self.log_prior is not None else None
         self.log_prior = prior.to(device)
 
-    @in_float32
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Mean over experts and images.
-
-        Args:
-            logits: (K, N, C).
-            labels: (N,) class indices.
+    def adjust(self, logits: Tensor) -> Tensor:
+        """Add tau * log prior to logits (..., C).
 
         Raises:
             UserError: If the class counts are not set, or not of C classes.
@@ -67,6 +62,15 @@ class BalancedSoftmaxLoss(nn.Module):
                 f'balanced softmax: {len(self.log_prior)} class counts for '
                 f'{logits.size(-1)} logits; check model.head.num_classes'
             )
-        adjusted = logits + self.tau * self.log_prior.to(logits.device)
-        loss = F.cross_entropy(adjusted.flatten(0, 1), labels.repeat(len(logits)))
-        return self.loss_weight * loss
+        return logits + self.tau * self.log_prior.to(logits.device)
+
+    @in_float32
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean over experts and images.
+
+        Args:
+            logits: (K, N, C).
+            labels: (N,) class indices.
+        """
+        adjusted = self.adjust(logits).flatten(0, 1)
+        return self.loss_weight * F.cross_entropy(adjusted, labels.repeat(len(logits)))
