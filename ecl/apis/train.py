@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ecl.apis.checkpoint import (
@@ -36,7 +37,7 @@ def train(
         resume: A checkpoint to go on from, or ``'auto'`` for the latest in the work dir; without
             one there, the training starts from the beginning.
         amp: Mixed precision in bfloat16.
-        seed: Random seed. By default the file's own, else 0.
+        seed: Random seed. By default that of the checkpoint to resume, else the file's own, else 0.
         cfg_options: Values by dotted key that replace those of the file.
         launcher: ``'none'``, or ``'pytorch'`` in a process that torchrun started.
 
@@ -55,22 +56,39 @@ def train(
         raise UserError(f'{config} has no train_dataloader or no train_cfg: it cannot be trained')
     if amp:
         use_mixed_precision(cfg, str(config))
-    if resume == 'auto':
-        resume = latest_checkpoint(cfg.work_dir)
-        if resume is None:
-            print(f'No checkpoint in {cfg.work_dir} yet: training starts from the beginning.')
-    checkpoint = None
-    if resume is not None:
-        cfg.load_from, cfg.resume = str(resume), True
-        checkpoint = load_checkpoint(resume)
-        check_schedule_fits(checkpoint, cfg.train_cfg.get('max_epochs'), resume)
+    checkpoint = _resume(cfg, resume, seed)
     set_launcher(cfg, launcher)
     runner = Runner.from_cfg(cfg)
     if checkpoint is not None:
-        check_weights_fit(checkpoint, runner.model, resume)
+        check_weights_fit(checkpoint, runner.model, cfg.load_from)
     record = Path(runner.work_dir) / 'results.json'
     # A record of an earlier training must not pass for this one's.
     if runner.rank == 0:
         record.unlink(missing_ok=True)
     runner.train()
     return json.loads(record.read_text()) if record.exists() else None
+
+
+def _resume(cfg: Config, resume: str | Path | None, seed: int | None) -> dict[str, Any] | None:
+    """Point ``cfg`` to the checkpoint to go on from; return its content, None for a fresh start."""
+    load_from = cfg.get('load_from')
+    if resume is None and cfg.get('resume'):
+        resume = load_from or 'auto'
+    if resume == 'auto':
+        resume = latest_checkpoint(cfg.work_dir)
+        if resume is None:
+            print(f'No checkpoint in {cfg.work_dir} yet: training starts from the beginning.')
+    if resume is None:
+        if load_from and '://' not in load_from and not Path(load_from).is_file():
+            raise UserError(f'checkpoint {load_from}, to load from, does not exist')
+        return None
+    checkpoint = load_checkpoint(resume)
+    check_schedule_fits(checkpoint, cfg.train_cfg.get('max_epochs'), resume)
+    saved_seed = checkpoint.get('meta', {}).get('seed')
+    if seed is not None and saved_seed not in (None, seed):
+        raise UserError(f'cannot resume {resume} with seed {seed}: it was begun with {saved_seed}')
+    # The engine itself takes the seed over only after it has seeded the samplers.
+    if saved_seed is not None:
+        cfg.randomness.seed = saved_seed
+    cfg.load_from, cfg.resume = str(resume), True
+    return checkpoint

@@ -50,13 +50,22 @@ def test_a_resumed_training_equals_an_uninterrupted_one(digits_run, train_digits
         assert torch.equal(state['momentum_buffer'], other['momentum_buffer'])
 
 
-def test_the_seed_decides_the_weights(digits_run, train_digits, tmp_path):
-    train_digits(tmp_path, epochs=1, seed=1)
-    other = load_checkpoint(tmp_path / 'epoch_1.pth')
-    assert other['meta']['seed'] == 1
+def test_the_seed_decides_the_weights_and_is_resumed(digits_run, train_digits, tmp_path):
+    one, two = tmp_path / 'one', tmp_path / 'two'
+    train_digits(one, epochs=2, seed=1)
+    first = load_checkpoint(one / 'epoch_1.pth')
+    assert first['meta']['seed'] == 1
     assert _differing(
-        load_checkpoint(digits_run / 'epoch_1.pth')['state_dict'], other['state_dict']
+        load_checkpoint(digits_run / 'epoch_1.pth')['state_dict'], first['state_dict']
     )
+
+    record = train_digits(two, epochs=2, resume=one / 'epoch_1.pth')
+    assert record['seed'] == 1
+    straight, resumed = (load_checkpoint(d / 'epoch_2.pth')['state_dict'] for d in (one, two))
+    assert not _differing(straight, resumed)
+
+    with pytest.raises(UserError, match='with seed 5: it was begun with 1'):
+        train_digits(two, epochs=2, seed=5, resume=one / 'epoch_1.pth')
 
 
 def test_mixed_precision_runs_on_this_device(train_digits, tmp_path):
@@ -99,3 +108,14 @@ def test_a_configuration_without_training_is_refused(tmp_path):
     path.write_text('model = dict()\n')
     with pytest.raises(UserError, match='no train_dataloader'):
         train(path, work_dir=tmp_path)
+
+
+def test_weights_to_start_from_must_exist(digits_config, tmp_path):
+    with pytest.raises(UserError, match=r'nowhere\.pth, to load from, does not exist'):
+        train(digits_config, work_dir=tmp_path, cfg_options={'load_from': 'nowhere.pth'})
+
+
+def test_resume_may_stand_in_the_configuration(digits_run, digits_config, tmp_path):
+    options = {'resume': True, 'load_from': str(digits_run / 'epoch_2.pth')}
+    with pytest.raises(UserError, match=r'cannot resume .*epoch_2\.pth with max_epochs 60'):
+        train(digits_config, work_dir=tmp_path, cfg_options=options)
