@@ -107,11 +107,13 @@ def _target(path: str, node: Mapping, source: str) -> list[Callable]:
         return _untyped(path, node)
     if not isinstance(kind, str):
         return [kind] if callable(kind) else []
-    found = _registered().get(kind) or _registered().get(kind.rpartition('.')[2])
-    imported = None if found or '.' not in kind else get_object_from_string(kind)
-    if found or imported:
-        return found or [imported]
-    near = nearest(kind.rpartition('.')[2], _registered())
+    name = kind.rpartition('.')[2]
+    found = _registered().get(kind) or _registered().get(name)
+    if found:
+        return found
+    if '.' in kind and (imported := get_object_from_string(kind)):
+        return [imported]
+    near = nearest(name, _registered())
     raise UserError(f'{source}: {path}.type {kind!r} is not registered{near}')
 
 
