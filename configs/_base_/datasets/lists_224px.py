@@ -1,0 +1,21 @@
+"""Any photographs named in lists, shown at 224 x 224 as ImageNet-LT; prepare.py names the lists."""
+
+_base_ = './imagenet_lt.py'
+
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=8,
+    # A last batch of one image would leave the norm layers nothing to compare.
+    drop_last=True,
+    dataset=dict(
+        dataset=dict(data_root='data/mine', data_prefix='', classes=None, ann_file='train.txt')
+    ),
+)
+val_dataloader = dict(
+    batch_size=64,
+    dataset=dict(data_root='data/mine', data_prefix='', classes=None, ann_file='test.txt'),
+)
+test_dataloader = dict(
+    batch_size=64,
+    dataset=dict(data_root='data/mine', data_prefix='', classes=None, ann_file='test.txt'),
+)

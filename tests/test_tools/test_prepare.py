@@ -1,0 +1,53 @@
+import subprocess
+import sys
+
+import pytest
+
+from ecl.errors import UserError
+
+FOLDER = dict(test=None, val=0, seed=0, base=None, workers=None)
+
+
+@pytest.mark.parametrize(
+    ('words', 'expected'),
+    [
+        ('', {}),
+        ('--test-per-class 5 --val-per-class 2 --seed 3', {'test': 5, 'val': 2, 'seed': 3}),
+        ('--test-fraction .2 --val-fraction .1', {'test': 0.2, 'val': 0.1}),
+        ('--base b.py --workers 4', {'base': 'b.py', 'workers': 4}),
+    ],
+)
+def test_arguments_reach_the_preparation(load_tool, monkeypatch, words, expected):
+    tool, calls = load_tool('dataset/prepare'), []
+    monkeypatch.setattr(tool, 'prepare_folder', lambda *a, **k: calls.append((a, k)))
+    monkeypatch.setattr(tool, 'print_summary', lambda prepared: None)
+    tool.main(['folder', 'x', '--out', 'y', *words.split()])
+    assert calls == [(('x', 'y'), {**FOLDER, **expected})]
+
+
+def test_benchmarks_reach_the_linking(load_tool, monkeypatch, capsys):
+    tool = load_tool('dataset/prepare')
+    monkeypatch.setattr(tool, 'prepare_public', lambda *words: map(str, words))
+    tool.main(['imagenet-lt', 'x', '--lists', 'y'])
+    assert capsys.readouterr().out.split() == ['imagenet-lt', 'x', 'y', 'data']
+
+
+@pytest.mark.parametrize(
+    'words', ['--test-fraction 1', '--test-per-class 0', '--val-per-class -1', '--val-fraction 0']
+)
+def test_shares_out_of_range(load_tool, words):
+    with pytest.raises(UserError, match=words.split()[0]):
+        load_tool('dataset/prepare').main(['folder', 'x', '--out', 'y', *words.split()])
+
+
+def test_a_mistake_ends_in_one_line_and_status_2(tools, environment, tmp_path):
+    result = subprocess.run(
+        [sys.executable, tools / 'dataset' / 'prepare.py', 'folder', 'gone', '--out', 'mine'],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith('error: gone does not exist; give a folder laid out as')
+    assert not list(tmp_path.iterdir())
