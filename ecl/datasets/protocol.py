@@ -35,12 +35,12 @@ def describe(dataset: Any) -> dict[str, str | int | float]:
          'num_images': 500, 'num_classes': 10}
     """
     counts = count_classes(dataset)
-    leaves = _leaves(dataset)
-    record: dict[str, str | int | float] = {'source': _joined(map(_source, leaves))}
-    splits = [leaf.split for leaf in leaves if isinstance(getattr(leaf, 'split', None), str)]
+    sources = leaves(dataset)
+    record: dict[str, str | int | float] = {'source': _joined(map(_source, sources))}
+    splits = [leaf.split for leaf in sources if isinstance(getattr(leaf, 'split', None), str)]
     if any(splits):
         record['split'] = _joined(splits)
-    lists = [leaf.list_record for leaf in leaves if hasattr(leaf, 'list_record')]
+    lists = [leaf.list_record for leaf in sources if hasattr(leaf, 'list_record')]
     if lists:
         record['list'] = _joined(lists)
     record['subset'] = ', '.join(_steps(dataset)) or 'as given'
@@ -59,9 +59,10 @@ def _parts(dataset: Any) -> list:
     return [dataset.dataset] if hasattr(dataset, 'dataset') else []
 
 
-def _leaves(dataset: Any) -> list:
+def leaves(dataset: Any) -> list:
+    """The innermost datasets under any wrappers, in order."""
     parts = _parts(dataset)
-    return [leaf for part in parts for leaf in _leaves(part)] if parts else [dataset]
+    return [leaf for part in parts for leaf in leaves(part)] if parts else [dataset]
 
 
 def _joined(names: Any) -> str:
