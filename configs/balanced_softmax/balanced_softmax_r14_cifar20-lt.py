@@ -11,4 +11,4 @@ _base_ = [
 ]
 
 model = dict(backbone=dict(backbone=dict(depth=14)), head=dict(num_classes=20))
-default_hooks = dict(checkpoint=dict(interval=25, max_keep_ckpts=1))
+default_hooks = dict(checkpoint=dict(interval=25))

@@ -3,7 +3,18 @@
 from ecl.apis.cli import add_common_arguments, run_tool
 from ecl.apis.config import load_config
 from ecl.apis.config_check import check_config
+from ecl.apis.cost import model_cost
+from ecl.apis.matrix import run_matrix
 from ecl.apis.test import test
 from ecl.apis.train import train
 
-__all__ = ['add_common_arguments', 'check_config', 'load_config', 'run_tool', 'test', 'train']
+__all__ = [
+    'add_common_arguments',
+    'check_config',
+    'load_config',
+    'model_cost',
+    'run_matrix',
+    'run_tool',
+    'test',
+    'train',
+]

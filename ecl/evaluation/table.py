@@ -46,7 +46,20 @@ def metric_table(metrics: Mapping[str, float], prefix: str = 'shot') -> str:
     for label, row in rows.items():
         cells = [f'{row[name]:.2f}' if name in row else '-' for name in columns]
         table.add_row(label or whole, *cells)
-    console = Console(file=io.StringIO(), width=79, color_system=None)
+    return markdown(table, width=79)
+
+
+def markdown(table: Table, width: int) -> str:
+    """Render a table of rich as Markdown.
+
+    Args:
+        table: A table with ``box.MARKDOWN``.
+        width: Characters of a line at most.
+
+    Returns:
+        Plain text, lines of equal width.
+    """
+    console = Console(file=io.StringIO(), width=width, color_system=None)
     console.print(table)
     lines = console.file.getvalue().splitlines()
     return '\n'.join(line for line in lines if line.strip())
