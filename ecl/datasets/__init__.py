@@ -10,18 +10,26 @@ from ecl.datasets.image_list import ImageList
 from ecl.datasets.long_tail import LongTailDataset
 from ecl.datasets.profiles import long_tail_counts
 from ecl.datasets.protocol import describe
-from ecl.datasets.samplers import ClassAwareSampler
+from ecl.datasets.samplers import (
+    BalancedBatchSampler,
+    ClassAwareSampler,
+    ProgressivelyBalancedSampler,
+    RepeatFactorSampler,
+)
 from ecl.datasets.transforms import CIFARAutoAugment
 
 __all__ = [
     'CIFAR10',
     'CIFAR100',
+    'BalancedBatchSampler',
     'CIFARAutoAugment',
     'ClassAwareSampler',
     'Digits',
     'ImageFolder',
     'ImageList',
     'LongTailDataset',
+    'ProgressivelyBalancedSampler',
+    'RepeatFactorSampler',
     'count_classes',
     'describe',
     'gt_labels',

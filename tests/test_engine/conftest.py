@@ -98,8 +98,7 @@ def make_runner(tmp_path):
             model=model or Experts(),
             train_dataloader=dict(
                 dataset=dataset or Vectors(),
-                sampler=dict(type='DefaultSampler', shuffle=True),
-                **loader,
+                **{'sampler': dict(type='DefaultSampler', shuffle=True), **loader},
             ),
             optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
             default_hooks=dict(logger=dict(type='LoggerHook', interval=2)),

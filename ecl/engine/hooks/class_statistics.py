@@ -10,6 +10,7 @@ from torch import nn
 
 from ecl.datasets import count_classes
 from ecl.errors import UserError
+from ecl.models.losses import BalancedSoftmaxLoss
 from ecl.registry import HOOKS
 from ecl.shots import THRESHOLDS, shot_groups
 
@@ -25,6 +26,9 @@ class ClassStatisticsHook(Hook):
     Before every validation and test they go to the metrics that have such a method. Checkpoints
     carry them in ``meta['class_counts']``, as a list of ints, so an evaluation needs no training
     data.
+
+    The counts are those of the data, whatever the sampler shows. Where the sampler rebalances the
+    classes and a BalancedSoftmaxLoss corrects for their counts as well, the hook warns.
 
     Args:
         thresholds: ``(low, high)`` for the log line; see :func:`ecl.shots.shot_groups`.
@@ -65,6 +69,7 @@ class ClassStatisticsHook(Hook):
         for module in model.modules():
             if hasattr(module, 'set_class_counts'):
                 module.set_class_counts(counts)
+        _warn_of_double_correction(runner, model)
 
     def before_val(self, runner: Runner) -> None:
         """Hand the counts to the metrics of the validation."""
@@ -103,6 +108,19 @@ def _check_num_classes(model: nn.Module, num_classes: int) -> None:
         raise UserError(
             f'model.head.num_classes is {expected}, but the training data has {num_classes} '
             f'classes; set model.head.num_classes={num_classes} or correct the data'
+        )
+
+
+def _warn_of_double_correction(runner: Runner, model: nn.Module) -> None:
+    batches = runner.train_dataloader.batch_sampler
+    samplers = (batches, getattr(batches, 'sampler', None))
+    rebalancing = [type(s).__name__ for s in samplers if getattr(s, 'rebalances', False)]
+    corrects = any(isinstance(m, BalancedSoftmaxLoss) and m.tau for m in model.modules())
+    if rebalancing and corrects:
+        runner.logger.warning(
+            f'{rebalancing[0]} shows the classes in other shares than the data have, and '
+            'BalancedSoftmaxLoss corrects for the shares of the data as well: few-shot classes are '
+            'favoured twice. Set tau=0 in the loss, or take DefaultSampler.'
         )
 
 

@@ -7,7 +7,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from ecl.datasets import ClassAwareSampler
-from ecl.datasets.samplers import class_aware
+from ecl.datasets.samplers import epoch_sampler
 from ecl.errors import UserError
 
 COUNTS = [40, 12, 3, 1]
@@ -63,10 +63,10 @@ def test_order_depends_on_seed_and_epoch_alone(dataset):
 def test_processes_share_one_order(dataset, monkeypatch, world_size):
     ranks = []
     for rank in range(world_size):
-        monkeypatch.setattr(class_aware, 'get_dist_info', lambda rank=rank: (rank, world_size))
+        monkeypatch.setattr(epoch_sampler, 'get_dist_info', lambda rank=rank: (rank, world_size))
         ranks.append(ClassAwareSampler(dataset, seed=5, num_samples=52))
     total = -(-52 // world_size) * world_size
-    monkeypatch.setattr(class_aware, 'get_dist_info', lambda: (0, 1))
+    monkeypatch.setattr(epoch_sampler, 'get_dist_info', lambda: (0, 1))
     alone = ClassAwareSampler(dataset, seed=5, num_samples=total)
     for epoch in range(2):
         for sampler in (*ranks, alone):
@@ -78,7 +78,7 @@ def test_processes_share_one_order(dataset, monkeypatch, world_size):
 
 
 def test_without_a_seed_the_processes_agree_on_one(dataset, monkeypatch):
-    monkeypatch.setattr(class_aware, 'sync_random_seed', lambda: 11)
+    monkeypatch.setattr(epoch_sampler, 'sync_random_seed', lambda: 11)
     assert list(ClassAwareSampler(dataset)) == list(ClassAwareSampler(dataset, seed=11))
 
 
@@ -104,7 +104,30 @@ def test_built_by_the_runner():
     assert np.bincount(labels).tolist() == [2] * 10
 
 
+@pytest.mark.parametrize(
+    ('exponent', 'shares'),
+    [(1, [40, 12, 3, 1]), (0.5, [40**0.5, 12**0.5, 3**0.5, 1]), (0, [1, 1, 1, 1])],
+)
+@pytest.mark.parametrize('num_samples', [30, 56])
+def test_exponent_sets_the_shares_of_the_classes(dataset, exponent, shares, num_samples):
+    sampler = ClassAwareSampler(dataset, seed=1, num_samples=num_samples, exponent=exponent)
+    expected = num_samples * np.array(shares) / sum(shares)
+    drawn = np.array([np.bincount(LABELS[e], minlength=4) for e in _epochs(sampler, 400)])
+    # Each epoch has the expected number, rounded; so its variance is 1/4 at most.
+    assert (abs(drawn - expected) < 1).all()
+    assert abs(drawn.mean(axis=0) - expected).max() < 5 * 0.5 / 400**0.5
+    assert sampler.rebalances == (exponent < 1)
+
+
+def test_exponent_one_shows_every_image_once(dataset):
+    sampler = ClassAwareSampler(dataset, seed=0, exponent=1)
+    assert all(sorted(drawn) == list(range(56)) for drawn in _epochs(sampler, 50))
+
+
 def test_bad_settings(dataset, labelled):
+    for exponent in (-0.1, 1.1):
+        with pytest.raises(UserError, match='exponent must be from 0 to 1'):
+            ClassAwareSampler(dataset, exponent=exponent)
     with pytest.raises(UserError, match='num_samples must be at least 1, not 0'):
         ClassAwareSampler(dataset, num_samples=0)
     with pytest.raises(UserError, match='has no images'):

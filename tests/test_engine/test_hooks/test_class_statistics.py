@@ -4,6 +4,7 @@ from mmengine.registry import METRICS
 
 from ecl.apis.checkpoint import load_checkpoint
 from ecl.errors import UserError
+from ecl.models.losses import BalancedSoftmaxLoss
 
 HOOKS = ['ClassStatisticsHook']
 COUNTS = [120, 40, 6]
@@ -95,3 +96,36 @@ def test_resume_on_other_data_warns_fine_tuning_does_not(make_runner, tmp_path, 
     resumed.train()
     assert 'training data changed' in ''.join(capfd.readouterr())
     assert resumed.message_hub.get_info('class_counts') == [120, 40, 7]
+
+
+@pytest.mark.parametrize(
+    ('sampler', 'tau', 'warns'),
+    [
+        (dict(type='ClassAwareSampler'), 1.0, True),
+        (dict(type='ClassAwareSampler'), 0.0, False),
+        (dict(type='ClassAwareSampler', exponent=1), 1.0, False),
+        (dict(type='DefaultSampler', shuffle=True), 1.0, False),
+    ],
+)
+def test_correcting_twice_is_warned_of(make_runner, monkeypatch, sampler, tau, warns):
+    model = make_runner.Experts()
+    model.label_loss = BalancedSoftmaxLoss(tau=tau)
+    runner = make_runner(HOOKS, model=model, loader=dict(sampler=sampler), max_epochs=1)
+    told = []
+    monkeypatch.setattr(runner.logger, 'warning', told.append)
+    runner.train()
+    assert any('favoured twice' in text for text in told) == warns
+
+
+def test_a_batch_sampler_rebalances_as_well(make_runner, monkeypatch):
+    model = make_runner.Experts()
+    model.label_loss = BalancedSoftmaxLoss()
+    batches = dict(type='BalancedBatchSampler', images_per_class=8)
+    loader = dict(batch_size=24, batch_sampler=batches)
+    runner = make_runner(HOOKS, model=model, loader=loader)
+    told = []
+    monkeypatch.setattr(runner.logger, 'warning', told.append)
+    runner.train()
+    assert any(text.startswith('BalancedBatchSampler shows') for text in told)
+    # The engine tells the epoch to the sampler inside.
+    assert runner.train_dataloader.batch_sampler.sampler.epoch == 1

@@ -1,0 +1,87 @@
+"""Batches with the same number of images of each of their classes."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from ecl.datasets.class_counts import gt_labels
+from ecl.datasets.samplers.draws import cycle, members_by_class
+from ecl.errors import UserError
+from ecl.registry import DATA_SAMPLERS
+
+
+@DATA_SAMPLERS.register_module()
+class BalancedBatchSampler(Sampler):
+    """Batches of ``batch_size / images_per_class`` classes with ``images_per_class`` images each.
+
+    A batch takes the classes that have been shown least so far in the epoch, at random among
+    equals; so over an epoch the classes differ by one batch at most. The images of a class are
+    shuffled anew whenever all have been shown: a class with fewer than ``images_per_class`` images
+    repeats some within a batch.
+
+    The order depends on the seed and epoch of the sampler that it replaces, and on nothing else;
+    process r of R takes the batches r, r + R, r + 2R and so on.
+
+    Args:
+        sampler: The sampler of the data loader, MMEngine's DefaultSampler; it gives the dataset,
+            seed, epoch and share of this process.
+        batch_size: Images of a batch in one process, from the data loader.
+        images_per_class: Images of each class in a batch, at least 1; ``batch_size`` must be a
+            multiple of it.
+
+    Raises:
+        UserError: If the numbers do not fit each other, or there are too few classes.
+
+    Example:
+        >>> train_dataloader = dict(
+        ...     batch_size=64,
+        ...     sampler=dict(type='DefaultSampler', shuffle=True),
+        ...     batch_sampler=dict(type='BalancedBatchSampler', images_per_class=4))
+    """
+
+    rebalances = True
+
+    def __init__(self, sampler: Sampler, batch_size: int, images_per_class: int) -> None:
+        if images_per_class < 1 or batch_size % images_per_class:
+            raise UserError(
+                f'BalancedBatchSampler: images_per_class must divide batch_size={batch_size}, '
+                f'but is {images_per_class}'
+            )
+        labels = gt_labels(sampler.dataset)
+        self._members = members_by_class(labels) if len(labels) else []
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self.images_per_class = images_per_class
+        self.classes_per_batch = batch_size // images_per_class
+        if self.classes_per_batch > len(self._members):
+            raise UserError(
+                f'BalancedBatchSampler: batch_size={batch_size} with {images_per_class} images of '
+                f'each class needs {self.classes_per_batch} classes, but the data have '
+                f'{len(self._members)}; raise images_per_class or lower batch_size'
+            )
+        self.num_batches = math.ceil(len(labels) / batch_size / sampler.world_size)
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rng = np.random.default_rng([self.sampler.seed, self.sampler.epoch])
+        batches = self._batches(self.num_batches * self.sampler.world_size, rng)
+        return iter(batches[self.sampler.rank :: self.sampler.world_size].tolist())
+
+    def _batches(self, number: int, rng: np.random.Generator) -> np.ndarray:
+        """Indices into the dataset for all processes, shape (number, batch_size)."""
+        shown = np.zeros(len(self._members), dtype=np.int64)
+        classes = np.empty((number, self.classes_per_batch), dtype=np.int64)
+        for batch in classes:
+            batch[:] = np.argsort(shown + rng.random(len(shown)))[: self.classes_per_batch]
+            shown[batch] += 1
+        images = [
+            cycle(members, self.images_per_class * times, rng).reshape(times, -1)
+            for members, times in zip(self._members, shown, strict=True)
+        ]
+        order = np.empty((classes.size, self.images_per_class), dtype=np.int64)
+        order[np.argsort(classes, axis=None, kind='stable')] = np.concatenate(images)
+        return order.reshape(number, -1)
