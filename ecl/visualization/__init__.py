@@ -2,6 +2,8 @@
 
 import mmpretrain.visualization  # noqa: F401
 
+from .distribution import class_distribution
 from .heatmap import weight_heatmap
+from .image_sheet import image_sheet
 
-__all__ = ['weight_heatmap']
+__all__ = ['class_distribution', 'image_sheet', 'weight_heatmap']

@@ -1,0 +1,123 @@
+"""Pictures of the data of a configuration."""
+
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib import rc_context
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from ecl.apis.config import load_config
+from ecl.datasets import count_classes, gt_labels
+from ecl.errors import UserError
+from ecl.registry import DATASETS
+from ecl.visualization import class_distribution, image_sheet
+from ecl.visualization.fonts import font_families
+
+
+def browse(
+    config: str | Path,
+    out: str | Path | None = None,
+    split: str = 'train',
+    num_classes: int = 8,
+    num_images: int = 4,
+    seed: int = 0,
+    cfg_options: Mapping[str, Any] | None = None,
+) -> Path:
+    """Draw a sheet of images as the pipeline gives them to the network, by class.
+
+    The classes are spread evenly from the largest to the smallest. A training image of a small
+    class may come more than once, each time augmented anew.
+
+    Args:
+        config: A configuration file.
+        out: PNG file; by default ``browse_<split>.png`` in the work dir.
+        split: 'train', 'val' or 'test'.
+        num_classes: Rows.
+        num_images: Images in a row.
+        seed: Seed of the choice and the augmentations.
+        cfg_options: Values by dotted key that replace those of the file.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: If the configuration or its data cannot be used.
+    """
+    cfg = load_config(config, cfg_options=cfg_options)
+    dataset = _dataset(cfg, split, str(config))
+    counts = np.array(count_classes(dataset))
+    labels = gt_labels(dataset)
+    for seed_library in (random.seed, np.random.seed, torch.manual_seed):
+        seed_library(seed)
+    ranked = [label for label in np.argsort(-counts, kind='stable') if counts[label]]
+    places = np.unique(np.linspace(0, len(ranked) - 1, num_classes).round().astype(int))
+    names = getattr(dataset, 'metainfo', {}).get('classes')
+    to_rgb = cfg.get('data_preprocessor', {}).get('to_rgb', False)
+    rows, titles = [], []
+    for label in (ranked[place] for place in places):
+        members = np.flatnonzero(labels == label)
+        drawn = np.random.permutation(members)
+        # Augmented anew, an image of a small class is worth a second look; as it is, it is not.
+        drawn = np.resize(drawn, num_images) if split == 'train' else drawn[:num_images]
+        rows.append([_views(dataset[int(i)]['inputs'], to_rgb) for i in drawn])
+        name = str(names[label]) if names else f'class {label}'
+        titles.append(f'{name if len(name) <= 20 else name[:19] + "…"}\n{counts[label]} images')
+    path = Path(out or Path(cfg.work_dir) / f'browse_{split}.png')
+    with rc_context({'font.family': font_families()}):
+        return _save(image_sheet(rows, titles), path)
+
+
+def distribution(
+    config: str | Path,
+    out: str | Path | None = None,
+    cfg_options: Mapping[str, Any] | None = None,
+) -> Path:
+    """Draw the class sizes of the training data beside those of the test data.
+
+    Args:
+        config: A configuration file.
+        out: PNG file; by default ``distribution.png`` in the work dir.
+        cfg_options: Values by dotted key that replace those of the file.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: If the configuration or its data cannot be used.
+    """
+    cfg = load_config(config, cfg_options=cfg_options)
+    dataset = _dataset(cfg, 'train', str(config))
+    counts = count_classes(dataset)
+    tested = None
+    if cfg.get('test_dataloader'):
+        tested = np.bincount(gt_labels(_dataset(cfg, 'test', str(config))), minlength=len(counts))
+    names = getattr(dataset, 'metainfo', {}).get('classes')
+    path = Path(out or Path(cfg.work_dir) / 'distribution.png')
+    with rc_context({'font.family': font_families()}):
+        return _save(class_distribution(counts, tested, names), path)
+
+
+def _dataset(cfg: Config, split: str, source: str) -> Any:
+    init_default_scope(cfg.get('default_scope') or 'ecl')
+    loader = cfg.get(f'{split}_dataloader')
+    if not loader:
+        raise UserError(f'{source} has no {split}_dataloader')
+    return DATASETS.build(loader['dataset'])
+
+
+def _views(inputs: Any, to_rgb: bool) -> list[np.ndarray]:
+    """Views as arrays (H, W, 3) in RGB."""
+    views = inputs if isinstance(inputs, list | tuple) else [inputs]
+    arrays = [np.asarray(view).transpose(1, 2, 0) for view in views]
+    return [array[..., ::-1] if to_rgb else array for array in arrays]
+
+
+def _save(figure: Any, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    return path

@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from ecl.visualization import class_distribution
+from ecl.visualization.distribution import GROUP_COLOURS
+
+
+def _bars(axes):
+    """(height, colour) of the bars from left to right."""
+    bars = sorted(axes.patches, key=lambda bar: bar.get_x())
+    return [(bar.get_height(), to_hex(bar.get_facecolor()).upper()) for bar in bars]
+
+
+def test_classes_are_sorted_and_coloured_by_group_and_tests_stand_below():
+    figure = class_distribution([5, 500, 50], [7, 8, 9], names=['a', 'b', 'c'])
+    many, medium, few = GROUP_COLOURS.values()
+    assert _bars(figure.axes[0]) == [(500, many), (50, medium), (5, few)]
+    assert _bars(figure.axes[1]) == [(8, many), (9, medium), (7, few)]
+    assert [label.get_text() for label in figure.axes[1].get_xticklabels()] == ['b', 'c', 'a']
+    assert figure.axes[0].get_title() == '555 training images in 3 classes, imbalance factor 100'
+    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert legend[0] == 'many-shot: 1 class, 500 images'
+
+
+def test_many_classes_have_no_names_and_one_panel_without_tests(tmp_path):
+    counts = np.geomspace(1000, 2, 8142).astype(int)
+    figure = class_distribution(counts, names=[str(i) for i in range(8142)])
+    assert len(figure.axes) == 1
+    assert figure.axes[0].get_xlabel() == 'classes, sorted by training images'
+    assert len(figure.axes[0].patches) == 8142
+
+
+@pytest.mark.parametrize('counts', [[3], [0, 4], [9, 9]])
+def test_few_classes_and_empty_ones_are_drawn(tmp_path, counts):
+    class_distribution(counts, counts, names=['x' * 60] * len(counts)).savefig(tmp_path / 'a.png')
+    assert (tmp_path / 'a.png').stat().st_size > 1000
