@@ -15,7 +15,7 @@ model = dict(
         label_loss=dict(type='BalancedSoftmaxLoss'),
         distill_loss=dict(type='ReweightedDistillLoss', student='both', loss_weight=0.6),
         feature_loss=dict(type='FeatureDistillLoss', loss_weight=0.5),
-        predict_with='both',
+        predict_with='label',
     ),
     contrast=dict(
         type='MomentumContrast',
