@@ -13,6 +13,7 @@ custom_hooks = [
     dict(type='ClassStatisticsHook'),
     dict(type='EpochSeedHook'),
     dict(type='DistillWeightHook', interval=50),
+    dict(type='BadImageHook'),
     dict(type='RunRecordHook'),
     # Each process has statistics of its own in the norm layers; the checkpoint keeps one set.
     dict(type='SyncBuffersHook'),

@@ -3,6 +3,7 @@
 import mmpretrain.engine  # noqa: F401
 
 from .hooks import (
+    BadImageHook,
     ClassStatisticsHook,
     DistillWeightHook,
     EpochSeedHook,
@@ -13,6 +14,7 @@ from .optimizers import Bfloat16OptimWrapper
 from .worker_init import epoch_worker_init_fn
 
 __all__ = [
+    'BadImageHook',
     'Bfloat16OptimWrapper',
     'ClassStatisticsHook',
     'DistillWeightHook',

@@ -3,7 +3,7 @@
 115,846 training images in 1,000 classes (1,280 to 5), 20,000 for validation, 50,000 for test.
 """
 
-load = dict(type='LoadImageFromFile')
+load = dict(type='LoadImage')
 view = [
     dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.08, 1.0), backend='pillow'),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),

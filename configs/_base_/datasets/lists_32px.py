@@ -1,7 +1,7 @@
 """Any small images named in lists, shown at 32 x 32; prepare.py names the lists."""
 
 load = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImage'),
     dict(type='ResizeEdge', scale=32, edge='short', backend='pillow'),
 ]
 view = [
@@ -15,7 +15,14 @@ key_view = [
         type='RandomApply',
         prob=0.8,
         transforms=[
-            dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
+            dict(
+                type='ColorJitter',
+                brightness=0.4,
+                contrast=0.4,
+                saturation=0.4,
+                hue=0.1,
+                backend='cv2',
+            )
         ],
     ),
     dict(type='RandomGrayscale', prob=0.2, keep_channels=True),

@@ -2,5 +2,6 @@
 
 from ecl.datasets.transforms.cached import Cached
 from ecl.datasets.transforms.cifar_auto_augment import CIFARAutoAugment
+from ecl.datasets.transforms.load_image import LoadImage
 
-__all__ = ['CIFARAutoAugment', 'Cached']
+__all__ = ['CIFARAutoAugment', 'Cached', 'LoadImage']

@@ -1,0 +1,49 @@
+"""Tell how many images could not be read."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from ecl.datasets.protocol import leaves
+from ecl.datasets.transforms import LoadImage
+from ecl.registry import HOOKS
+
+
+@HOOKS.register_module()
+class BadImageHook(Hook):
+    """Warn after each epoch in which :class:`LoadImage` replaced images it could not read.
+
+    The total is the scalar ``replaced_images`` in the log. Each process tells of its own share of
+    the data. Without ``bad='replace'`` in a pipeline there is nothing to do.
+
+    Example:
+        >>> custom_hooks = [dict(type='BadImageHook')]
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Look for the transforms that count."""
+        found = _transforms(leaves(runner.train_dataloader.dataset))
+        self._counters = [t.replaced for t in found if isinstance(t, LoadImage)]
+        self._before = 0
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Tell what was replaced since the last epoch."""
+        total = sum(counter.value for counter in self._counters)
+        if total > self._before:
+            runner.message_hub.update_scalar('train/replaced_images', total)
+            runner.logger.warning(
+                'Images of this epoch that could not be read and were replaced by others: '
+                f'{total - self._before}; tools/dataset/check.py lists the files'
+            )
+        self._before = total
+
+
+def _transforms(holders: Any) -> Iterator[Any]:
+    """All transforms of datasets, those inside other transforms included."""
+    for holder in holders:
+        inner = getattr(getattr(holder, 'pipeline', holder), 'transforms', None)
+        if isinstance(inner, list | tuple):
+            yield from inner
+            yield from _transforms(inner)

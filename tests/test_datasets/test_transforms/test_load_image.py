@@ -1,0 +1,139 @@
+import copy
+import io
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from ecl.datasets import ImageList, LongTailDataset
+from ecl.datasets.transforms import LoadImage
+from ecl.errors import UserError
+
+NOISE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+def _bytes(image, form, **options):
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def _bomb(side):
+    def chunk(name, data):
+        sums = struct.pack('>I', len(data)), struct.pack('>I', zlib.crc32(name + data))
+        return sums[0] + name + data + sums[1]
+
+    header = struct.pack('>IIBBBBB', side, side, 8, 0, 0, 0, 0)
+    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT', zlib.compress(b''))
+
+
+RGB = Image.fromarray(NOISE)
+WIDE = Image.fromarray(NOISE[..., 0].astype(np.uint16) * 256)
+
+
+@pytest.mark.parametrize(
+    ('content', 'expected', 'tolerance'),
+    [
+        (_bytes(RGB, 'PNG'), NOISE, 0),
+        (_bytes(RGB.convert('P'), 'PNG'), RGB.convert('P').convert('RGB'), 0),
+        (_bytes(WIDE, 'PNG'), NOISE[..., :1].repeat(3, axis=2), 1),
+        (_bytes(RGB.convert('L'), 'PNG'), RGB.convert('L').convert('RGB'), 0),
+        (
+            _bytes(RGB.resize((8, 8)).resize((30, 20)).convert('CMYK'), 'JPEG', quality=100),
+            RGB.resize((8, 8)).resize((30, 20)),
+            40,
+        ),
+        (
+            _bytes(RGB, 'WEBP', lossless=True, save_all=True, append_images=[RGB.rotate(90)]),
+            NOISE,
+            0,
+        ),
+    ],
+    ids=['rgb', 'palette', '16-bit', 'grey', 'cmyk', 'animated'],
+)
+def test_every_kind_becomes_8_bit_colour_in_bgr(tmp_path, content, expected, tolerance):
+    (tmp_path / 'a').write_bytes(content)
+    results = LoadImage().transform({'img_path': str(tmp_path / 'a')})
+    assert results['img'].dtype == np.uint8
+    assert results['img_shape'] == results['ori_shape'] == (20, 30)
+    difference = results['img'][..., ::-1].astype(int) - np.asarray(expected).astype(int)
+    assert abs(difference).max() <= tolerance
+
+
+@pytest.mark.parametrize(
+    ('content', 'fault'),
+    [
+        (b'', 'the file is empty'),
+        (b'<html>', 'it is no image'),
+        (_bytes(RGB, 'PNG')[:-500], r'it is damaged|OpenCV'),
+        (_bomb(10_000), 'it claims more than 89,478,485 pixels'),
+        (_bomb(60_000), 'it claims more than 89,478,485 pixels'),
+        (None, 'the file is missing'),
+    ],
+    ids=['empty', 'no image', 'truncated', 'bomb', 'huge bomb', 'missing'],
+)
+@pytest.mark.filterwarnings('ignore')
+def test_a_bad_file_stops_with_its_name_or_gives_nothing(tmp_path, content, fault):
+    path = tmp_path / 'x y.png'
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"x y\.png: ({fault}).*; mend .* bad='replace'"):
+        LoadImage().transform({'img_path': str(path)})
+    loader = LoadImage(bad='replace')
+    assert loader.transform({'img_path': str(path)}) is None
+    assert loader.replaced.value == 1
+
+
+@pytest.fixture
+def root(tmp_path):
+    for number in range(12):
+        (tmp_path / f'{number}.png').write_bytes(_bytes(Image.fromarray(NOISE + number), 'PNG'))
+    (tmp_path / '3.png').write_bytes(b'')
+    lines = ''.join(f'{number}.png {number // 6}\n' for number in range(12))
+    (tmp_path / 'list.txt').write_text(lines)
+    return tmp_path
+
+
+def _dataset(root, bad):
+    pipeline = [LoadImage(bad=bad)]
+    return ImageList('list.txt', data_root=str(root), pipeline=pipeline)
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+@pytest.mark.filterwarnings('ignore')
+def test_replaced_images_are_counted_over_workers_and_copies(root, workers):
+    dataset = LongTailDataset(
+        _dataset(root, 'replace'), imbalance_factor=1, max_per_class=5, subset='first'
+    )
+    listed = [dataset.get_data_info(i)['img_path'] for i in range(10)]
+    assert f'{root}/3.png' in listed
+    copied = copy.deepcopy(dataset)
+    loader = DataLoader(copied, batch_size=5, num_workers=workers, collate_fn=list)
+    seen = [item['img_path'] for batch in loader for item in batch]
+    assert len(seen) == 10
+    assert f'{root}/3.png' not in seen
+    # What stands in belongs to the subset, and may be drawn bad once more.
+    assert set(seen) <= set(listed)
+    assert dataset.dataset.pipeline.transforms[0].replaced.value >= 1
+
+
+def test_a_bad_file_in_a_worker_keeps_its_line(root):
+    loader = DataLoader(_dataset(root, 'stop'), batch_size=4, num_workers=1, collate_fn=list)
+    with pytest.raises(UserError, match=r'3\.png: the file is empty; mend'):
+        list(loader)
+
+
+def test_replacing_names_the_file(root):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        _dataset(root, 'replace')[3]
+    assert '3.png was replaced: the file is empty' in str(caught[0].message)
+
+
+def test_a_policy_that_is_none():
+    with pytest.raises(UserError, match="bad must be 'stop' or 'replace', not 'skip'"):
+        LoadImage(bad='skip')
