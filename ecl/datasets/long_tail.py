@@ -167,7 +167,8 @@ class LongTailDataset(Dataset):
         if self.order == 'backward':
             steps.append('backward')
         if self.ranked_by is not None:
-            steps.append(f'classes ranked as in {describe(self.ranked_by)["source"]}')
+            ranking = describe(self.ranked_by)
+            steps.append(f'classes ranked as in {ranking.get("split") or ranking["source"]}')
         return ', '.join([*steps, f'at most {self._largest} per class'])
 
     def protocol(self) -> dict[str, str | int | float]:

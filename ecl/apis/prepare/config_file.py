@@ -68,6 +68,7 @@ Lists and class names lie beside this file, the images in data_root. Written by 
 
 _base_ = {str(shown)!r}
 
+work_dir = {f'work_dirs/{out.name}'!r}
 data_root = {str(source.resolve())!r}
 lists = '{{{{ fileDirname }}}}'
 classes = lists + '/classes.txt'

@@ -96,6 +96,7 @@ def test_config_without_validation_validates_on_the_test_list(birds, tmp_path):
     cfg = load_config(out / 'config.py')
     assert cfg.val_dataloader.dataset.ann_file == cfg.test_dataloader.dataset.ann_file
     assert cfg.model.head.num_classes == 3
+    assert cfg.work_dir == 'work_dirs/mine'
     assert cfg.train_dataloader.batch_size <= 5
 
 
