@@ -54,7 +54,7 @@ class ECLHead(ClsHead):
         label_loss: dict = {'type': 'BalancedSoftmaxLoss'},  # noqa: B006
         distill_loss: dict | None = None,
         feature_loss: dict | None = None,
-        predict_with: str = 'both',
+        predict_with: str = 'label',
         expert: int | None = None,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
