@@ -3,7 +3,6 @@
 import inspect
 
 import torch
-from mmengine.model import normal_init
 from mmpretrain.models.heads import ClsHead
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
@@ -84,13 +83,6 @@ class ECLHead(ClsHead):
         self.label_classifiers = classifiers()
         two = self.distill_loss is not None and self.distill_loss.uses_distill_classifier
         self.distill_classifiers = classifiers() if two else None
-
-    def init_weights(self) -> None:
-        """Draw the linear classifiers from N(0, 0.01)."""
-        super().init_weights()
-        for module in self.modules():
-            if type(module) is nn.Linear and module.out_features == self.num_classes:
-                normal_init(module, std=0.01)
 
     def classify(self, feats: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Map K features (N, D) to label and distill logits, each (K, N, C) in float32.
