@@ -1,9 +1,7 @@
 """Any small images named in lists, shown at 32 x 32; prepare.py names the lists."""
 
-load = [
-    dict(type='LoadImage'),
-    dict(type='ResizeEdge', scale=32, edge='short', backend='pillow'),
-]
+load = dict(type='LoadImage')
+resize = dict(type='ResizeEdge', scale=32, edge='short', backend='pillow')
 view = [
     dict(type='RandomCrop', crop_size=32, padding=4),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
@@ -27,11 +25,18 @@ key_view = [
     ),
     dict(type='RandomGrayscale', prob=0.2, keep_channels=True),
 ]
-train_pipeline = load + [
+train_pipeline = [
+    load,
+    resize,
     dict(type='MultiView', num_views=[1, 1], transforms=[view, key_view]),
     dict(type='PackInputs'),
 ]
-test_pipeline = load + [dict(type='CenterCrop', crop_size=32), dict(type='PackInputs')]
+test_pipeline = [
+    load,
+    resize,
+    dict(type='CenterCrop', crop_size=32),
+    dict(type='PackInputs'),
+]
 
 train_dataloader = dict(
     batch_size=64,
