@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from joblib import cpu_count
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ecl.apis.matrix.plan import Run, plan, read_matrix
@@ -94,7 +95,7 @@ def _run_all(runs: Sequence[Run], jobs: int, renew_table: Callable[[], Any]) -> 
     waiting = [run for run in runs if not run.is_complete]
     running: dict[Run, subprocess.Popen] = {}
     failed: list[Run] = []
-    threads = str(max(1, len(os.sched_getaffinity(0)) // jobs))
+    threads = str(max(1, cpu_count() // jobs))
     before, start = sum(run.finished_epochs() for run in runs), time.monotonic()
     total = sum(run.epochs for run in runs)
     columns = (
