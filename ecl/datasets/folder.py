@@ -74,7 +74,12 @@ class ImageFolder(CustomDataset):
         if not folders:
             raise UserError(f'{root} holds no class folder; {self._layout()}')
         label_of = self._labels(folders)
-        samples, empty = get_samples(root, label_of, self.is_valid_file)
+        try:
+            samples, empty = get_samples(root, label_of, self.is_valid_file)
+        except OSError as error:  # a link that leads into itself, or a folder that may not be read
+            path = str(error.filename)
+            shown = path if len(path) <= 200 else f'{path[:200]}...'
+            raise UserError(f'{shown} cannot be read: {error.strerror}') from error
         if empty:
             raise UserError(
                 f'{join_path(root, min(empty))} holds no image; add some or remove the folder '

@@ -104,3 +104,9 @@ def test_empty_class_is_named(root):
     (root / 'train' / 'yak').mkdir()
     with pytest.raises(UserError, match=r'train/yak holds no image.*webp'):
         ImageFolder(str(root), split='train')
+
+
+def test_link_loop_is_named(root):
+    (root / 'train' / 'cow' / 'again').symlink_to('../cow')
+    with pytest.raises(UserError, match=r'cow/again.* cannot be read: Too many levels of symbolic'):
+        ImageFolder(str(root), split='train')

@@ -1,7 +1,6 @@
 import copy
 import io
 import struct
-import warnings
 import zlib
 
 import numpy as np
@@ -128,10 +127,8 @@ def test_a_bad_file_in_a_worker_keeps_its_line(root):
 
 
 def test_replacing_names_the_file(root):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter('always')
-        _dataset(root, 'replace')[3]
-    assert '3.png was replaced: the file is empty' in str(caught[0].message)
+    with pytest.warns(UserWarning, match=r'3\.png was replaced: the file is empty'):
+        assert LoadImage(bad='replace').transform({'img_path': f'{root}/3.png'}) is None
 
 
 def test_a_policy_that_is_none():
