@@ -13,7 +13,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-max_epochs = 120
+max_epochs = 90
 # A network this small underfits: the strong augmentations of the long recipe would slow it down.
 light_view = [
     dict(type='RandomCrop', crop_size=32, padding=4),
@@ -58,6 +58,6 @@ optim_wrapper = dict(
 param_scheduler = dict(
     type='CosineAnnealingLR', T_max=max_epochs, by_epoch=True, convert_to_iter_based=True
 )
-train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=20)
+train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=15)
 val_cfg = dict()
 test_cfg = dict()

@@ -73,7 +73,8 @@ class ECLClassifier(ImageClassifier):
 
         Returns:
             ``label_loss`` and, where configured, ``distill_loss``, ``feature_loss`` and
-            ``contrast_loss``; their sum is minimised.
+            ``contrast_loss``, each K times its mean over the experts; their sum is minimised. So
+            an expert learns at the rate that a recipe gives a single network [lineage: NCL].
 
         Raises:
             UserError: If the contrastive branch finds a single view.
@@ -87,4 +88,4 @@ class ECLClassifier(ImageClassifier):
                     'model.contrast needs two views per image: use MultiView in the train pipeline'
                 )
             losses['contrast_loss'] = self.contrast.loss(self._encoder, feats, views[1])
-        return losses
+        return {name: len(feats) * loss for name, loss in losses.items()}

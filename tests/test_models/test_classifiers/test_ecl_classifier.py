@@ -77,8 +77,23 @@ def test_contrast_without_a_second_view_says_what_is_missing():
 def test_labels_meet_the_first_view():
     model = build(contrast=False).eval()
     views, samples = batch()
-    expected = model.head.loss(model.extract_feat(views[0]), samples)
+    mean = model.head.loss(model.extract_feat(views[0]), samples)
+    expected = {name: 3 * value for name, value in mean.items()}
     torch.testing.assert_close(model(views, samples, mode='loss'), expected)
+
+
+def test_an_expert_learns_at_the_rate_of_a_single_network():
+    views, samples = batch()
+    model = build(contrast=False, num_experts=3).train()
+    alone = build(contrast=False, num_experts=1).train()
+    alone.backbone.experts[0].load_state_dict(model.backbone.experts[1].state_dict())
+    alone.head.label_classifiers[0].load_state_dict(model.head.label_classifiers[1].state_dict())
+    for network in (model, alone):
+        network(views[0], samples, mode='loss')['label_loss'].backward()
+    for p, q in zip(
+        alone.backbone.parameters(), model.backbone.experts[1].parameters(), strict=True
+    ):
+        torch.testing.assert_close(p.grad, q.grad)
 
 
 def test_without_momentum_copy_and_queue_it_predicts_the_same():
