@@ -3,6 +3,31 @@
 115,846 training images in 1,000 classes (1,280 to 5), 20,000 for validation, 50,000 for test.
 """
 
+# The policies of timm's plain RandAugment. Those of 'timm_increasing' posterize to 0 bits at level
+# 10, which is a black image, and invert where these leave the image as it is.
+policies = [
+    dict(type='AutoContrast'),
+    dict(type='Equalize'),
+    dict(type='Invert'),
+    dict(type='Rotate', magnitude_key='angle', magnitude_range=(0, 30)),
+    dict(type='Posterize', magnitude_key='bits', magnitude_range=(0, 4)),
+    dict(type='Solarize', magnitude_key='thr', magnitude_range=(0, 256)),
+    dict(type='SolarizeAdd', magnitude_key='magnitude', magnitude_range=(0, 110)),
+    *[
+        dict(
+            type=name,
+            magnitude_key='magnitude',
+            magnitude_range=(-0.9, 0.9),
+            random_negative_prob=0.0,
+        )
+        for name in ('ColorTransform', 'Contrast', 'Brightness', 'Sharpness')
+    ],
+    *[
+        dict(type=name, magnitude_key='magnitude', magnitude_range=(0, most), direction=direction)
+        for name, most in (('Shear', 0.3), ('Translate', 0.45))
+        for direction in ('horizontal', 'vertical')
+    ],
+]
 load = dict(type='LoadImage')
 view = [
     dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.08, 1.0), backend='pillow'),
@@ -10,7 +35,7 @@ view = [
     dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
     dict(
         type='RandAugment',
-        policies='timm_increasing',
+        policies=policies,
         num_policies=2,
         total_level=10,
         magnitude_level=10,
