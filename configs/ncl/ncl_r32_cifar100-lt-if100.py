@@ -1,7 +1,6 @@
 """NCL, K = 3 ResNet-32, CIFAR-100-LT with imbalance factor 100, the released recipe.
 
-30 of 100 classes are hard; every loss counts fully but the two divergences (0.6). NCL adds up over
-the experts what the losses here average: hence the factors of K = 3.
+30 of 100 classes are hard; every loss counts fully but the two divergences (0.6).
 """
 
 _base_ = [
@@ -11,19 +10,15 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-num_experts = 3
-
 model = dict(
-    backbone=dict(num_experts=num_experts),
+    backbone=dict(num_experts=3),
     head=dict(
         num_classes=100,
-        label_loss=dict(loss_weight=num_experts),
         distill_loss=dict(
             type='NCLLoss',
             num_hard=30,
             kl_weight=0.6,
             hard_kl_weight=0.6,
-            loss_weight=num_experts,
         ),
     ),
     contrast=dict(
@@ -32,6 +27,5 @@ model = dict(
         queue_size=1024,
         momentum=0.999,
         temperature=0.2,
-        loss_weight=num_experts,
     ),
 )
