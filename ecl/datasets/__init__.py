@@ -1,6 +1,11 @@
 """Datasets, samplers and what is known about them: class counts and protocol."""
 
-import mmpretrain.datasets  # noqa: F401
+from contextlib import redirect_stdout
+from io import StringIO
+
+# Standard output belongs to the tools (check.py --json); this import prints what it lacks there.
+with redirect_stdout(StringIO()):
+    import mmpretrain.datasets  # noqa: F401
 
 from ecl.datasets.cifar import CIFAR10, CIFAR100
 from ecl.datasets.class_counts import count_classes, gt_labels, known_num_classes

@@ -56,3 +56,9 @@ def test_version_is_there_and_import_is_cheap():
         check=True,
     )
     assert result.stdout.split() == [ecl.__version__, 'set()']
+
+
+def test_importing_everything_prints_nothing():
+    code = 'import ecl.apis, ecl.datasets, ecl.engine, ecl.models'
+    run = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert run.stdout == ''
