@@ -1,17 +1,29 @@
-"""What every test starts from: one thread, no display, no engine state of the test before."""
+"""What every test starts from: one thread, no display, no engine state of the test before.
+
+Also one short training on digits that the tests of several folders look at.
+"""
 
 import os
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('MPLBACKEND', 'Agg')
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from mmengine.utils import ManagerMixin
 
+from ecl.apis import train
+
 torch.set_num_threads(1)
+
+DIGITS = Path(__file__).parents[1] / 'configs' / 'ecl' / 'ecl_r8_digits-lt.py'
+KEEP_EVERY_EPOCH = {
+    'default_hooks.checkpoint.interval': 1,
+    'default_hooks.checkpoint.max_keep_ckpts': -1,
+}
 
 
 def _subclasses(cls: type) -> Iterator[type]:
@@ -29,3 +41,27 @@ def fresh_engine_state() -> Iterator[None]:
             for handler in list(getattr(instance, 'handlers', ())):
                 handler.close()
         cls._instance_dict.clear()
+
+
+@pytest.fixture
+def digits_config() -> Path:
+    return DIGITS
+
+
+@pytest.fixture
+def train_digits(fresh_engine_state: None) -> Callable[..., dict]:
+    """Train on digits for a number of epochs, keeping the checkpoint of each."""
+    return _train_digits
+
+
+def _train_digits(work_dir: Path, epochs: int, **arguments) -> dict:
+    options = {'train_cfg.max_epochs': epochs, **KEEP_EVERY_EPOCH}
+    return train(DIGITS, work_dir=work_dir, cfg_options=options, **arguments)
+
+
+@pytest.fixture(scope='session')
+def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Work dir of a training of three epochs."""
+    work_dir = tmp_path_factory.mktemp('digits')
+    _train_digits(work_dir, epochs=3)
+    return work_dir

@@ -18,11 +18,6 @@ def tools() -> Path:
 
 
 @pytest.fixture
-def digits_config() -> Path:
-    return REPOSITORY / 'configs' / 'ecl' / 'ecl_r8_digits-lt.py'
-
-
-@pytest.fixture
 def load_tool(tools: Path) -> Callable[[str], ModuleType]:
     """Import a script of tools/ by its name."""
 
