@@ -6,7 +6,7 @@ The other methods on CIFAR-20-LT inherit this file, and with it data, schedule a
 _base_ = [
     '../_base_/models/resnet_cifar.py',
     '../_base_/datasets/cifar20_lt_16px.py',
-    '../_base_/schedules/cifar20_lt_300e.py',
+    '../_base_/schedules/cifar20_lt_100e.py',
     '../_base_/default_runtime.py',
 ]
 

@@ -1,9 +1,9 @@
-"""Schedule of CIFAR-20-LT: 300 epochs of batch 64, cosine, bfloat16; the last epoch counts.
+"""Schedule of CIFAR-20-LT: 100 epochs of batch 64, cosine, bfloat16; the last epoch counts.
 
 Processors without bfloat16 instructions are faster with ``optim_wrapper.type`` ``OptimWrapper``.
 """
 
-max_epochs = 300
+max_epochs = 100
 
 optim_wrapper = dict(
     type='Bfloat16OptimWrapper',
