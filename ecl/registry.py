@@ -1,12 +1,16 @@
 """The registries of scope ``ecl``: children of MMPretrain's, so that a config names a module of
 either (or of MMEngine) without a prefix.
 
+Importing them also puts :mod:`ecl.checkpoint_file` in charge of every checkpoint file.
+
 A lookup that fails here walks to the parents but does not import their modules; each location
 below therefore imports the MMPretrain package it extends.
 """
 
 from mmengine.registry import Registry
 from mmpretrain import registry as parent
+
+import ecl.checkpoint_file  # noqa: F401
 
 
 def _child(name: str, parent_registry: Registry, location: str) -> Registry:

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
-from ecl.apis import add_common_arguments, run_tool, test
+from ecl.apis import add_common_arguments, run_tool, test, trust_checkpoints
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -13,7 +13,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('checkpoint', help='checkpoint file')
     add_common_arguments(parser)
     parser.add_argument('--out', metavar='FILE.json', help='write the metrics to this file')
-    test(**vars(parser.parse_args(argv)))
+    arguments = vars(parser.parse_args(argv))
+    with trust_checkpoints(arguments.pop('trust_checkpoint')):
+        test(**arguments)
 
 
 if __name__ == '__main__':

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
-from ecl.apis import add_common_arguments, run_tool, train
+from ecl.apis import add_common_arguments, run_tool, train, trust_checkpoints
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -20,7 +20,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision in bfloat16')
     parser.add_argument('--seed', type=int, help='random seed; default: that of the file, or 0')
-    train(**vars(parser.parse_args(argv)))
+    arguments = vars(parser.parse_args(argv))
+    with trust_checkpoints(arguments.pop('trust_checkpoint')):
+        train(**arguments)
 
 
 if __name__ == '__main__':

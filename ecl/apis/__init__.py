@@ -1,15 +1,17 @@
 """What the tools and notebooks call."""
 
-from ecl.apis.cli import add_common_arguments, run_tool
+from ecl.apis.cli import add_common_arguments, add_trust_argument, run_tool
 from ecl.apis.config import load_config
 from ecl.apis.config_check import check_config
 from ecl.apis.cost import model_cost
 from ecl.apis.matrix import run_matrix
 from ecl.apis.test import test
 from ecl.apis.train import train
+from ecl.checkpoint_file import trust_checkpoints
 
 __all__ = [
     'add_common_arguments',
+    'add_trust_argument',
     'check_config',
     'load_config',
     'model_cost',
@@ -17,4 +19,5 @@ __all__ = [
     'run_tool',
     'test',
     'train',
+    'trust_checkpoints',
 ]

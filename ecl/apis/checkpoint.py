@@ -5,17 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.model import is_model_wrapper
 from mmengine.runner import find_latest_checkpoint
-from mmengine.runner.checkpoint import get_torch_safe_globals
 from torch import nn
 
+from ecl.checkpoint_file import load_from_file
 from ecl.errors import UserError
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Load a checkpoint file onto the CPU; objects other than tensors and plain data are refused.
+    """Load a checkpoint file onto the CPU; see :func:`~ecl.checkpoint_file.load_from_file`.
 
     Args:
         path: A file that a training wrote.
@@ -24,18 +23,9 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         The checkpoint, with the weights under ``state_dict``.
 
     Raises:
-        UserError: If the file is missing, damaged or no checkpoint.
+        UserError: If the file is missing, damaged, no checkpoint, or asks to run code.
     """
-    if not Path(path).is_file():
-        raise UserError(f'checkpoint {path} does not exist')
-    try:
-        with torch.serialization.safe_globals(get_torch_safe_globals()):
-            checkpoint = torch.load(path, map_location='cpu', weights_only=True)
-    # Whatever a damaged or foreign file makes the unpickler do, the file is what has to change.
-    except Exception as error:
-        raise UserError(
-            f'{path} cannot be loaded: it is damaged, or no checkpoint of tensors and plain data'
-        ) from error
+    checkpoint = load_from_file(path)
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get('state_dict'), Mapping):
         raise UserError(f'{path} is not a checkpoint: it holds no state_dict')
     return checkpoint
@@ -63,7 +53,7 @@ def check_weights_fit(checkpoint: Mapping[str, Any], model: nn.Module, path: str
     Raises:
         UserError: With the first parameter that differs.
     """
-    own = (model.module if is_model_wrapper(model) else model).state_dict()
+    own = (model.get_submodule('module') if is_model_wrapper(model) else model).state_dict()
     saved = checkpoint['state_dict']
     for key in own:
         if key not in saved:

@@ -59,4 +59,18 @@ def add_common_arguments(parser: ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help='replace values of the configuration, such as train_cfg.max_epochs=2',
     )
+    add_trust_argument(parser)
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='set by dist_*.sh')
+
+
+def add_trust_argument(parser: ArgumentParser) -> None:
+    """Add ``--trust-checkpoint``; hand it to :func:`~ecl.checkpoint_file.trust_checkpoints`.
+
+    Args:
+        parser: The parser of a tool that opens checkpoints.
+    """
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='open checkpoints that hold more than tensors and plain data; they can run anything',
+    )
