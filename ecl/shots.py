@@ -1,8 +1,7 @@
 """Shot groups: which classes have many, medium or few training images."""
 
-from collections.abc import Sequence
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ecl.errors import UserError
 
@@ -11,7 +10,7 @@ THRESHOLDS = (20, 100)
 
 
 def shot_groups(
-    class_counts: Sequence[int], thresholds: tuple[int, int] = THRESHOLDS
+    class_counts: ArrayLike, thresholds: tuple[int, int] = THRESHOLDS
 ) -> dict[str, np.ndarray]:
     """Split the classes by their number of training images.
 

@@ -95,7 +95,8 @@ def distribution(
     counts = count_classes(dataset)
     tested = None
     if cfg.get('test_dataloader'):
-        tested = np.bincount(gt_labels(_dataset(cfg, 'test', str(config))), minlength=len(counts))
+        labels = gt_labels(_dataset(cfg, 'test', str(config)))
+        tested = np.bincount(labels, minlength=len(counts)).tolist()
     names = getattr(dataset, 'metainfo', {}).get('classes')
     path = Path(out or Path(cfg.work_dir) / 'distribution.png')
     with rc_context({'font.family': font_families()}):

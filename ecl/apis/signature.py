@@ -52,11 +52,12 @@ def accepted_keys(target: Callable) -> Accepted:
     for cls in target.__mro__:
         if '__init__' not in vars(cls):
             continue
-        names, variable = _parameters(cls.__init__)
+        constructor = vars(cls)['__init__']
+        names, variable = _parameters(constructor)
         keys |= names
         if not variable:
             return Accepted(frozenset(keys), False)
-        if not _only_handed_up(cls.__init__, variable):
+        if not _only_handed_up(constructor, variable):
             return Accepted(frozenset(keys), True)
     return Accepted(frozenset(keys), False)
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import mmcv
 from PIL import Image
 
-#: Pixels above which Pillow, and so this package, takes a small file for a decompression bomb.
-MAX_PIXELS = Image.MAX_IMAGE_PIXELS
+#: Pixels above which Pillow, and so this package, suspects a decompression bomb.
+MAX_PIXELS = 89_478_485
 
 
 class ImageFacts(NamedTuple):

@@ -238,7 +238,7 @@ class LongTailDataset(Dataset):
 
     def _draw(self, labels: np.ndarray, available: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         members = np.split(np.argsort(labels, kind='stable'), np.cumsum(available)[:-1])
-        return np.sort(np.concatenate(SUBSETS[self.subset](members, wanted, self.seed)))
+        return np.sort(np.concatenate(SUBSETS[self.subset](members, wanted.tolist(), self.seed)))
 
     def _narrow(self, positions: np.ndarray) -> None:
         """Leave only the images at ``positions`` of the source, in that order."""

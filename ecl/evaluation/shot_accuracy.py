@@ -66,7 +66,8 @@ class ShotAccuracy(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         shot_groups([], thresholds)  # crossed thresholds are told before any training
-        self.thresholds = tuple(thresholds)
+        low, high = thresholds  # a list, in a configuration read from JSON
+        self.thresholds = (low, high)
         self.class_counts = class_counts
         self._warned = False
 

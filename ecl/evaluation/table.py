@@ -59,7 +59,7 @@ def markdown(table: Table, width: int) -> str:
     Returns:
         Plain text, lines of equal width.
     """
-    console = Console(file=io.StringIO(), width=width, color_system=None)
-    console.print(table)
-    lines = console.file.getvalue().splitlines()
+    text = io.StringIO()
+    Console(file=text, width=width, color_system=None).print(table)
+    lines = text.getvalue().splitlines()
     return '\n'.join(line for line in lines if line.strip())

@@ -1,19 +1,18 @@
 """Heat map of the distillation weights: classes by epochs."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 from ecl.shots import THRESHOLDS, shot_groups
 
 
 def weight_heatmap(
     weights: np.ndarray,
-    class_counts: Sequence[int],
+    class_counts: ArrayLike,
     thresholds: tuple[int, int] = THRESHOLDS,
 ) -> Figure:
     """Draw how the distillation weight of each class develops over the epochs.
@@ -65,7 +64,7 @@ def weight_heatmap(
     label = 'weight (1: average, grey: not seen)'
     bar = figure.colorbar(image, ax=axes, pad=0.02, extend='both', label=label)
     colour_ticks = bound ** np.array([-1, -0.5, 0, 0.5, 1])
-    bar.set_ticks(colour_ticks, labels=[f'{tick:.2f}' for tick in colour_ticks])
+    bar.set_ticks(colour_ticks.tolist(), labels=[f'{tick:.2f}' for tick in colour_ticks])
     bar.minorticks_off()
     return figure
 

@@ -63,7 +63,7 @@ def test_distribution_has_train_beside_test(tmp_path, monkeypatch, fresh_engine_
     assert path.read_bytes().startswith(b'\x89PNG')
     train, test, names = drawn[0]
     assert train == [120, 77, 50, 32, 21, 13, 8, 5, 3, 2]
-    assert test.tolist() == [50] * 10
+    assert test == [50] * 10
     assert names == tuple('0123456789')
 
 

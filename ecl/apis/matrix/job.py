@@ -53,7 +53,7 @@ def run_job(
             if not (folder / name).is_file():
                 test(
                     config,
-                    latest_checkpoint(work_dir),
+                    latest_checkpoint(work_dir) or folder / 'last_checkpoint',
                     work_dir=work_dir,
                     out=folder / name,
                     cfg_options={**cfg_options, **options},

@@ -82,7 +82,7 @@ def prepare_public(
     return [*_shown(links), *(f'list: {line}' for line in told)]
 
 
-def _archive_links(cls: type, images: Path, target: Path) -> dict[Path, Path]:
+def _archive_links(cls: type[CIFAR10], images: Path, target: Path) -> dict[Path, Path]:
     folder = images if images.name == cls.base_folder else images / cls.base_folder
     cls(str(folder.parent), 'train')  # checks files and sums
     cls(str(folder.parent), 'test')

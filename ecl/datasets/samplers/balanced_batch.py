@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -43,7 +44,7 @@ class BalancedBatchSampler(Sampler):
 
     rebalances = True
 
-    def __init__(self, sampler: Sampler, batch_size: int, images_per_class: int) -> None:
+    def __init__(self, sampler: Any, batch_size: int, images_per_class: int) -> None:
         if images_per_class < 1 or batch_size % images_per_class:
             raise UserError(
                 f'BalancedBatchSampler: images_per_class must divide batch_size={batch_size}, '
@@ -80,7 +81,7 @@ class BalancedBatchSampler(Sampler):
             shown[batch] += 1
         images = [
             cycle(members, self.images_per_class * times, rng).reshape(times, -1)
-            for members, times in zip(self._members, shown, strict=True)
+            for members, times in zip(self._members, shown.tolist(), strict=True)
         ]
         order = np.empty((classes.size, self.images_per_class), dtype=np.int64)
         order[np.argsort(classes, axis=None, kind='stable')] = np.concatenate(images)

@@ -100,7 +100,7 @@ class DistillWeightHook(Hook):
         due = due or self.end_of_epoch(runner.train_dataloader, batch_idx)
         if self._sums is None or not due:
             return
-        weights, images = self._reduced()
+        weights, images = _reduced(self._sums)
         for name, classes in self._groups.items():
             seen = images[:, classes].sum()
             if seen > 0:
@@ -111,7 +111,7 @@ class DistillWeightHook(Hook):
         """Append the epoch to the file."""
         if self._sums is None:
             return
-        weights, images = self._reduced()
+        weights, images = _reduced(self._sums)
         epoch = np.full_like(weights, np.nan)
         np.divide(weights, images, out=epoch, where=images > 0)
         # Epochs that no file tells of stay NaN, so that the index is the epoch.
@@ -148,13 +148,6 @@ class DistillWeightHook(Hook):
             self._sums = weights.new_zeros(shape)
         self._sums.index_add_(2, labels, torch.stack([weights, torch.ones_like(weights)]))
 
-    def _reduced(self) -> tuple[np.ndarray, np.ndarray]:
-        """Sum of weights and number of images, over all processes, each (K, C)."""
-        total = self._sums.clone()
-        all_reduce(total)
-        weights, images = total.cpu().numpy()
-        return weights, images
-
     def _read(self, runner: Runner) -> np.ndarray | None:
         """The epochs before the resumed one, if a file of this model's shape tells of them."""
         if not self._path.exists():
@@ -165,3 +158,11 @@ class DistillWeightHook(Hook):
             runner.logger.warning(f'{self._path} belongs to other data: starting it anew')
             return None
         return weights[: runner.epoch]
+
+
+def _reduced(sums: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Sum of weights and number of images, over all processes, each (K, C)."""
+    total = sums.clone()
+    all_reduce(total)
+    weights, images = total.cpu().numpy()
+    return weights, images

@@ -106,7 +106,8 @@ class RunRecordHook(Hook):
         }
 
     def _wall_seconds(self) -> float:
-        return self._seconds_before + time.monotonic() - self._start
+        spent = 0.0 if self._start is None else time.monotonic() - self._start
+        return self._seconds_before + spent
 
 
 def _versions() -> dict[str, str]:
@@ -117,7 +118,9 @@ def _versions() -> dict[str, str]:
 
 def _protocol(runner: Runner) -> dict[str, Any]:
     training = describe(runner.train_dataloader.dataset)
-    protocol = {key: training.get(key) for key in ('source', 'subset', 'imbalance_factor')}
+    protocol: dict[str, Any] = {
+        key: training.get(key) for key in ('source', 'subset', 'imbalance_factor')
+    }
     if 'list' in training:
         protocol['list'] = training['list']
     protocol |= {'shot_thresholds': None, 'evaluated': None, 'epoch_used': 'last'}

@@ -1,9 +1,12 @@
 """The CIFAR ResNets of 6n + 2 layers."""
 
+from typing import Any
+
 from mmpretrain.models.backbones import ResNet_CIFAR
 from mmpretrain.models.backbones.resnet import BasicBlock
 
 from ecl.registry import MODELS
+from ecl.settings import check_choice, check_whole
 
 
 @MODELS.register_module()
@@ -20,6 +23,9 @@ class ResNetCIFAR(ResNet_CIFAR):
         **kwargs: As in MMPretrain's ``ResNet``: ``in_channels``, ``norm_cfg``, ``norm_eval``,
             ``frozen_stages``, ``with_cp``, ``drop_path_rate``, ``init_cfg``.
 
+    Raises:
+        UserError: If ``depth`` is none of these, or ``base_channels`` is below 1.
+
     Example:
         >>> import torch
         >>> ResNetCIFAR(8)(torch.rand(1, 3, 32, 32))[-1].shape
@@ -29,8 +35,10 @@ class ResNetCIFAR(ResNet_CIFAR):
     arch_settings = {6 * n + 2: (BasicBlock, (n, n, n)) for n in (1, 2, 3, 5, 7, 9, 18)}
 
     def __init__(
-        self, depth: int, base_channels: int = 16, zero_init_residual: bool = False, **kwargs
+        self, depth: int, base_channels: int = 16, zero_init_residual: bool = False, **kwargs: Any
     ) -> None:
+        check_choice(self, self.arch_settings, depth=depth)
+        check_whole(self, at_least=1, base_channels=base_channels)
         super().__init__(
             depth,
             stem_channels=base_channels,
