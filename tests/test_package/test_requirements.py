@@ -8,6 +8,7 @@ import pytest
 from packaging.requirements import Requirement
 
 REQUIREMENTS = Path(__file__).parents[2] / 'requirements'
+LISTS = sorted(path.stem for path in REQUIREMENTS.glob('*.txt') if path.stem != 'pinned')
 
 
 def _read(name: str) -> list[Requirement]:
@@ -31,7 +32,7 @@ def _pins(python: str) -> dict[str, list[Requirement]]:
 def test_every_requirement_has_one_tested_version(python):
     pins = _pins(python)
     assert all(len(found) == 1 for found in pins.values())
-    for requirement in [*_read('runtime'), *_read('tests')]:
+    for requirement in [line for name in LISTS for line in _read(name)]:
         (pin,) = pins[_normal(requirement.name)]
         version = str(pin.specifier).removeprefix('==')
         assert re.fullmatch(r'[\d.]+', version)
@@ -43,7 +44,7 @@ def test_requirements_of_requirements_are_pinned_too():
     left_to_torch = re.compile(r'cuda-|nvidia-|triton')
     python = '3.11'
     pins = _pins(python)
-    for requirement in _read('runtime'):
+    for requirement in [line for name in LISTS for line in _read(name)]:
         for line in requires(requirement.name) or ():
             needed = Requirement(line)
             environment = {'python_version': python, 'extra': ''}
@@ -53,7 +54,7 @@ def test_requirements_of_requirements_are_pinned_too():
             assert left_to_torch.match(name) or name in pins, f'{name}, needed by {requirement}'
 
 
-@pytest.mark.parametrize('name', ['runtime', 'optional', 'tests', 'docs'])
+@pytest.mark.parametrize('name', LISTS)
 def test_every_list_says_why(name):
     lines = (REQUIREMENTS / f'{name}.txt').read_text().splitlines()
     needed = [i for i, line in enumerate(lines) if not line.startswith('#')]
