@@ -31,6 +31,9 @@ class ECLHead(ClsHead):
         num_experts: K; likewise.
         classifier: ``dict(type='Linear')`` or ``dict(type='CosineLinear', scale=...)``.
         label_loss: Loss of the label logits (K, N, C) and labels (N,).
+        labels_teach: ``'label'``: labels supervise the label classifiers alone, so that the others
+            know what peers teach and nothing else; ``'both'``: the mean over both classifiers, so
+            that the second knows what labels and peers teach and the first is its reference.
         distill_loss: Loss between the experts' predictions, or None.
         feature_loss: Loss between the experts' features, or None.
         predict_with: Whose logits predict: ``'label'``, ``'distill'`` or ``'both'`` (their mean).
@@ -51,6 +54,7 @@ class ECLHead(ClsHead):
         num_experts: int = 1,
         classifier: dict = {'type': 'Linear'},  # noqa: B006  read only
         label_loss: dict = {'type': 'BalancedSoftmaxLoss'},  # noqa: B006
+        labels_teach: str = 'label',
         distill_loss: dict | None = None,
         feature_loss: dict | None = None,
         predict_with: str = 'label',
@@ -63,12 +67,15 @@ class ECLHead(ClsHead):
             raise UserError(
                 f'model.head.predict_with = {predict_with!r}: choose one of {self.PREDICTORS}'
             )
+        if labels_teach not in ('label', 'both'):
+            raise UserError(f"model.head.labels_teach = {labels_teach!r}: choose 'label' or 'both'")
         if expert is not None and not 0 <= expert < num_experts:
             raise UserError(f'model.head.expert = {expert}, but there are {num_experts} experts')
         shape = dict(num_classes=num_classes, num_experts=num_experts, in_channels=in_channels)
         super().__init__(loss=build_loss(label_loss, **shape), init_cfg=init_cfg)
         self.num_classes = num_classes
         self.num_experts = num_experts
+        self.labels_teach = labels_teach
         self.predict_with = predict_with
         self.expert = expert
         if num_experts == 1:
@@ -83,6 +90,11 @@ class ECLHead(ClsHead):
         self.label_classifiers = classifiers()
         two = self.distill_loss is not None and self.distill_loss.uses_distill_classifier
         self.distill_classifiers = classifiers() if two else None
+        if getattr(self.distill_loss, 'teacher', 'label') == 'distill' and labels_teach != 'both':
+            raise UserError(
+                "model.head.distill_loss.teacher = 'distill' needs teachers that know the labels: "
+                "set model.head.labels_teach = 'both'"
+            )
 
     def classify(self, feats: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Map K features (N, D) to label and distill logits, each (K, N, C) in float32.
@@ -116,7 +128,8 @@ class ECLHead(ClsHead):
         """Compute ``label_loss`` and, where configured, ``distill_loss`` and ``feature_loss``."""
         labels = torch.cat([sample.gt_label for sample in data_samples])
         by_labels, by_peers = self.classify(feats)
-        losses = {'label_loss': self.loss_module(by_labels, labels)}
+        taught = torch.cat([by_labels, by_peers]) if self.labels_teach == 'both' else by_labels
+        losses = {'label_loss': self.loss_module(taught, labels)}
         if self.distill_loss is not None:
             losses['distill_loss'] = self.distill_loss(by_labels, by_peers, labels)
         if self.feature_loss is not None:

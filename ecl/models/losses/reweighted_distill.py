@@ -41,7 +41,7 @@ def peer_divergence(teacher_logits: Tensor, student_logits: Tensor, temperature:
 class ReweightedDistillLoss(nn.Module):
     """Distillation from every expert to every other one, more where the transfer lags.
 
-    The experts' label classifiers teach; which classifiers learn is ``student``. Each image's
+    Which classifiers teach is ``teacher``, which learn ``student``. Each image's
     divergence is multiplied by the weight of :class:`PredictionComparison` [abstract for the
     comparison, form ours] and averaged over images and ordered pairs of experts.
 
@@ -51,7 +51,9 @@ class ReweightedDistillLoss(nn.Module):
         student: ``'distill'``: the classifiers apart from labels learn (the strict reading);
             ``'label'``: the label classifiers themselves do [lineage: NCL]; ``'both'``: both, and
             the loss is the mean of the two.
-        comparison: ``'ratio'``, ``'difference'``, or ``'none'`` for weights of 1.
+        comparison: ``'ratio'``, ``'difference'``, ``'loss_ratio'``, or ``'none'`` for weights of 1.
+        teacher: ``'label'``: the label classifiers teach; ``'distill'``: the others do, for a head
+            whose labels supervise them too.
         temperature: T, positive.
         loss_weight: Factor of the loss.
         granularity, gamma, eps, w_max, class_momentum: As in :class:`PredictionComparison`.
@@ -65,6 +67,7 @@ class ReweightedDistillLoss(nn.Module):
         'label': (0,),
         'both': (0, 1),
     }
+    TEACHERS: ClassVar = {'label': 0, 'distill': 1}
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class ReweightedDistillLoss(nn.Module):
         num_experts: int,
         student: str = 'both',
         comparison: str = 'ratio',
+        teacher: str = 'label',
         temperature: float = 1.0,
         loss_weight: float = 1.0,
         granularity: str = 'sample',
@@ -88,9 +92,12 @@ class ReweightedDistillLoss(nn.Module):
                 "student = 'label' leaves no classifier that peers alone teach to compare with: "
                 "set comparison = 'none', or student = 'both'"
             )
+        if teacher not in self.TEACHERS:
+            raise UserError(f'teacher = {teacher!r}: choose one of {sorted(self.TEACHERS)}')
         if temperature <= 0:
             raise UserError(f'temperature must be positive, not {temperature}')
         self.students = self.STUDENTS[student]
+        self.teacher = teacher
         self.temperature = temperature
         self.loss_weight = loss_weight
         self.weighting = None
@@ -116,16 +123,17 @@ class ReweightedDistillLoss(nn.Module):
         """Distil.
 
         Args:
-            label_logits: (K, N, C), teachers.
-            distill_logits: (K, N, C).
+            label_logits: (K, N, C), of the label classifiers.
+            distill_logits: (K, N, C), of the distill classifiers.
             labels: (N,) class indices.
 
         Returns:
             A scalar.
         """
         logits = (label_logits, distill_logits)
+        teacher = logits[self.TEACHERS[self.teacher]]
         divergence = torch.stack(
-            [peer_divergence(label_logits, logits[i], self.temperature) for i in self.students]
+            [peer_divergence(teacher, logits[i], self.temperature) for i in self.students]
         )
         if self.weighting is not None:
             divergence = divergence * self.weighting(label_logits, distill_logits, labels)

@@ -85,6 +85,20 @@ def test_labels_alone_do_not_teach_the_distill_classifier():
     assert all(p.grad is not None for p in head.distill_classifiers.parameters())
 
 
+def test_labels_may_teach_both_classifiers():
+    distill = dict(type='ReweightedDistillLoss', student='distill', teacher='distill')
+    head, feats = build(distill_loss=distill, labels_teach='both'), features()
+    labels = torch.arange(N) % C
+    by_labels, by_peers = head.classify(feats)
+    expected = (head.loss_module(by_labels, labels) + head.loss_module(by_peers, labels)) / 2
+    torch.testing.assert_close(head.loss(feats, samples())['label_loss'], expected)
+
+
+def test_teachers_must_know_the_labels():
+    with pytest.raises(UserError, match="labels_teach = 'both'"):
+        build(distill_loss=dict(type='ReweightedDistillLoss', teacher='distill'))
+
+
 def test_one_expert_has_no_peers():
     head = build(num_experts=1, distill_loss=DISTILL, feature_loss=dict(type='FeatureDistillLoss'))
     feats = features(1)
@@ -132,6 +146,7 @@ def test_a_loss_receives_the_shapes_that_it_names():
     [
         ({'predict_with': 'labels'}, 'predict_with'),
         ({'expert': 3}, 'expert = 3'),
+        ({'labels_teach': 'peers'}, 'labels_teach'),
         ({'num_classes': 1}, 'num_classes'),
     ],
 )

@@ -56,6 +56,15 @@ def test_teachers_get_no_gradient():
     assert d.grad.abs().sum() > 0
 
 
+def test_the_distill_classifiers_may_teach():
+    a, d, labels = batch(requires_grad=True)
+    loss = ReweightedDistillLoss(C, K, 'label', 'none', teacher='distill')(a, d, labels)
+    expected = reference(d.detach().numpy(), a.detach().numpy(), 1.0, np.ones((K, N)))
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
+    loss.backward()
+    assert d.grad is None
+
+
 def test_experts_that_agree_have_nothing_to_learn():
     a = torch.randn(1, N, C).expand(K, -1, -1).clone().requires_grad_()
     divergence = peer_divergence(a, a, 1.0)
@@ -72,7 +81,7 @@ def test_order_of_experts_does_not_matter():
 
 
 @pytest.mark.parametrize('student', ['distill', 'both'])
-@pytest.mark.parametrize('comparison', ['ratio', 'difference', 'none'])
+@pytest.mark.parametrize('comparison', ['ratio', 'difference', 'loss_ratio', 'none'])
 def test_extremes_stay_finite(student, comparison):
     for num_images, num_classes in [(1, 2), (4, 8142)]:
         a = 1e4 * torch.randn(2, num_images, num_classes).sign()
@@ -101,6 +110,7 @@ def test_float32_under_bfloat16_autocast():
         ({'temperature': 0.0}, 'temperature'),
         ({'student': 'label', 'comparison': 'ratio'}, "student = 'label'"),
         ({'comparison': 'rtio'}, 'comparison'),
+        ({'teacher': 'both'}, 'teacher'),
     ],
 )
 def test_bad_options_are_named(options, message):
