@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from ecl.errors import UserError
 from ecl.registry import MODELS
+from ecl.settings import check_whole
 
 
 def _blank(network: nn.Module, names: list[str]) -> None:
@@ -45,29 +46,29 @@ class MultiExpertBackbone(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        if num_experts < 1:
-            raise UserError(f'backbone.num_experts must be at least 1, not {num_experts}')
+        check_whole(self, at_least=1, num_experts=num_experts)
+        check_whole(self, at_least=0, shared_stages=shared_stages)
         self.num_experts = num_experts
         # MMEngine's list, unlike PyTorch's, passes init_weights on.
         self.experts = ModuleList(MODELS.build(backbone) for _ in range(num_experts))
         self.trunk = MODELS.build(backbone) if shared_stages else None
         if self.trunk is not None:
-            self._share(shared_stages)
+            self._share(self.trunk, shared_stages)
         # Convolutions run faster so on CPU (by half again) and in mixed precision on GPU.
         self.to(memory_format=torch.channels_last)
         self.feat_dim: int | None = getattr(self.experts[0], 'feat_dim', None)
 
-    def _share(self, shared_stages: int) -> None:
-        stages = getattr(self.trunk, 'res_layers', [])
+    def _share(self, trunk: nn.Module, shared_stages: int) -> None:
+        stages = getattr(trunk, 'res_layers', [])
         if not 0 < shared_stages < len(stages):
             raise UserError(
                 f'backbone.shared_stages = {shared_stages}: '
-                f'{type(self.trunk).__name__} can share 1 to {len(stages) - 1} stages'
+                f'{type(trunk).__name__} can share 1 to {len(stages) - 1} stages'
                 if stages
-                else f'backbone.shared_stages: {type(self.trunk).__name__} has no ResNet stages'
+                else f'backbone.shared_stages: {type(trunk).__name__} has no ResNet stages'
             )
-        stem = [name for name, _ in self.trunk.named_children() if name not in stages]
-        _blank(self.trunk, stages[shared_stages:])
+        stem = [name for name, _ in trunk.named_children() if name not in stages]
+        _blank(trunk, stages[shared_stages:])
         for expert in self.experts:
             _blank(expert, stem + stages[:shared_stages])
 

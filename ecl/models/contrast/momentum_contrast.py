@@ -9,8 +9,8 @@ from mmpretrain.models.heads import ContrastiveHead
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from ecl.errors import UserError
 from ecl.registry import MODELS
+from ecl.settings import SettingError, check_numbers, check_whole
 
 
 @MODELS.register_module()
@@ -30,7 +30,7 @@ class MomentumContrast(BaseModule):
         in_channels: Dimension D of a feature.
         num_experts: K.
         neck: Config of the projection; it receives ``in_channels`` and ``num_experts``.
-        queue_size: Q, past keys kept for each expert.
+        queue_size: Q, past keys kept for each expert; at least the batch of all processes.
         momentum: m in [0, 1].
         temperature: Positive temperature of InfoNCE.
         loss_weight: Factor of the loss.
@@ -38,6 +38,10 @@ class MomentumContrast(BaseModule):
     Raises:
         UserError: If an option is out of range, naming it.
     """
+
+    queue: Tensor
+    position: Tensor
+    updates: Tensor
 
     def __init__(
         self,
@@ -51,12 +55,10 @@ class MomentumContrast(BaseModule):
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
-        if not 0 <= momentum <= 1:
-            raise UserError(f'model.contrast.momentum must lie in [0, 1], not {momentum}')
-        if temperature <= 0:
-            raise UserError(f'model.contrast.temperature must be positive, not {temperature}')
-        if queue_size < 1:
-            raise UserError(f'model.contrast.queue_size must be at least 1, not {queue_size}')
+        check_numbers(self, at_least=0, at_most=1, momentum=momentum)
+        check_numbers(self, above=0, temperature=temperature)
+        check_numbers(self, at_least=0, loss_weight=loss_weight)
+        check_whole(self, at_least=1, queue_size=queue_size)
         self.neck = MODELS.build(
             neck, default_args=dict(in_channels=in_channels, num_experts=num_experts)
         )
@@ -97,9 +99,16 @@ class MomentumContrast(BaseModule):
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor) -> None:
-        """Replace the oldest keys by new ones (K, N, d) of all processes; any N fits."""
+        """Replace the oldest keys by new ones (K, N, d) of all processes.
+
+        Raises:
+            UserError: If there are more than the queue holds.
+        """
         size = self.queue.size(-1)
-        keys = torch.cat(all_gather(keys.contiguous()), dim=1)[:, -size:]
+        keys = torch.cat(all_gather(keys.contiguous()), dim=1)
+        if keys.size(1) > size:
+            needed = f'at least {keys.size(1)}, the batch of all processes'
+            raise SettingError(self, 'queue_size', size, needed)
         index = (self.position + torch.arange(keys.size(1), device=keys.device)) % size
         self.queue = self.queue.index_copy(2, index, keys.transpose(1, 2))
         self.position = (self.position + keys.size(1)) % size

@@ -3,8 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ecl.errors import UserError
 from ecl.registry import MODELS
+from ecl.settings import check_numbers
 
 MODELS.register_module('Linear', module=nn.Linear)
 
@@ -20,14 +20,16 @@ class CosineLinear(nn.Linear):
         out_features: Number of classes.
         scale: Positive factor of the cosine; the field uses 16 to 32.
         bias: Add a learnt bias, as NCL does.
+
+    Raises:
+        UserError: If ``scale`` is not positive.
     """
 
     def __init__(
         self, in_features: int, out_features: int, scale: float = 16.0, bias: bool = False
     ) -> None:
         super().__init__(in_features, out_features, bias=bias)
-        if scale <= 0:
-            raise UserError(f'classifier.scale must be positive, not {scale}')
+        check_numbers(self, above=0, scale=scale)
         self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ecl.errors import UserError
 from ecl.registry import MODELS
+from ecl.settings import check_numbers
 
 from .precision import in_float32
 
@@ -23,10 +24,16 @@ class BalancedSoftmaxLoss(nn.Module):
     Args:
         tau: Strength of the correction; 0 is plain cross-entropy, 1 the balanced softmax.
         loss_weight: Factor of the loss.
+
+    Raises:
+        UserError: If a number is negative.
     """
+
+    log_prior: Tensor | None
 
     def __init__(self, tau: float = 1.0, loss_weight: float = 1.0) -> None:
         super().__init__()
+        check_numbers(self, at_least=0, tau=tau, loss_weight=loss_weight)
         self.tau = tau
         self.loss_weight = loss_weight
         # Not in the checkpoint: training always sets it from its data, prediction needs none.

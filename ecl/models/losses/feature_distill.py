@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ecl.registry import MODELS
+from ecl.settings import check_numbers, check_whole
 
 from .precision import in_float32
 
@@ -22,17 +23,23 @@ class FeatureDistillLoss(nn.Module):
         in_channels: Dimension D of a feature.
         num_experts: K, at least 2.
         loss_weight: Factor of the loss.
+
+    Raises:
+        UserError: If a number is out of range.
     """
 
     def __init__(self, in_channels: int, num_experts: int, loss_weight: float = 1.0) -> None:
         super().__init__()
+        check_whole(self, at_least=1, in_channels=in_channels)
+        check_whole(self, at_least=2, num_experts=num_experts)
+        check_numbers(self, at_least=0, loss_weight=loss_weight)
         self.loss_weight = loss_weight
         self.pairs = list(permutations(range(num_experts), 2))
         self.adapters = nn.ModuleList(
             nn.Linear(in_channels, in_channels, bias=False) for _ in self.pairs
         )
-        for adapter in self.adapters:
-            nn.init.eye_(adapter.weight)
+        for weight in self.adapters.parameters():
+            nn.init.eye_(weight)
 
     @in_float32
     def forward(self, *feats: Tensor) -> Tensor:
@@ -41,4 +48,5 @@ class FeatureDistillLoss(nn.Module):
             1 - F.cosine_similarity(adapter(feats[k]), feats[j].detach(), dim=1).mean()
             for (k, j), adapter in zip(self.pairs, self.adapters, strict=True)
         ]
-        return self.loss_weight * sum(distances) / len(distances)
+        total = sum(distances, start=distances[0].new_zeros(()))
+        return self.loss_weight * total / len(distances)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ecl.errors import UserError
 from ecl.registry import MODELS
+from ecl.settings import check_numbers
 
 from .precision import in_float32
 
@@ -35,6 +36,9 @@ class LDAMLoss(nn.Module):
         UserError: If an option is out of range, naming it.
     """
 
+    margins: Tensor | None
+    class_weights: Tensor | None
+
     def __init__(
         self,
         scale: float = 30.0,
@@ -44,12 +48,10 @@ class LDAMLoss(nn.Module):
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
-        if scale <= 0 or max_margin < 0 or not 0 <= reweight_from <= 1 or not 0 <= beta < 1:
-            raise UserError(
-                'LDAMLoss needs scale > 0, max_margin >= 0, 0 <= reweight_from <= 1, '
-                f'0 <= beta < 1; got scale={scale}, max_margin={max_margin}, '
-                f'reweight_from={reweight_from}, beta={beta}'
-            )
+        check_numbers(self, above=0, scale=scale)
+        check_numbers(self, at_least=0, max_margin=max_margin, loss_weight=loss_weight)
+        check_numbers(self, at_least=0, at_most=1, reweight_from=reweight_from)
+        check_numbers(self, at_least=0, below=1, beta=beta)
         self.scale = scale
         self.max_margin = max_margin
         self.reweight_from = reweight_from
@@ -90,7 +92,7 @@ class LDAMLoss(nn.Module):
         Raises:
             UserError: If the class counts or the progress of the training are not set.
         """
-        if self.margins is None or self.progress is None:
+        if self.margins is None or self.class_weights is None or self.progress is None:
             raise UserError(
                 'LDAMLoss needs the class counts and the progress of the training: add '
                 'ClassStatisticsHook and TrainingProgressHook to custom_hooks'

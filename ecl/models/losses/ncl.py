@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ecl.errors import UserError
 from ecl.registry import MODELS
+from ecl.settings import check_numbers, check_whole
 
 from .balanced_softmax import BalancedSoftmaxLoss
 from .precision import in_float32
@@ -36,7 +36,7 @@ class NCLLoss(nn.Module):
         loss_weight: Factor of the whole.
 
     Raises:
-        UserError: If ``num_hard`` is not in 2..C.
+        UserError: If ``num_hard`` is not in 2..C, or a weight is negative.
     """
 
     #: The label classifiers teach each other; there is no second one.
@@ -51,8 +51,9 @@ class NCLLoss(nn.Module):
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
-        if not 2 <= num_hard <= num_classes:
-            raise UserError(f'NCLLoss.num_hard must lie in 2..{num_classes}, not {num_hard}')
+        check_whole(self, at_least=2, at_most=num_classes, num_hard=num_hard)
+        check_numbers(self, at_least=0, kl_weight=kl_weight, hard_kl_weight=hard_kl_weight)
+        check_numbers(self, at_least=0, loss_weight=loss_weight)
         self.num_hard = num_hard
         self.kl_weight = kl_weight
         self.hard_kl_weight = hard_kl_weight

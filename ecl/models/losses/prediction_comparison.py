@@ -6,7 +6,7 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
-from ecl.errors import UserError
+from ecl.settings import check_choice, check_numbers, check_whole
 
 
 def probability_ratio(by_labels: Tensor, by_peers: Tensor, eps: float) -> Tensor:
@@ -60,15 +60,13 @@ class PredictionComparison(nn.Module):
         class_momentum: float = 0.9,
     ) -> None:
         super().__init__()
-        if comparison not in COMPARISONS:
-            raise UserError(f'comparison = {comparison!r}: choose one of {sorted(COMPARISONS)}')
-        if granularity not in ('sample', 'class'):
-            raise UserError(f"granularity = {granularity!r}: choose 'sample' or 'class'")
-        if gamma < 0 or eps <= 0 or w_max < 1 or not 0 <= class_momentum < 1:
-            raise UserError(
-                'needed: gamma >= 0, eps > 0, w_max >= 1, 0 <= class_momentum < 1; got '
-                f'gamma={gamma}, eps={eps}, w_max={w_max}, class_momentum={class_momentum}'
-            )
+        check_whole(self, at_least=1, num_experts=num_experts, num_classes=num_classes)
+        check_choice(self, COMPARISONS, comparison=comparison)
+        check_choice(self, ('sample', 'class'), granularity=granularity)
+        check_numbers(self, at_least=0, gamma=gamma)
+        check_numbers(self, above=0, eps=eps)
+        check_numbers(self, at_least=1, w_max=w_max)
+        check_numbers(self, at_least=0, below=1, class_momentum=class_momentum)
         self.compare = COMPARISONS[comparison]
         self.gamma = gamma
         self.eps = eps

@@ -6,6 +6,7 @@ from mmengine.dist import all_gather
 from torch import Tensor, nn
 
 from ecl.registry import MODELS
+from ecl.settings import check_numbers
 
 from .precision import in_float32
 
@@ -20,10 +21,14 @@ class RelationDistillLoss(nn.Module):
 
     Args:
         loss_weight: Factor of the loss.
+
+    Raises:
+        UserError: If ``loss_weight`` is negative.
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
+        check_numbers(self, at_least=0, loss_weight=loss_weight)
         self.loss_weight = loss_weight
 
     @in_float32

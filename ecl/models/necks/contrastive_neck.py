@@ -6,6 +6,7 @@ from mmpretrain.models.necks import MoCoV2Neck
 from torch import Tensor
 
 from ecl.registry import MODELS
+from ecl.settings import check_whole
 
 
 @MODELS.register_module()
@@ -18,6 +19,9 @@ class ContrastiveNeck(BaseModule):
         hid_channels: Hidden units.
         out_channels: Dimension of a projection.
         init_cfg: As in MMEngine.
+
+    Raises:
+        UserError: If a size is below 1.
     """
 
     def __init__(
@@ -29,6 +33,8 @@ class ContrastiveNeck(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        sizes = dict(hid_channels=hid_channels, out_channels=out_channels)
+        check_whole(self, at_least=1, num_experts=num_experts, **sizes)
         self.out_channels = out_channels
         self.projections = ModuleList(
             MoCoV2Neck(in_channels, hid_channels, out_channels, with_avg_pool=False)

@@ -105,5 +105,5 @@ def test_without_deferred_weights_no_progress_is_needed():
 
 @pytest.mark.parametrize('options', [{'scale': 0}, {'max_margin': -1}, {'beta': 1.0}])
 def test_bad_options_are_named(options):
-    with pytest.raises(UserError, match=f'{next(iter(options))}='):
+    with pytest.raises(UserError, match=next(iter(options))):
         LDAMLoss(**options)

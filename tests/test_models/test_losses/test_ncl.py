@@ -126,5 +126,7 @@ def test_the_head_takes_it_for_the_distillation():
 
 @pytest.mark.parametrize('num_hard', [1, C + 1])
 def test_bad_number_of_hard_classes(num_hard):
-    with pytest.raises(UserError, match=f'num_hard must lie in 2..{C}'):
+    with pytest.raises(
+        UserError, match=f'num_hard must be a whole number of at least 2 and at most {C}'
+    ):
         NCLLoss(C, num_hard)
