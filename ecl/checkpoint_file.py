@@ -62,6 +62,11 @@ def trust_checkpoints(trusted: bool = True) -> Iterator[None]:
         _trusted.reset(token)
 
 
+def trusts_checkpoints() -> bool:
+    """Whether a checkpoint opened now may run code."""
+    return _trusted.get()
+
+
 def load_from_file(path: str | Path, map_location: Any = 'cpu') -> Any:
     """Read a file that ``torch.save`` wrote.
 

@@ -5,15 +5,21 @@ from ecl.apis.config import load_config
 from ecl.apis.config_check import check_config
 from ecl.apis.cost import model_cost
 from ecl.apis.matrix import run_matrix
+from ecl.apis.model import load_model
+from ecl.apis.predictor import Guess, Prediction, Predictor
 from ecl.apis.test import test
 from ecl.apis.train import train
 from ecl.checkpoint_file import trust_checkpoints
 
 __all__ = [
+    'Guess',
+    'Prediction',
+    'Predictor',
     'add_common_arguments',
     'add_trust_argument',
     'check_config',
     'load_config',
+    'load_model',
     'model_cost',
     'run_matrix',
     'run_tool',

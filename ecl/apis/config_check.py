@@ -108,12 +108,12 @@ def _target(path: str, node: Mapping, source: str) -> list[Callable]:
     if not isinstance(kind, str):
         return [kind] if callable(kind) else []
     name = kind.rpartition('.')[2]
-    found = _registered().get(kind) or _registered().get(name)
+    found = registered_objects().get(kind) or registered_objects().get(name)
     if found:
         return found
     if '.' in kind and (imported := get_object_from_string(kind)):
         return [imported]
-    near = nearest(name, _registered())
+    near = nearest(name, registered_objects())
     raise UserError(f'{source}: {path}.type {kind!r} is not registered{near}')
 
 
@@ -139,7 +139,7 @@ def _env_cfg(cudnn_benchmark: Any, mp_cfg: Any, dist_cfg: Any, resource_limit: A
 
 
 @cache
-def _registered() -> dict[str, list[Callable]]:
+def registered_objects() -> dict[str, list[Callable]]:
     """Name -> what is registered under it in any registry within reach of scope ecl."""
     found: dict[str, list[Callable]] = {}
     for module in (ecl.registry, mmpretrain.registry, mmengine.registry):

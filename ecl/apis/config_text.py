@@ -1,0 +1,101 @@
+"""The configuration that a checkpoint carries, read without running anything in it."""
+
+import ast
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
+
+from ecl.apis.config_check import registered_objects, walk
+from ecl.checkpoint_file import trusts_checkpoints
+from ecl.errors import UserError
+
+_NUMBERS = {'inf': math.inf, 'nan': math.nan}
+_SCOPES = ('', 'ecl', 'mmpretrain', 'mmengine', 'mmcv')
+
+
+def parse_config(text: str, source: str) -> Config:
+    """Read the text of a configuration as the engine writes it: names, ``=``, plain values.
+
+    Args:
+        text: Assignments of numbers, strings, lists, tuples and dicts.
+        source: What to call it in the message: its file name.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        UserError: If there is anything else in the text.
+
+    Example:
+        >>> parse_config('a = dict(b=[1, -2.5], c=None)', 'x.pth').a.b
+        [1, -2.5]
+    """
+    try:
+        return Config(dict(map(_assignment, ast.parse(text).body)))
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
+        raise UserError(f'{source}: the configuration in it is more than plain values') from error
+
+
+def _assignment(statement: ast.stmt) -> tuple[str, Any]:
+    match statement:
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            return name, _value(value)
+    raise ValueError(ast.unparse(statement))
+
+
+def _value(node: ast.expr | None) -> Any:
+    match node:
+        case ast.Call(func=ast.Name(id='dict'), args=args, keywords=keywords):
+            positional = [_value(arg) for arg in args]
+            named = {keyword.arg: _value(keyword.value) for keyword in keywords}
+            if None in named:
+                raise ValueError('**')
+            return dict(*positional, **named)
+        case ast.Dict(keys=keys, values=values):
+            return dict(zip(map(_value, keys), map(_value, values), strict=True))
+        case ast.List(elts=items):
+            return [_value(item) for item in items]
+        case ast.Tuple(elts=items):
+            return tuple(_value(item) for item in items)
+        case ast.Name(id=name) if name in _NUMBERS:
+            return _NUMBERS[name]
+    return ast.literal_eval(node)
+
+
+def restrict_types(
+    parts: Mapping[str, Any], imports: Mapping[str, Any] | None, source: str
+) -> None:
+    """Let parts of a checkpoint's configuration build registered classes only.
+
+    A type may also be a path, such as ``subprocess.run``, that the engine would import and call.
+    Of a path to a registered class its name is kept; any other is refused, unless the checkpoint is
+    trusted (:func:`~ecl.checkpoint_file.trust_checkpoints`): then what it asks for is imported.
+
+    Args:
+        parts: Parts of a configuration, changed in place.
+        imports: Its ``custom_imports``.
+        source: What to call it in the message: its file name.
+
+    Raises:
+        UserError: For the first type that is not registered.
+    """
+    if trusts_checkpoints():
+        if imports:
+            import_modules_from_strings(**imports)
+        return
+    registered_objects.cache_clear()  # a module imported since may have registered more
+    for path, node in walk(parts):
+        kind = node.get('type')
+        if kind is None:
+            continue
+        scope, _, name = str(kind).rpartition('.')
+        if name not in registered_objects():
+            raise UserError(
+                f'{source}: {path}.type {kind!r} is not registered; import the module that '
+                'registers it first or, if you trust the file, add --trust-checkpoint'
+            )
+        if scope not in _SCOPES:
+            node['type'] = name
