@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ecl.errors import UserError
 from ecl.registry import MODELS
+from ecl.settings import SettingError, check_choice, check_whole
 
 
 def build_loss(cfg: dict, **shape: int) -> nn.Module:
@@ -61,19 +62,16 @@ class ECLHead(ClsHead):
         expert: int | None = None,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
-        if num_classes < 2:
-            raise UserError(f'model.head.num_classes must be at least 2, not {num_classes}')
-        if predict_with not in self.PREDICTORS:
-            raise UserError(
-                f'model.head.predict_with = {predict_with!r}: choose one of {self.PREDICTORS}'
-            )
-        if labels_teach not in ('label', 'both'):
-            raise UserError(f"model.head.labels_teach = {labels_teach!r}: choose 'label' or 'both'")
-        if expert is not None and not 0 <= expert < num_experts:
-            raise UserError(f'model.head.expert = {expert}, but there are {num_experts} experts')
+        check_whole(self, at_least=2, num_classes=num_classes)
+        check_whole(self, at_least=1, in_channels=in_channels, num_experts=num_experts)
+        check_choice(self, ('label', 'both'), labels_teach=labels_teach)
+        check_choice(self, self.PREDICTORS, predict_with=predict_with)
+        if expert is not None:
+            check_whole(self, at_least=0, at_most=num_experts - 1, expert=expert)
         shape = dict(num_classes=num_classes, num_experts=num_experts, in_channels=in_channels)
         super().__init__(loss=build_loss(label_loss, **shape), init_cfg=init_cfg)
         self.num_classes = num_classes
+        self.in_channels = in_channels
         self.num_experts = num_experts
         self.labels_teach = labels_teach
         self.predict_with = predict_with
@@ -100,7 +98,16 @@ class ECLHead(ClsHead):
         """Map K features (N, D) to label and distill logits, each (K, N, C) in float32.
 
         Without distill classifiers both are the label logits.
+
+        Raises:
+            UserError: If there are not K features, or not of ``in_channels``.
         """
+        if len(feats) != self.num_experts:
+            raise SettingError(self, 'num_experts', self.num_experts, f'{len(feats)}, as features')
+        for feat in feats:
+            if feat.size(-1) != self.in_channels:
+                needed = f'{feat.size(-1)}, the width of the features'
+                raise SettingError(self, 'in_channels', self.in_channels, needed)
 
         def logits(classifiers: nn.ModuleList) -> Tensor:
             pairs = zip(classifiers, feats, strict=True)

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from ecl.errors import UserError
 from ecl.registry import MODELS
+from ecl.settings import check_choice, check_numbers, check_whole
 
 from .precision import in_float32
-from .prediction_comparison import PredictionComparison
+from .prediction_comparison import COMPARISONS, PredictionComparison
 
 
 def peer_divergence(teacher_logits: Tensor, student_logits: Tensor, temperature: float) -> Tensor:
@@ -85,17 +86,17 @@ class ReweightedDistillLoss(nn.Module):
         class_momentum: float = 0.9,
     ) -> None:
         super().__init__()
-        if student not in self.STUDENTS:
-            raise UserError(f'student = {student!r}: choose one of {sorted(self.STUDENTS)}')
+        check_whole(self, at_least=2, num_experts=num_experts)
+        check_choice(self, self.STUDENTS, student=student)
+        check_choice(self, self.TEACHERS, teacher=teacher)
+        check_choice(self, (*COMPARISONS, 'none'), comparison=comparison)
+        check_numbers(self, above=0, temperature=temperature)
+        check_numbers(self, at_least=0, loss_weight=loss_weight)
         if student == 'label' and comparison != 'none':
             raise UserError(
                 "student = 'label' leaves no classifier that peers alone teach to compare with: "
                 "set comparison = 'none', or student = 'both'"
             )
-        if teacher not in self.TEACHERS:
-            raise UserError(f'teacher = {teacher!r}: choose one of {sorted(self.TEACHERS)}')
-        if temperature <= 0:
-            raise UserError(f'temperature must be positive, not {temperature}')
         self.students = self.STUDENTS[student]
         self.teacher = teacher
         self.temperature = temperature

@@ -94,9 +94,7 @@ def test_queue_holds_the_newest_keys_whatever_the_batch(batches):
 
 def test_a_queue_shorter_than_the_batch_is_refused():
     _, contrast = build(queue_size=4)
-    with pytest.raises(
-        UserError, match='queue_size must be at least 5, the batch of all processes'
-    ):
+    with pytest.raises(UserError, match='queue_size must be at least 5, the batch'):
         contrast.enqueue(torch.rand(K, 5, 8))
 
 

@@ -145,7 +145,8 @@ def test_a_loss_receives_the_shapes_that_it_names():
     ('options', 'message'),
     [
         ({'predict_with': 'labels'}, 'predict_with'),
-        ({'expert': 3}, 'expert = 3'),
+        ({'expert': 3}, 'expert must be .* at most 2, not 3'),
+        ({'in_channels': None}, 'in_channels must be a whole number'),
         ({'labels_teach': 'peers'}, 'labels_teach'),
         ({'num_classes': 1}, 'num_classes'),
     ],
@@ -153,3 +154,16 @@ def test_a_loss_receives_the_shapes_that_it_names():
 def test_bad_options_are_named(options, message):
     with pytest.raises(UserError, match=message):
         ECLHead(**{'num_classes': C, 'in_channels': D, 'num_experts': K, **options})
+
+
+@pytest.mark.parametrize(
+    ('number', 'width', 'message'),
+    [
+        (K + 1, D, f'num_experts must be {K + 1}'),
+        (K, D + 1, f'in_channels must be {D + 1}, the width of the features, not {D}'),
+    ],
+)
+def test_features_that_do_not_fit_are_named(number, width, message):
+    head = ECLHead(num_classes=C, in_channels=D, num_experts=K)
+    with pytest.raises(UserError, match=message):
+        head(tuple(torch.rand(2, width) for _ in range(number)))
