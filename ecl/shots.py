@@ -1,9 +1,13 @@
 """Shot groups: which classes have many, medium or few training images."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ecl.errors import UserError
+from ecl.settings import SettingError
 
 #: Classes with more than 100 training images are many-shot, with fewer than 20 few-shot [lineage].
 THRESHOLDS = (20, 100)
@@ -24,15 +28,15 @@ def shot_groups(
         A group without a class is left out.
 
     Raises:
-        UserError: If ``low`` is above ``high``.
+        UserError: Unless 0 <= low <= high.
 
     Example:
         >>> {name: ids.tolist() for name, ids in shot_groups([500, 100, 20, 19]).items()}
         {'many': [0], 'medium': [1, 2], 'few': [3]}
     """
     low, high = thresholds
-    if low > high:
-        raise UserError(f'shot thresholds (low, high) are crossed: {low} > {high}')
+    if not 0 <= low <= high:
+        raise UserError(f'shot thresholds (low, high) are crossed or negative: {low}, {high}')
     counts = np.asarray(class_counts)
     members = {
         'many': counts > high,
@@ -40,3 +44,34 @@ def shot_groups(
         'few': counts < low,
     }
     return {name: np.flatnonzero(mask) for name, mask in members.items() if mask.any()}
+
+
+def check_thresholds(owner: object, thresholds: Any) -> None:
+    """Make sure that an argument ``thresholds`` suits :func:`shot_groups`.
+
+    Args:
+        owner: What is being constructed.
+        thresholds: The argument.
+
+    Raises:
+        SettingError: If it does not.
+    """
+    try:
+        shot_groups([], thresholds)
+    except (TypeError, ValueError) as error:  # of which UserError is one
+        needed = '(low, high) with 0 <= low <= high'
+        raise SettingError(owner, 'thresholds', thresholds, needed) from error
+
+
+def shot_names(class_counts: Sequence[int], thresholds: tuple[int, int] = THRESHOLDS) -> list[str]:
+    """Name of the group of each class, length C; arguments and errors as of :func:`shot_groups`.
+
+    Example:
+        >>> shot_names([500, 100, 20, 19])
+        ['many', 'medium', 'medium', 'few']
+    """
+    names = [''] * len(class_counts)
+    for name, classes in shot_groups(class_counts, thresholds).items():
+        for label in classes:
+            names[label] = name
+    return names

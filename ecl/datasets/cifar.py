@@ -11,6 +11,7 @@ from mmpretrain.datasets.utils import check_md5
 from ecl.datasets.array_pickle import load_array_pickle
 from ecl.errors import UserError
 from ecl.registry import DATASETS
+from ecl.settings import check_choice
 
 
 @DATASETS.register_module()
@@ -36,9 +37,7 @@ class CIFAR10(mmpretrain.datasets.CIFAR10):
     page = 'https://www.cs.toronto.edu/~kriz/cifar.html'
 
     def __init__(self, data_root: str, split: str = 'train', **kwargs: Any) -> None:
-        if split not in ('train', 'test'):
-            name = type(self).__name__
-            raise UserError(f"{name}: split must be 'train' or 'test', not {split!r}")
+        check_choice(self, ('train', 'test'), split=split)
         super().__init__(os.path.expanduser(data_root), split, download=False, **kwargs)
 
     def load_data_list(self) -> list[dict]:

@@ -6,8 +6,8 @@ import numpy as np
 from mmpretrain.datasets import BaseDataset
 from sklearn.datasets import load_digits
 
-from ecl.errors import UserError
 from ecl.registry import DATASETS
+from ecl.settings import check_choice, check_whole
 
 
 @DATASETS.register_module()
@@ -34,13 +34,8 @@ class Digits(BaseDataset):
     METAINFO = {'classes': tuple('0123456789')}
 
     def __init__(self, split: str = 'train', test_per_class: int = 50, **kwargs: Any) -> None:
-        if split not in ('train', 'test'):
-            raise UserError(f"Digits: split must be 'train' or 'test', not {split!r}")
-        if not 1 <= test_per_class <= 173:
-            raise UserError(
-                f'Digits: test_per_class must be from 1 to 173, not {test_per_class}; the '
-                'smallest class has 174 images'
-            )
+        check_choice(self, ('train', 'test'), split=split)
+        check_whole(self, at_least=1, at_most=173, test_per_class=test_per_class)
         self.split = split
         self.test_per_class = test_per_class
         # Serialized annotations spare the memory of many workers; here they would only cost time.

@@ -1,7 +1,7 @@
 """Make a dataset long-tailed, or take one that already is."""
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from ecl.datasets.protocol import describe
 from ecl.datasets.subsets import SUBSETS
 from ecl.errors import UserError
 from ecl.registry import DATASETS
+from ecl.settings import check_choice, check_numbers, check_whole
 from ecl.shots import shot_groups
 
 
@@ -75,11 +76,14 @@ class LongTailDataset(Dataset):
                 f'LongTailDataset: max_per_class={max_per_class} does nothing without '
                 'imbalance_factor; set that too (1 keeps the classes equal), or leave both out'
             )
-        if seed < 0:
-            raise UserError(f'LongTailDataset: seed must be at least 0, not {seed}')
-        _check_choice('subset', subset, SUBSETS)
-        _check_choice('profile', profile, PROFILES)
-        _check_choice('order', order, ('forward', 'backward'))
+        if imbalance_factor is not None:
+            check_numbers(self, at_least=1, imbalance_factor=imbalance_factor)
+        if max_per_class is not None:
+            check_whole(self, at_least=1, max_per_class=max_per_class)
+        check_whole(self, at_least=0, seed=seed)
+        check_choice(self, SUBSETS, subset=subset)
+        check_choice(self, PROFILES, profile=profile)
+        check_choice(self, ('forward', 'backward'), order=order)
         self.dataset: Any = _built(dataset)
         self.imbalance_factor = imbalance_factor
         self.max_per_class = max_per_class
@@ -252,8 +256,3 @@ class LongTailDataset(Dataset):
 
 def _built(dataset: Any) -> Any:
     return DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
-
-
-def _check_choice(name: str, value: str, choices: Iterable[str]) -> None:
-    if value not in choices:
-        raise UserError(f'LongTailDataset: {name} must be {" or ".join(choices)}, not {value!r}')

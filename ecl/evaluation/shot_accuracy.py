@@ -10,7 +10,7 @@ from mmengine.logging import MMLogger
 
 from ecl.errors import UserError
 from ecl.registry import METRICS
-from ecl.shots import THRESHOLDS, shot_groups
+from ecl.shots import THRESHOLDS, check_thresholds, shot_groups
 
 
 @METRICS.register_module()
@@ -65,7 +65,7 @@ class ShotAccuracy(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        shot_groups([], thresholds)  # crossed thresholds are told before any training
+        check_thresholds(self, thresholds)
         low, high = thresholds  # a list, in a configuration read from JSON
         self.thresholds = (low, high)
         self.class_counts = class_counts

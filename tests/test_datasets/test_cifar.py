@@ -147,7 +147,7 @@ def test_file_with_code_is_not_run_even_if_its_sum_agrees(archive, monkeypatch):
 
 
 def test_unknown_split():
-    with pytest.raises(UserError, match="CIFAR100: split must be 'train' or 'test', not 'val'"):
+    with pytest.raises(UserError, match=r"CIFAR100\.split must be 'train' or 'test', not 'val'"):
         CIFAR100('data', split='val')
 
 

@@ -47,8 +47,8 @@ def test_pipeline_runs():
     ('settings', 'message'),
     [
         (dict(split='val'), "split must be 'train' or 'test', not 'val'"),
-        (dict(test_per_class=0), 'from 1 to 173, not 0'),
-        (dict(test_per_class=174), 'from 1 to 173, not 174'),
+        (dict(test_per_class=0), 'of at least 1 and at most 173, not 0'),
+        (dict(test_per_class=174), 'at most 173, not 174'),
     ],
 )
 def test_settings_out_of_range(settings, message):

@@ -178,13 +178,19 @@ def test_built_from_a_config_and_read_late():
             'needs 50; set max_per_class to 20 or less',
         ),
         (dict(imbalance_factor=60), "leaves class 'dog'.*without images.*to 50 or less"),
-        (dict(imbalance_factor=0), 'imbalance_factor must be at least 1'),
-        (dict(imbalance_factor=2, max_per_class=0), 'max_per_class must be at least 1'),
+        (dict(imbalance_factor=0), 'imbalance_factor must be a number of at least 1'),
+        (
+            dict(imbalance_factor=2, max_per_class=0),
+            'max_per_class must be a whole number of at least 1',
+        ),
         (dict(max_per_class=10), 'max_per_class=10 does nothing without imbalance_factor'),
-        (dict(imbalance_factor=2, seed=-1), 'seed must be at least 0'),
-        (dict(subset='cui'), "subset must be random or cao or first, not 'cui'"),
-        (dict(profile='linear'), "profile must be exponential or step or pareto, not 'linear'"),
-        (dict(order='up'), "order must be forward or backward, not 'up'"),
+        (dict(imbalance_factor=2, seed=-1), 'seed must be a whole number of at least 0, not -1'),
+        (dict(subset='cui'), "subset must be 'random' or 'cao' or 'first', not 'cui'"),
+        (
+            dict(profile='linear'),
+            "profile must be 'exponential' or 'step' or 'pareto', not 'linear'",
+        ),
+        (dict(order='up'), "order must be 'forward' or 'backward', not 'up'"),
     ],
 )
 def test_settings_that_cannot_be_met(source, settings, message):

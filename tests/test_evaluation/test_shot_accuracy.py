@@ -124,7 +124,9 @@ def test_label_beyond_the_counts_is_a_user_error():
 
 
 def test_crossed_thresholds_are_refused_at_once():
-    with pytest.raises(UserError, match='crossed'):
+    with pytest.raises(
+        UserError, match=r'ShotAccuracy\.thresholds must be .* low <= high, not \(100, 20\)'
+    ):
         ShotAccuracy(thresholds=(100, 20))
 
 

@@ -11,6 +11,7 @@ from ecl.datasets.class_counts import gt_labels
 from ecl.datasets.samplers.draws import cycle, members_by_class
 from ecl.errors import UserError
 from ecl.registry import DATA_SAMPLERS
+from ecl.settings import SettingError, check_whole
 
 
 @DATA_SAMPLERS.register_module()
@@ -45,11 +46,10 @@ class BalancedBatchSampler(Sampler):
     rebalances = True
 
     def __init__(self, sampler: Any, batch_size: int, images_per_class: int) -> None:
-        if images_per_class < 1 or batch_size % images_per_class:
-            raise UserError(
-                f'BalancedBatchSampler: images_per_class must divide batch_size={batch_size}, '
-                f'but is {images_per_class}'
-            )
+        check_whole(self, at_least=1, images_per_class=images_per_class)
+        if batch_size % images_per_class:
+            needed = f'a divisor of batch_size, {batch_size}'
+            raise SettingError(self, 'images_per_class', images_per_class, needed)
         labels = gt_labels(sampler.dataset)
         self._members = members_by_class(labels) if len(labels) else []
         self.sampler = sampler

@@ -7,8 +7,8 @@ import numpy as np
 
 from ecl.datasets.samplers.draws import cycle, members_by_class, spread, stochastic_round
 from ecl.datasets.samplers.epoch_sampler import EpochSampler
-from ecl.errors import UserError
 from ecl.registry import DATA_SAMPLERS
+from ecl.settings import check_numbers
 
 
 class ClassWeightedSampler(EpochSampler):
@@ -81,8 +81,7 @@ class ClassAwareSampler(ClassWeightedSampler):
         num_samples: int | None = None,
         exponent: float = 0.0,
     ) -> None:
-        if not 0 <= exponent <= 1:
-            raise UserError(f'ClassAwareSampler: exponent must be from 0 to 1, not {exponent}')
+        check_numbers(self, at_least=0, at_most=1, exponent=exponent)
         super().__init__(dataset, seed, num_samples)
         self.exponent = exponent
         self.rebalances = exponent < 1

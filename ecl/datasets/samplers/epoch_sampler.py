@@ -11,6 +11,7 @@ from torch.utils.data import Sampler
 
 from ecl.datasets.class_counts import gt_labels
 from ecl.errors import UserError
+from ecl.settings import check_whole
 
 
 class EpochSampler(Sampler):
@@ -27,7 +28,7 @@ class EpochSampler(Sampler):
             number. Defaults to the size of the dataset.
 
     Raises:
-        UserError: If the dataset is empty or ``num_samples`` is below 1.
+        UserError: If the dataset is empty, ``num_samples`` is below 1 or ``seed`` below 0.
     """
 
     #: Whether the classes are shown in other shares than they have in the data. A loss that
@@ -37,12 +38,13 @@ class EpochSampler(Sampler):
     def __init__(
         self, dataset: Any, seed: int | None = None, num_samples: int | None = None
     ) -> None:
-        name = type(self).__name__
         self.labels = gt_labels(dataset)
         if not len(self.labels):
-            raise UserError(f'{name}: {type(dataset).__name__} has no images')
-        if num_samples is not None and num_samples < 1:
-            raise UserError(f'{name}: num_samples must be at least 1, not {num_samples}')
+            raise UserError(f'{type(self).__name__}: {type(dataset).__name__} has no images')
+        if num_samples is not None:
+            check_whole(self, at_least=1, num_samples=num_samples)
+        if seed is not None:
+            check_whole(self, at_least=0, seed=seed)
         self.rank, self.world_size = get_dist_info()
         self.seed = sync_random_seed() if seed is None else seed
         self.epoch = 0

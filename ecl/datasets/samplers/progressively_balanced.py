@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from ecl.datasets.samplers.class_aware import ClassWeightedSampler
-from ecl.errors import UserError
 from ecl.registry import DATA_SAMPLERS
+from ecl.settings import check_whole
 
 
 @DATA_SAMPLERS.register_module()
@@ -34,10 +34,7 @@ class ProgressivelyBalancedSampler(ClassWeightedSampler):
         seed: int | None = None,
         num_samples: int | None = None,
     ) -> None:
-        if max_epochs < 1:
-            raise UserError(
-                f'ProgressivelyBalancedSampler: max_epochs must be at least 1, not {max_epochs}'
-            )
+        check_whole(self, at_least=1, max_epochs=max_epochs)
         super().__init__(dataset, seed, num_samples)
         self.max_epochs = max_epochs
 

@@ -7,8 +7,8 @@ import numpy as np
 from ecl.datasets.class_counts import gt_labels
 from ecl.datasets.samplers.draws import stochastic_round
 from ecl.datasets.samplers.epoch_sampler import EpochSampler
-from ecl.errors import UserError
 from ecl.registry import DATA_SAMPLERS
+from ecl.settings import check_numbers
 
 
 @DATA_SAMPLERS.register_module()
@@ -33,10 +33,7 @@ class RepeatFactorSampler(EpochSampler):
     """
 
     def __init__(self, dataset: Any, threshold: float, seed: int | None = None) -> None:
-        if not 0 < threshold <= 1:
-            raise UserError(
-                f'RepeatFactorSampler: threshold must be above 0 and at most 1, not {threshold}'
-            )
+        check_numbers(self, above=0, at_most=1, threshold=threshold)
         factors = _repeat_factors(gt_labels(dataset), threshold)
         # A hair less, so that a sum of whole factors stays whole in floating point.
         draws = int(np.ceil(factors.sum() - 1e-6)) if len(factors) else None

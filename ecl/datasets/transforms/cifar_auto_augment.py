@@ -6,6 +6,7 @@ from PIL import Image
 from torchvision.transforms import AutoAugment, AutoAugmentPolicy
 
 from ecl.registry import TRANSFORMS
+from ecl.settings import check_whole
 
 
 @TRANSFORMS.register_module()
@@ -18,9 +19,13 @@ class CIFARAutoAugment(BaseTransform):
 
     Args:
         fill: Value of the pixels that a rotation or shear uncovers, 0 to 255.
+
+    Raises:
+        UserError: If ``fill`` is none of these.
     """
 
     def __init__(self, fill: int = 128) -> None:
+        check_whole(self, at_least=0, at_most=255, fill=fill)
         self.policy = AutoAugment(AutoAugmentPolicy.CIFAR10, fill=[fill] * 3)
 
     def transform(self, results: dict) -> dict:

@@ -14,6 +14,7 @@ from PIL import Image
 from ecl.datasets.image_file import MAX_PIXELS, inspect_image
 from ecl.errors import UserError
 from ecl.registry import TRANSFORMS
+from ecl.settings import check_choice
 
 
 @TRANSFORMS.register_module()
@@ -40,8 +41,7 @@ class LoadImage(BaseTransform):
     """
 
     def __init__(self, bad: str = 'stop') -> None:
-        if bad not in ('stop', 'replace'):
-            raise UserError(f"LoadImage: bad must be 'stop' or 'replace', not {bad!r}")
+        check_choice(self, ('stop', 'replace'), bad=bad)
         self.bad = bad
         self.replaced = SharedCounter()
 

@@ -12,7 +12,7 @@ from ecl.datasets import count_classes
 from ecl.errors import UserError
 from ecl.models.losses import BalancedSoftmaxLoss
 from ecl.registry import HOOKS
-from ecl.shots import THRESHOLDS, shot_groups
+from ecl.shots import THRESHOLDS, check_thresholds, shot_groups
 
 NAMED_CLASSES = 5
 
@@ -34,8 +34,8 @@ class ClassStatisticsHook(Hook):
         thresholds: ``(low, high)`` for the log line; see :func:`ecl.shots.shot_groups`.
 
     Raises:
-        UserError: Before training, if ``model.head.num_classes`` is not the number of classes in
-            the data, or a class has no training image.
+        UserError: If the thresholds are crossed; before training, if ``model.head.num_classes`` is
+            not the number of classes in the data, or a class has no training image.
 
     Example:
         >>> custom_hooks = [dict(type='ClassStatisticsHook')]
@@ -45,6 +45,7 @@ class ClassStatisticsHook(Hook):
     priority = 'HIGH'
 
     def __init__(self, thresholds: tuple[int, int] = THRESHOLDS) -> None:
+        check_thresholds(self, thresholds)
         self.thresholds = thresholds
         self.class_counts: list[int] | None = None
 

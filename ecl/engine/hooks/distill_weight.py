@@ -16,7 +16,8 @@ from ecl.engine.atomic import atomic_write
 from ecl.errors import UserError
 from ecl.models.losses import PredictionComparison
 from ecl.registry import HOOKS
-from ecl.shots import THRESHOLDS, shot_groups
+from ecl.settings import check_whole
+from ecl.shots import THRESHOLDS, check_thresholds, shot_groups
 from ecl.visualization import weight_heatmap
 
 ARRAYS = 'distill_weights.npz'
@@ -47,7 +48,8 @@ class DistillWeightHook(Hook):
         thresholds: ``(low, high)``; see :func:`ecl.shots.shot_groups`.
 
     Raises:
-        UserError: Before training, if there is no ClassStatisticsHook to tell the class counts.
+        UserError: If a setting is out of range; before training, if there is no ClassStatisticsHook
+            to tell the class counts.
 
     Example:
         >>> custom_hooks = [dict(type='ClassStatisticsHook'), dict(type='DistillWeightHook')]
@@ -57,6 +59,8 @@ class DistillWeightHook(Hook):
     priority = 'NORMAL'
 
     def __init__(self, interval: int = 10, thresholds: tuple[int, int] = THRESHOLDS) -> None:
+        check_whole(self, at_least=1, interval=interval)
+        check_thresholds(self, thresholds)
         self.interval = interval
         self.thresholds = thresholds
         self._handles: list[RemovableHandle] = []
@@ -80,13 +84,10 @@ class DistillWeightHook(Hook):
         self._groups = shot_groups(counts, self.thresholds)
         self._path = Path(runner.work_dir, ARRAYS)
         self._history = self._read(runner) if runner.epoch > 0 else None
+        self._sums = None
         self._handles = [
             module.register_forward_hook(self._accumulate, with_kwargs=True) for module in modules
         ]
-
-    def before_train_epoch(self, runner: Runner) -> None:
-        """Start the means of an epoch."""
-        self._sums = None
 
     def after_train_iter(
         self,
@@ -123,6 +124,7 @@ class DistillWeightHook(Hook):
         if is_main_process():
             with atomic_write(self._path) as file:
                 np.savez(file, weights=history, class_counts=self._class_counts)
+        self._sums = None
 
     def after_train(self, runner: Runner) -> None:
         """Draw the heat map and leave the model alone."""
@@ -134,6 +136,14 @@ class DistillWeightHook(Hook):
         for handle in self._handles:
             handle.remove()
         self._handles = []
+
+    def state_dict(self) -> dict[str, Tensor | None]:
+        """The sums of this process in the epoch so far."""
+        return {'sums': None if self._sums is None else self._sums.cpu()}
+
+    def load_state_dict(self, state: dict[str, Tensor | None]) -> None:
+        """Go on in an epoch with the sums of :meth:`state_dict`."""
+        self._sums = state['sums']
 
     @torch.compiler.disable
     @torch.no_grad()

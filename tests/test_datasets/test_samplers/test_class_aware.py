@@ -126,9 +126,11 @@ def test_exponent_one_shows_every_image_once(dataset):
 
 def test_bad_settings(dataset, labelled):
     for exponent in (-0.1, 1.1):
-        with pytest.raises(UserError, match='exponent must be from 0 to 1'):
+        with pytest.raises(
+            UserError, match='exponent must be a number of at least 0 and at most 1'
+        ):
             ClassAwareSampler(dataset, exponent=exponent)
-    with pytest.raises(UserError, match='num_samples must be at least 1, not 0'):
+    with pytest.raises(UserError, match='num_samples must be a whole number of at least 1, not 0'):
         ClassAwareSampler(dataset, num_samples=0)
     with pytest.raises(UserError, match='has no images'):
         ClassAwareSampler(labelled([]))

@@ -21,5 +21,5 @@ def test_shares_move_from_the_data_to_balance(labelled, epoch, expected):
 
 
 def test_bad_settings(labelled):
-    with pytest.raises(UserError, match='max_epochs must be at least 1, not 0'):
+    with pytest.raises(UserError, match='max_epochs must be a whole number of at least 1, not 0'):
         ProgressivelyBalancedSampler(labelled([0]), max_epochs=0)

@@ -55,7 +55,7 @@ def test_processes_share_one_order_that_depends_on_seed_and_epoch(dataset, monke
 
 @pytest.mark.parametrize('threshold', [0, 1.1])
 def test_bad_settings(dataset, labelled, threshold):
-    with pytest.raises(UserError, match='threshold must be above 0 and at most 1'):
+    with pytest.raises(UserError, match='threshold must be a number above 0 and at most 1'):
         RepeatFactorSampler(dataset, threshold=threshold)
     with pytest.raises(UserError, match='has no images'):
         RepeatFactorSampler(labelled([]), threshold=0.1)
