@@ -1,15 +1,17 @@
 """Checkpoints: loaded without running code in them, compared with the model before use."""
 
 import ast
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mmengine.model import is_model_wrapper
-from mmengine.runner import find_latest_checkpoint
 from torch import nn
 
 from ecl.checkpoint_file import load_from_file
+from ecl.engine.hooks.checkpoint import kept_checkpoints
 from ecl.errors import UserError
 
 
@@ -32,14 +34,26 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def latest_checkpoint(work_dir: str | Path) -> str | None:
-    """The last checkpoint that a training wrote into its work dir, if there is one.
+    """The last checkpoint of a work dir that is whole.
+
+    One that is missing or damaged is named on the standard error output, and the one before it
+    taken.
 
     Args:
-        work_dir: Folder of a training.
+        work_dir: Folder of a training, which may have been moved since.
+
+    Returns:
+        Its path, None without any.
     """
-    if not (Path(work_dir) / 'last_checkpoint').is_file():
-        return None
-    return find_latest_checkpoint(str(work_dir))
+    for name in kept_checkpoints(work_dir):
+        path = os.path.join(work_dir, name)
+        try:
+            load_checkpoint(path)
+        except UserError as error:
+            print(f'warning: {error}; looking for the one before it', file=sys.stderr)
+        else:
+            return path
+    return None
 
 
 def check_weights_fit(checkpoint: Mapping[str, Any], model: nn.Module, path: str | Path) -> None:

@@ -1,7 +1,9 @@
 """Train from a configuration file."""
 
 import json
+import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from ecl.apis.checkpoint import (
 )
 from ecl.apis.config import load_config, use_mixed_precision
 from ecl.apis.launch import set_launcher
+from ecl.apis.lock import alone_in
+from ecl.engine.atomic import remove_drafts
 from ecl.errors import UserError
 
 
@@ -29,6 +33,9 @@ def train(
     launcher: str = 'none',
 ) -> dict[str, Any] | None:
     """Train a model; logs, checkpoints and the run record go to the work dir.
+
+    SIGTERM, SIGUSR1 and Ctrl-C save the training and end it after the current step; resumed, it
+    gives the same result as without the interruption. See ``docs/en/user_guides/reliability.md``.
 
     Args:
         config: A configuration file.
@@ -45,7 +52,10 @@ def train(
         The content of ``results.json``, or None if the configuration writes no run record.
 
     Raises:
-        UserError: If the configuration, the data or the checkpoint cannot be used as they are.
+        UserError: If the configuration, the data or the checkpoint cannot be used as they are, or
+            another process is training in the work dir.
+        SystemExit: With status 75, after SIGTERM or SIGUSR1.
+        KeyboardInterrupt: After Ctrl-C.
 
     Example:
         >>> record = train('configs/ecl/ecl_r8_digits-lt.py')  # doctest: +SKIP
@@ -56,17 +66,22 @@ def train(
         raise UserError(f'{config} has no train_dataloader or no train_cfg: it cannot be trained')
     if amp:
         use_mixed_precision(cfg, str(config))
-    checkpoint = _resume(cfg, resume, seed)
-    set_launcher(cfg, launcher)
-    runner = Runner.from_cfg(cfg)
-    if checkpoint is not None:
-        check_weights_fit(checkpoint, runner.model, cfg.load_from)
-    record = Path(runner.work_dir) / 'results.json'
-    # A record of an earlier training must not pass for this one's.
-    if runner.rank == 0:
-        record.unlink(missing_ok=True)
-    runner.train()
-    return json.loads(record.read_text()) if record.exists() else None
+    if cfg.train_cfg.pop('by_epoch', False):
+        cfg.train_cfg.type = 'ResumableTrainLoop'
+    first = launcher == 'none' or os.environ.get('RANK') == '0'
+    with alone_in(cfg.work_dir) if first else nullcontext():
+        checkpoint = _resume(cfg, resume, seed)
+        set_launcher(cfg, launcher)
+        runner = Runner.from_cfg(cfg)
+        if checkpoint is not None:
+            check_weights_fit(checkpoint, runner.model, cfg.load_from)
+        record = Path(runner.work_dir) / 'results.json'
+        if first:
+            # A record of an earlier training must not pass for this one's.
+            record.unlink(missing_ok=True)
+            remove_drafts(runner.work_dir)
+        runner.train()
+        return json.loads(record.read_text()) if record.exists() else None
 
 
 def _resume(cfg: Config, resume: str | Path | None, seed: int | None) -> dict[str, Any] | None:

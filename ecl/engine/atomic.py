@@ -6,13 +6,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+_DRAFT = '.draft'
+
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     """Write a file so that a crash leaves the old content or the new, never a part.
 
-    The bytes go to a hidden neighbour that takes the file's name when the block ends without an
-    exception, and vanishes otherwise.
+    The bytes go to a hidden neighbour, flushed to the disk, that takes the file's name when the
+    block ends without an exception, and vanishes otherwise. A killed process leaves the neighbour
+    behind: see :func:`remove_drafts`.
 
     Args:
         path: The file to write or replace. Its folder must exist.
@@ -25,12 +28,34 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         ...     _ = file.write(b'{}')
     """
     path = Path(path)
-    draft = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    draft = path.with_name(f'.{path.name}.{os.getpid()}{_DRAFT}')
     try:
         with draft.open('wb') as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+        _flush_folder(path.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def remove_drafts(folder: str | Path) -> None:
+    """Remove what processes that were killed while writing left behind.
+
+    Args:
+        folder: One that no process is writing into.
+    """
+    for draft in Path(folder).glob(f'.*{_DRAFT}'):
+        draft.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the new name of a file last."""
+    if not hasattr(os, 'O_DIRECTORY'):  # Windows
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

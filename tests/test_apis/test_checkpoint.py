@@ -60,11 +60,36 @@ def test_a_missing_file_and_one_without_weights_are_named(tmp_path):
         load_checkpoint(tmp_path / 'c.pth')
 
 
-def test_latest_checkpoint_is_the_one_the_training_names(tmp_path):
-    assert latest_checkpoint(tmp_path) is None
-    assert latest_checkpoint(tmp_path / 'missing') is None
-    (tmp_path / 'last_checkpoint').write_text('somewhere/epoch_2.pth')
-    assert latest_checkpoint(tmp_path) == 'somewhere/epoch_2.pth'
+@pytest.fixture
+def three_checkpoints(tmp_path):
+    """A work dir as a training left it, with the newest checkpoint last."""
+    for epoch in (1, 2, 3):
+        torch.save({'state_dict': nn.Linear(2, 3).state_dict()}, tmp_path / f'epoch_{epoch}.pth')
+    (tmp_path / 'last_checkpoint').write_text('epoch_3.pth\nepoch_2.pth\n')
+    return tmp_path
+
+
+def test_latest_checkpoint_is_the_one_the_training_names(three_checkpoints):
+    assert latest_checkpoint(three_checkpoints) == str(three_checkpoints / 'epoch_3.pth')
+    (three_checkpoints / 'last_checkpoint').write_text('epoch_1.pth\n')
+    assert latest_checkpoint(three_checkpoints) == str(three_checkpoints / 'epoch_1.pth')
+    assert latest_checkpoint(three_checkpoints / 'missing') is None
+
+
+def test_latest_checkpoint_of_a_folder_that_was_moved(three_checkpoints):
+    # As MMEngine itself writes it.
+    (three_checkpoints / 'last_checkpoint').write_text('/somewhere/else/epoch_2.pth')
+    assert latest_checkpoint(three_checkpoints) == str(three_checkpoints / 'epoch_2.pth')
+
+
+def test_a_damaged_newest_checkpoint_is_named_and_passed_over(three_checkpoints, capsys):
+    newest = three_checkpoints / 'epoch_3.pth'
+    newest.write_bytes(newest.read_bytes()[:-100])
+    assert latest_checkpoint(three_checkpoints) == str(three_checkpoints / 'epoch_2.pth')
+    assert f'warning: {newest} cannot be loaded: it is damaged' in capsys.readouterr().err
+    (three_checkpoints / 'epoch_2.pth').unlink()
+    # epoch_1.pth may be another training's.
+    assert latest_checkpoint(three_checkpoints) is None
 
 
 @pytest.mark.parametrize(

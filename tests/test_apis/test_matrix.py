@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 import ecl
 from ecl.apis import matrix, run_matrix
-from ecl.apis.matrix.job import alone_in
+from ecl.apis.lock import alone_in
 from ecl.apis.matrix.table import write_table
 from ecl.errors import UserError
 
@@ -93,6 +94,20 @@ def test_jobs_share_the_cores(write_matrix, fake_training, tmp_path):
     run_matrix(write_matrix(A), tmp_path / 'work', jobs=1000)
     threads = [line.split()[1] for line in (tmp_path / 'work/started').read_text().splitlines()]
     assert threads == ['1', '1']
+
+
+def test_a_table_kept_elsewhere_counts_as_done(write_matrix, fake_training, tmp_path):
+    out = tmp_path / 'kept'
+    before = run_matrix(write_matrix(A, seeds=[0, 1]), tmp_path / 'work', out)
+    (tmp_path / 'work/started').unlink()
+    shutil.rmtree(tmp_path / 'work/a')
+    after = run_matrix(write_matrix(A, {'name': 'C'}, seeds=[0, 1, 2]), tmp_path / 'work', out)
+    # The same configuration under another name, with the same seed, is the same training.
+    assert fake_training() == ['a/seed2', 'c/seed2']
+    assert after[0]['runs'][:2] == before[0]['runs']
+    changed = {**A, 'cfg_options': {'train_cfg.val_interval': 3}, 'name': 'changed'}
+    run_matrix(write_matrix(changed, seeds=[0]), tmp_path / 'work', out)
+    assert fake_training()[2:] == ['changed/seed0']
 
 
 def test_results_of_another_configuration_are_not_taken_over(write_matrix, fake_training, tmp_path):
@@ -184,14 +199,6 @@ def test_table(tmp_path):
     assert none[1] == '0'
     assert set(none[2:]) == {''}
     assert 'source Digits, evaluated (source Digits, split test)' in text
-
-
-def test_one_process_at_a_time(tmp_path):
-    message = 'another process is training in'
-    with alone_in(tmp_path), pytest.raises(UserError, match=message), alone_in(tmp_path):
-        pass
-    with alone_in(tmp_path):
-        pass
 
 
 def _wait_for(condition, seconds=240):

@@ -3,11 +3,8 @@
 The specification is the JSON text that :class:`~ecl.apis.matrix.plan.Run` gives.
 """
 
-import fcntl
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +15,6 @@ from ecl.apis.cost import model_cost
 from ecl.apis.test import test
 from ecl.apis.train import train
 from ecl.engine.atomic import atomic_write
-from ecl.errors import UserError
 
 RECORD = 'results.json'
 COST = 'cost.json'
@@ -42,36 +38,23 @@ def run_job(
             trained weights whose metrics go to that file.
 
     Raises:
-        UserError: If another process works in the folder, or from training and testing.
+        UserError: If another process trains in the folder, or from training and testing.
     """
     folder = Path(work_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    with alone_in(folder):
-        if not (folder / RECORD).is_file():
-            train(config, work_dir=work_dir, resume='auto', seed=seed, cfg_options=cfg_options)
-        for name, options in variants.items():
-            if not (folder / name).is_file():
-                test(
-                    config,
-                    latest_checkpoint(work_dir) or folder / 'last_checkpoint',
-                    work_dir=work_dir,
-                    out=folder / name,
-                    cfg_options={**cfg_options, **options},
-                )
-        cost = model_cost(load_config(config, seed=seed, cfg_options=cfg_options))
-        with atomic_write(folder / COST) as file:
-            file.write(json.dumps(cost).encode())
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keep out a second process, such as one of a matrix that was killed but not its jobs."""
-    with (folder / '.lock').open('w') as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f'another process is training in {folder}') from None
-        yield
+    if not (folder / RECORD).is_file():
+        train(config, work_dir=work_dir, resume='auto', seed=seed, cfg_options=cfg_options)
+    for name, options in variants.items():
+        if not (folder / name).is_file():
+            test(
+                config,
+                latest_checkpoint(work_dir) or folder / 'last_checkpoint',
+                work_dir=work_dir,
+                out=folder / name,
+                cfg_options={**cfg_options, **options},
+            )
+    cost = model_cost(load_config(config, seed=seed, cfg_options=cfg_options))
+    with atomic_write(folder / COST) as file:
+        file.write(json.dumps(cost).encode())
 
 
 if __name__ == '__main__':

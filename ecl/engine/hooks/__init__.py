@@ -1,6 +1,7 @@
 """Hooks: they observe and record, and never change a loss."""
 
 from .bad_image import BadImageHook
+from .checkpoint import CheckpointHook
 from .class_statistics import ClassStatisticsHook
 from .distill_weight import DistillWeightHook
 from .epoch_seed import EpochSeedHook
@@ -9,6 +10,7 @@ from .training_progress import TrainingProgressHook
 
 __all__ = [
     'BadImageHook',
+    'CheckpointHook',
     'ClassStatisticsHook',
     'DistillWeightHook',
     'EpochSeedHook',

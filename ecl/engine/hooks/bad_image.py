@@ -26,11 +26,20 @@ class BadImageHook(Hook):
         """Look for the transforms that count."""
         found = _transforms(leaves(runner.train_dataloader.dataset))
         self._counters = [t.replaced for t in found if isinstance(t, LoadImage)]
+        self._replaced = 0  # by the training before it was resumed
         self._before = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """The numbers of this process, up to now and up to the last epoch."""
+        return {'total': self._total(), 'before': self._before}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on counting from the numbers of :meth:`state_dict`."""
+        self._replaced, self._before = state['total'], state['before']
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Tell what was replaced since the last epoch."""
-        total = sum(counter.value for counter in self._counters)
+        total = self._total()
         if total > self._before:
             runner.message_hub.update_scalar('train/replaced_images', total)
             runner.logger.warning(
@@ -38,6 +47,9 @@ class BadImageHook(Hook):
                 f'{total - self._before}; tools/dataset/check.py lists the files'
             )
         self._before = total
+
+    def _total(self) -> int:
+        return self._replaced + sum(counter.value for counter in self._counters)
 
 
 def _transforms(holders: Any) -> Iterator[Any]:

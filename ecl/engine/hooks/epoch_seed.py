@@ -1,41 +1,38 @@
-"""Random numbers that depend on the epoch, not on what ran before it."""
+"""Random numbers that depend on the iteration, not on what ran before it."""
 
-import random
 from functools import partial
 
-import numpy as np
-import torch
 from mmengine.dataset import worker_init_fn as engine_worker_init_fn
 from mmengine.hooks import Hook
+from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from ecl.engine.seeding import SeededBatches, seed_generators
 from ecl.engine.worker_init import epoch_worker_init_fn
 from ecl.registry import HOOKS
+
+# What the model draws in a step is unrelated to what the batch before it drew.
+STEP = 1
 
 
 @HOOKS.register_module()
 class EpochSeedHook(Hook):
-    """Seed ``random``, NumPy and PyTorch before each epoch from (seed, epoch, rank).
+    """Seed ``random``, NumPy and PyTorch for each batch and each step of the model.
 
-    A training resumed at the start of an epoch then draws the augmentations that it would have
-    drawn without the interruption, and successive epochs, and the processes of one training, draw
-    different ones. Checkpoints hold no state of the generators, so without this hook a resumed
-    training goes another way.
+    The seeds follow from the training's seed, the process and the iteration. A resumed training
+    then draws the augmentations and the dropout that it would have drawn without the interruption,
+    wherever in an epoch it goes on and however many workers load the data, persistent ones
+    included; and no two batches, epochs or processes draw the same.
 
-    Two more things stand between a checkpoint and an exact resume, and the hook sees to both:
-
-    - The training data loader's workers are seeded by :func:`~ecl.engine.epoch_worker_init_fn`,
-      unless the config names another function. Persistent workers cannot be seeded by epoch; the
-      hook says so.
-    - The sampler is built before the checkpoint's seed is known; if it was built with the seed of
-      the runner, it takes over the checkpoint's.
+    The sampler is built before a resumed checkpoint's seed is known: if it has the seed that the
+    runner was started with, it takes over the checkpoint's.
 
     Example:
         >>> custom_hooks = [dict(type='EpochSeedHook')]
     """
 
-    # Last, so that no other hook draws numbers between the seeding and the first batch.
+    # Last, so that no other hook draws numbers between the seeding and the step.
     priority = 'LOWEST'
 
     def before_run(self, runner: Runner) -> None:
@@ -43,30 +40,34 @@ class EpochSeedHook(Hook):
         self._seed_at_start = runner.seed
 
     def before_train(self, runner: Runner) -> None:
-        """Bring sampler and workers of the training data under the seed."""
+        """Bring the sampler, the batches and the workers under the seed."""
         loader = runner.train_dataloader
-        sampler = getattr(loader.batch_sampler, 'sampler', None)
-        if getattr(sampler, 'seed', None) == self._seed_at_start:
+        batches = loader.batch_sampler
+        sampler = getattr(batches, 'sampler', None)
+        if sampler is not None and getattr(sampler, 'seed', None) == self._seed_at_start:
             sampler.seed = runner.seed
-        self._seed_workers(loader, runner)
+        if not isinstance(batches, SeededBatches):
+            seeded = SeededBatches(batches, runner.seed, runner.rank)
+            # A plain assignment is refused, since an iterator could hold the old one: none is here.
+            object.__setattr__(loader, 'batch_sampler', seeded)
+        _prepare_workers(loader)
+        if runner.val_loop is not None:
+            _prepare_workers(runner.val_dataloader)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Seed this process for the epoch."""
-        entropy = np.random.SeedSequence([runner.seed, runner.epoch, runner.rank])
-        for_random, for_numpy, for_torch = entropy.generate_state(3)
-        random.seed(int(for_random))
-        np.random.seed(for_numpy)
-        torch.manual_seed(int(for_torch))
+        """Tell the batches where the epoch begins, or goes on."""
+        loader = runner.train_dataloader
+        skipped = max(0, runner.iter - runner.epoch * len(loader))
+        loader.batch_sampler.begin(runner.iter, skipped)
 
-    def _seed_workers(self, loader: DataLoader, runner: Runner) -> None:
-        if loader.num_workers == 0:
-            return
-        function = loader.worker_init_fn
-        if isinstance(function, partial) and function.func is engine_worker_init_fn:
-            loader.worker_init_fn = epoch_worker_init_fn
-        if loader.persistent_workers:
-            runner.logger.warning(
-                'train_dataloader.persistent_workers=True: augmentations are not seeded by epoch, '
-                'so a resumed training differs from an uninterrupted one. Set it to False for an '
-                'exact resume.'
-            )
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: DATA_BATCH = None
+    ) -> None:
+        """Seed this process for the step."""
+        seed_generators(runner.seed, runner.rank, runner.iter, STEP)
+
+
+def _prepare_workers(loader: DataLoader) -> None:
+    function = loader.worker_init_fn
+    if isinstance(function, partial) and function.func is engine_worker_init_fn:
+        loader.worker_init_fn = epoch_worker_init_fn

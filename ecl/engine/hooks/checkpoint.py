@@ -1,0 +1,273 @@
+"""Checkpoints that a crash cannot spoil."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import barrier, is_main_process
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook as EngineCheckpointHook
+from mmengine.hooks.hook import DATA_BATCH
+from mmengine.runner import Runner
+
+from ecl.engine.atomic import atomic_write
+from ecl.engine.rank_state import gather_states, restore_state
+from ecl.errors import UserError
+from ecl.registry import HOOKS
+
+#: File in the work dir that names the checkpoints of the training, newest first, one a line.
+LAST_CHECKPOINT = 'last_checkpoint'
+_INTERIM = 'resume_iter_'
+_COURSE = {'world_size': 'processes', 'batch_size': 'batch_size', 'iterations': 'steps an epoch'}
+
+
+def kept_checkpoints(work_dir: str | Path) -> list[str]:
+    """The checkpoints that the training of a work dir names as its own.
+
+    Args:
+        work_dir: Folder of a training.
+
+    Returns:
+        Paths relative to it, newest first; empty without any.
+    """
+    pointer = Path(work_dir, LAST_CHECKPOINT)
+    lines = pointer.read_text().split('\n') if pointer.is_file() else []
+    # The engine itself writes an absolute path, which fails once the folder has moved.
+    return [Path(line).name if os.path.isabs(line) else line for line in lines if line]
+
+
+@register_backend('atomic', force=True)
+class AtomicBackend(LocalBackend):
+    """Files on a local disk that are whole or absent; removals wait until they are carried out."""
+
+    def __init__(self) -> None:
+        self._doomed: list[str] = []
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write a file or replace it."""
+        with atomic_write(filepath) as file:
+            file.write(obj)
+
+    def remove(self, filepath: str | Path) -> None:
+        """Remember to remove a file."""
+        self._doomed.append(str(filepath))
+
+    def settle(self, carry_out: bool) -> None:
+        """Carry out the removals so far, or drop them."""
+        for path in self._doomed if carry_out else ():
+            Path(path).unlink(missing_ok=True)
+        self._doomed.clear()
+
+
+@HOOKS.register_module()
+class CheckpointHook(EngineCheckpointHook):
+    """MMEngine's hook of that name, safe against crashes and full disks, and exact.
+
+    - A file is written aside, flushed to the disk and renamed, so it is whole or absent. If it
+      cannot be written, a warning says so and the training goes on with the checkpoints it has.
+    - Old files go only after a newer one is complete. The best ones count apart from the last.
+    - ``last_checkpoint`` names the files of the training, newest first, relative to the work dir.
+    - A checkpoint holds what each process has for itself under ``ranks`` (see
+      :func:`~ecl.engine.rank_state.gather_states`), so a training can be saved between any two
+      steps and resumed there.
+    - Between the files of ``interval``, ``resume_iter_N.pth`` saves the training before a
+      validation and when a signal stops it. It goes as soon as a newer checkpoint is there.
+
+    Args:
+        kwargs: Those of :class:`mmengine.hooks.CheckpointHook`, such as ``interval``,
+            ``max_keep_ckpts``, ``save_best`` and ``rule``. Files go to a local disk only.
+
+    Raises:
+        UserError: If another place than a local disk is asked for; or on resuming with another
+            number of processes, batch size or number of steps in an epoch.
+
+    Example:
+        >>> default_hooks = dict(checkpoint=dict(type='CheckpointHook', interval=5))
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        for key in ('backend_args', 'file_client_args'):
+            if kwargs.get(key):
+                raise UserError(f'CheckpointHook writes to local disks only: take out {key}')
+        super().__init__(**kwargs)
+        self.backend_args = {'backend': 'atomic'}
+        self._kept: list[str] = []
+        self._states: list[dict[str, Any]] = []
+        self._resumed: list[dict[str, Any]] = []
+
+    def before_train(self, runner: Runner) -> None:
+        """Find the checkpoints that a resumed training left; a new training has none."""
+        super().before_train(runner)
+        if runner._resume:
+            resumed = os.path.relpath(runner._load_from, runner.work_dir)
+            names = kept_checkpoints(runner.work_dir)
+            # Newer ones than that which was resumed are damaged, or not wanted.
+            self._kept = names[names.index(resumed) :] if resumed in names else []
+            self._find_best(runner)
+        elif is_main_process():
+            Path(runner.work_dir, LAST_CHECKPOINT).unlink(missing_ok=True)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Give this process back what it had, in the first epoch after a resume."""
+        if self._resumed:
+            restore_state(runner, self._resumed)
+            self._resumed = []
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Save every ``interval`` epochs, after the last, and before a validation."""
+        if not self.by_epoch:
+            return
+        epoch = runner.epoch + 1
+        due = self.every_n_epochs(runner, self.interval, self.save_begin)
+        if due or (self.save_last and self.is_last_train_epoch(runner)):
+            runner.logger.info(f'Saving checkpoint at {epoch} epochs')
+            self._save(runner, self.filename_tmpl.format(epoch), epoch, runner.iter)
+            return
+        validates_after = getattr(runner.train_loop, 'validates_after', None)
+        if self.interval > 0 and validates_after is not None and validates_after(epoch):
+            self.save_interim(runner, epoch, runner.iter)
+
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: DATA_BATCH = None,
+        outputs: Any = None,
+    ) -> None:
+        """Leave a validation if a signal asks for it: the training before it is saved."""
+        stop = getattr(runner._train_loop, 'stop', None)
+        if stop is not None:
+            stop.leave()
+
+    def save_interim(self, runner: Runner, epoch: int, iteration: int) -> None:
+        """Save the training until the next checkpoint; all processes have to call.
+
+        Args:
+            runner: In training.
+            epoch: Finished epochs.
+            iteration: Finished iterations, over all epochs.
+        """
+        self._save(runner, f'{_INTERIM}{iteration}.pth', epoch, iteration)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Add what each process has for itself, and what must not change on resuming."""
+        checkpoint['meta']['course'] = _course(runner)
+        if self._states:
+            checkpoint['ranks'] = self._states
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Take it out again, if this is a resume."""
+        if not runner._resume:
+            return
+        saved, now = checkpoint['meta'].get('course', {}), _course(runner)
+        for key, name in _COURSE.items():
+            if saved.get(key, now[key]) != now[key]:
+                raise UserError(
+                    f'cannot resume {runner._load_from} with {now[key]} {name}: it was begun with '
+                    f'{saved[key]}, and the order of the images and the learning rate follow from '
+                    f'it; keep {saved[key]}, or start a new training from its weights with '
+                    f'--cfg-options load_from={runner._load_from}'
+                )
+        self._resumed = checkpoint.get('ranks', [])
+
+    def _save(self, runner: Runner, name: str, epoch: int, iteration: int) -> None:
+        self._states = gather_states(runner)
+        self.last_ckpt = os.path.join(self.out_dir, name)
+        try:
+            runner.save_checkpoint(
+                self.out_dir,
+                name,
+                save_optimizer=self.save_optimizer,
+                save_param_scheduler=self.save_param_scheduler,
+                meta={'epoch': epoch, 'iter': iteration},
+                backend_args=self.backend_args,
+                **self.args,
+            )
+            if is_main_process():
+                self._retain(runner.work_dir, os.path.relpath(self.last_ckpt, runner.work_dir))
+        except OSError as error:
+            _warn(runner, self.last_ckpt, error)
+        self._states = []
+        # Nobody may go, and have the others ended for it, before the file is there.
+        barrier()
+
+    def _retain(self, work_dir: str, newest: str) -> None:
+        """Name the checkpoints to keep, then remove the others."""
+        others = [name for name in self._kept if name != newest and not _is_interim(name)]
+        keep = [newest, *others]
+        if self.max_keep_ckpts > 0:
+            keep = keep[: self.max_keep_ckpts + _is_interim(newest)]
+        with atomic_write(Path(work_dir, LAST_CHECKPOINT)) as file:
+            file.write('\n'.join([*keep, '']).encode())
+        for name in set(self._kept) - set(keep):
+            Path(work_dir, name).unlink(missing_ok=True)
+        self._kept = keep
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, int]) -> None:
+        # The engine's way here is that of trainings which count iterations.
+        self._save(runner, self.filename_tmpl.format(step), meta['epoch'], meta['iter'])
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
+        if not self.save_best:
+            return
+        known = _best(runner)
+        newest, self.last_ckpt = self.last_ckpt, None  # or the engine would save it again, its way
+        written = True
+        try:
+            super()._save_best_checkpoint(runner, metrics)
+        except OSError as error:
+            written = False
+            _warn(runner, f'the best checkpoint in {self.out_dir}', error)
+        # Known to all processes, whereas only one writes.
+        improved = _best(runner) != known
+        if not written:
+            for key in _best(runner):
+                runner.message_hub.pop_info(key)
+            runner.message_hub.update_info_dict(known)
+            self._find_best(runner)
+        self.file_backend.settle(carry_out=written)
+        self.last_ckpt = newest
+        if improved and newest is not None:
+            # It was saved before the validation and knows of the best one before.
+            self._save(runner, os.path.basename(newest), runner.epoch, runner.iter)
+
+    def _find_best(self, runner: Runner) -> None:
+        """Look for the best checkpoints in the folder of now, which may have moved."""
+        if not self.save_best:
+            return
+        paths = {
+            key: os.path.join(self.out_dir, os.path.basename(path))
+            for key, path in _best(runner).items()
+            if key.startswith('best_ckpt')
+        }
+        runner.message_hub.update_info_dict(paths)
+        if len(self.key_indicators) == 1:
+            self.best_ckpt_path = paths.get('best_ckpt')
+        else:
+            self.best_ckpt_path_dict = {
+                key: paths.get(f'best_ckpt_{key}') for key in self.key_indicators
+            }
+
+
+def _is_interim(name: str) -> bool:
+    return os.path.basename(name).startswith(_INTERIM)
+
+
+def _best(runner: Runner) -> dict[str, Any]:
+    infos = runner.message_hub.runtime_info
+    return {key: value for key, value in infos.items() if key.startswith('best_')}
+
+
+def _course(runner: Runner) -> dict[str, int | None]:
+    loader = runner.train_dataloader
+    return {
+        'world_size': runner.world_size,
+        'batch_size': getattr(loader.batch_sampler, 'batch_size', None),
+        'iterations': len(loader),
+    }
+
+
+def _warn(runner: Runner, what: str, error: OSError) -> None:
+    runner.logger.warning(
+        f'{what} could not be saved ({error}): the training goes on with the checkpoints before it'
+    )

@@ -1,0 +1,82 @@
+"""The epochs of a training that can stop, and go on, at any step."""
+
+from mmengine.runner import EpochBasedTrainLoop
+from torch import nn
+
+from ecl.engine.hooks.checkpoint import CheckpointHook
+from ecl.engine.seeding import SeededBatches
+from ecl.engine.stop import StopSignals
+from ecl.errors import UserError
+from ecl.registry import LOOPS
+
+
+@LOOPS.register_module()
+class ResumableTrainLoop(EpochBasedTrainLoop):
+    """MMEngine's loop over epochs, made to be interrupted.
+
+    - SIGTERM, SIGUSR1 and Ctrl-C end the training after the step they fall into, with its state
+      saved by :class:`~ecl.engine.hooks.CheckpointHook`; see :class:`~ecl.engine.stop.StopSignals`.
+    - A training that resumes inside an epoch goes on with the next batch. This needs
+      :class:`~ecl.engine.hooks.EpochSeedHook`.
+    - A validation that was interrupted is made up for on resuming.
+
+    :func:`ecl.apis.train` takes it for every configuration with ``train_cfg.by_epoch``.
+
+    Args:
+        runner, dataloader, max_epochs, val_begin, val_interval, dynamic_intervals: See
+            :class:`mmengine.runner.EpochBasedTrainLoop`.
+
+    Raises:
+        UserError: On resuming inside an epoch without EpochSeedHook.
+    """
+
+    def run(self) -> nn.Module:
+        """Train from the current epoch and iteration to the end."""
+        with StopSignals() as self.stop:
+            self.runner.call_hook('before_train')
+            if 0 < self._iter == self._epoch * len(self.dataloader):
+                self._validate()
+            while self._epoch < self._max_epochs and not self.stop_training:
+                self.run_epoch()
+                self._validate()
+            self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def run_epoch(self) -> None:
+        """Train the rest of the current epoch."""
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        done = self._iter - self._epoch * len(self.dataloader)
+        if done and not isinstance(self.dataloader.batch_sampler, SeededBatches):
+            raise UserError(
+                'the checkpoint was saved inside an epoch: to resume it, add '
+                "dict(type='EpochSeedHook') to custom_hooks"
+            )
+        for index, batch in enumerate(self.dataloader, done):
+            self.run_iter(index, batch)
+            if self.stop.agreed():
+                self._save()
+                self.stop.leave()
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+    def validates_after(self, epoch: int) -> bool:
+        """Whether a validation follows the ``epoch``-th epoch, counted from 1."""
+        return (
+            self.runner.val_loop is not None
+            and epoch >= self.val_begin
+            and (epoch % self.val_interval == 0 or epoch == self._max_epochs)
+        )
+
+    def _validate(self) -> None:
+        self._decide_current_val_interval()
+        known = self.runner.message_hub.runtime_info
+        if self.validates_after(self._epoch) and known.get('epoch_validated') != self._epoch:
+            # Before the validation, so that a checkpoint which holds its metrics knows of it.
+            self.runner.message_hub.update_info('epoch_validated', self._epoch)
+            self.runner.val_loop.run()
+
+    def _save(self) -> None:
+        for hook in self.runner.hooks:
+            if isinstance(hook, CheckpointHook):
+                hook.save_interim(self.runner, self._epoch, self._iter)
