@@ -6,6 +6,7 @@ from ecl.apis.config_check import check_config
 from ecl.apis.cost import model_cost
 from ecl.apis.matrix import run_matrix
 from ecl.apis.model import load_model
+from ecl.apis.predictions import collect_predictions
 from ecl.apis.predictor import Guess, Prediction, Predictor
 from ecl.apis.test import test
 from ecl.apis.train import train
@@ -18,6 +19,7 @@ __all__ = [
     'add_common_arguments',
     'add_trust_argument',
     'check_config',
+    'collect_predictions',
     'load_config',
     'load_model',
     'model_cost',

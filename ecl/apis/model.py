@@ -43,8 +43,35 @@ def load_model(checkpoint: str | Path, device: str | None = None) -> BaseClassif
         UserError: If the file cannot be loaded, or lacks what a model needs.
     """
     content = load_checkpoint(checkpoint)
-    meta = content.get('meta', {})
     cfg = read_config(content, checkpoint)
+    model = build_model(content, cfg, checkpoint, device)
+    meta = content['meta']
+    cfg.test_dataloader = dict(dataset=dict(pipeline=array_pipeline(cfg, str(checkpoint))))
+    model._config = cfg
+    model._dataset_meta = {
+        'classes': meta.get('dataset_meta', {}).get('classes'),
+        'class_counts': meta.get('class_counts'),
+    }
+    return model
+
+
+def build_model(
+    content: dict[str, Any], cfg: Config, source: str | Path, device: str | None = None
+) -> BaseClassifier:
+    """Build the model of a checkpoint without its contrastive branch, weights included.
+
+    Args:
+        content: What :func:`~ecl.apis.checkpoint.load_checkpoint` returned.
+        cfg: What :func:`read_config` returned.
+        source: File of the checkpoint, for the message.
+        device: Such as 'cpu' or 'cuda:1'. By default a GPU if there is one.
+
+    Returns:
+        The model, in evaluation mode.
+
+    Raises:
+        UserError: If the weights are not those of the configuration's model.
+    """
     network = cfg.model.copy()
     network.pop('contrast', None)
     network.pop('train_cfg', None)
@@ -52,14 +79,8 @@ def load_model(checkpoint: str | Path, device: str | None = None) -> BaseClassif
     with DefaultScope.overwrite_default_scope('ecl'):
         model = MODELS.build(network)
     weights = {k: v for k, v in content['state_dict'].items() if not k.startswith(CONTRAST)}
-    check_weights_fit({'state_dict': weights}, model, checkpoint)
+    check_weights_fit({'state_dict': weights}, model, source)
     model.load_state_dict(weights)
-    cfg.test_dataloader = dict(dataset=dict(pipeline=array_pipeline(cfg, str(checkpoint))))
-    model._config = cfg
-    model._dataset_meta = {
-        'classes': meta.get('dataset_meta', {}).get('classes'),
-        'class_counts': meta.get('class_counts'),
-    }
     return model.to(device or get_device()).eval()
 
 

@@ -14,7 +14,7 @@ from ecl.apis.model import build_pipeline, load_model
 from ecl.datasets.image_file import inspect_image
 from ecl.datasets.transforms import LoadImage
 from ecl.errors import UserError
-from ecl.shots import shot_groups
+from ecl.shots import shot_names
 
 
 @dataclass
@@ -85,10 +85,11 @@ class Predictor:
         names = known['classes'] or range(head.num_classes)
         self.classes = [str(name) for name in names]
         self.class_counts: list[int] | None = known['class_counts']
-        self.shot_groups: list[str | None] = [None] * len(self.classes)
-        for group, members in shot_groups(self.class_counts or ()).items():
-            for label in members:
-                self.shot_groups[label] = group
+        self.shot_groups: list[str | None] = (
+            [None] * len(self.classes)
+            if self.class_counts is None
+            else [*shot_names(self.class_counts)]
+        )
 
     def __call__(
         self, images: Sequence[str | Path | Image.Image | np.ndarray], batch_size: int = 32

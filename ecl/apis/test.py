@@ -1,17 +1,35 @@
 """Evaluate a checkpoint."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from mmengine.config import Config
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from ecl.apis.checkpoint import check_weights_fit, load_checkpoint
 from ecl.apis.config import load_config
 from ecl.apis.launch import set_launcher
+from ecl.apis.model import CONTRAST
+from ecl.apis.tta import use_tta
+from ecl.datasets import gt_labels
+from ecl.engine.atomic import atomic_write
 from ecl.errors import UserError
-from ecl.evaluation.table import metric_table
+from ecl.evaluation import (
+    PredictionRecord,
+    accuracy_by_distribution,
+    accuracy_on_lists,
+    calibration_errors,
+    class_table,
+    distribution_table,
+    metric_table,
+)
+from ecl.evaluation.table import ECE
+from ecl.registry import DATASETS
 
 
 def test(
@@ -19,6 +37,10 @@ def test(
     checkpoint: str | Path,
     work_dir: str | Path | None = None,
     out: str | Path | None = None,
+    per_class: str | Path | None = None,
+    imbalance_factors: Sequence[float] = (),
+    test_lists: Sequence[str | Path] = (),
+    tta: bool = False,
     cfg_options: Mapping[str, Any] | None = None,
     launcher: str = 'none',
 ) -> dict[str, float]:
@@ -29,30 +51,89 @@ def test(
         checkpoint: A checkpoint file.
         work_dir: Folder of the log. By default that of the training.
         out: JSON file to write the metrics to.
+        per_class: CSV file to write the accuracy of each class to, beside its training images.
+        imbalance_factors: Other test distributions to print the accuracy under; see
+            :func:`~ecl.evaluation.accuracy_by_distribution`.
+        test_lists: Lists of some of the test images, such as the public ones of other
+            distributions, to print the accuracy on.
+        tta: Average over several views of each image; see :func:`~ecl.apis.tta.use_tta`.
         cfg_options: Values by dotted key that replace those of the file.
         launcher: ``'none'``, or ``'pytorch'`` in a process that torchrun started.
 
     Returns:
-        The metrics; accuracies in percent.
+        The metrics in percent: those of the configuration, the expected calibration error
+        ``calibration/ECE``, and ``distribution/<name>``; of expert 0 alone
+        ``calibration/expert0/ECE`` and ``distribution/expert0/<name>``, and so on.
 
     Raises:
         UserError: If the configuration or the data cannot be used as they are, or the checkpoint
             belongs to another model.
     """
-    if out is not None and not Path(out).parent.is_dir():
-        raise UserError(f'cannot write {out}: folder {Path(out).parent} does not exist')
+    for path in filter(None, (out, per_class)):
+        if not Path(path).parent.is_dir():
+            raise UserError(f'cannot write {path}: folder {Path(path).parent} does not exist')
     cfg = load_config(config, work_dir=work_dir, cfg_options=cfg_options)
     if cfg.get('test_dataloader') is None or cfg.get('test_cfg') is None:
         raise UserError(f'{config} has no test_dataloader or no test_cfg: it cannot be tested')
     cfg.load_from, cfg.resume = str(checkpoint), False
-    weights = load_checkpoint(checkpoint)
+    content = load_checkpoint(checkpoint)
+    counts = content.get('meta', {}).get('class_counts')
+    if imbalance_factors and counts is None:
+        raise UserError(f'{checkpoint} does not tell how many training images a class has')
+    if not any(key.startswith(CONTRAST) for key in content['state_dict']):
+        cfg.model.pop('contrast', None)  # a published checkpoint has left it behind
+    lists = {Path(path).stem: _read_list(cfg, path) for path in test_lists}
+    if tta:
+        use_tta(cfg, str(config))
     set_launcher(cfg, launcher)
     runner = Runner.from_cfg(cfg)
-    check_weights_fit(weights, runner.model, checkpoint)
+    network = runner.model
+    while is_model_wrapper(network) or isinstance(network, BaseTTAModel):
+        network = network.module
+    check_weights_fit(content, network, checkpoint)
+    record = PredictionRecord()
+    runner.test_evaluator.metrics.append(record)
     metrics = runner.test()
     if runner.rank == 0:
+        predictions = record.predictions
+        accuracies = accuracy_on_lists(predictions, lists)
+        if imbalance_factors:
+            accuracies |= accuracy_by_distribution(predictions, counts, imbalance_factors)
+        metrics |= _by_predictor('calibration', {ECE: calibration_errors(predictions)})
+        metrics |= _by_predictor('distribution', accuracies)
         print(metric_table(metrics))
+        if accuracies:
+            print('\n' + distribution_table(predictions.names, accuracies))
+        if per_class is not None:
+            names = runner.test_dataloader.dataset.metainfo.get('classes')
+            _write(per_class, class_table(predictions, counts, names))
         if out is not None:
             result = dict(config=str(config), checkpoint=str(checkpoint), metrics=metrics)
-            Path(out).write_text(json.dumps(result, indent=2) + '\n')
+            _write(out, json.dumps(result, indent=2) + '\n')
     return metrics
+
+
+def _read_list(cfg: Config, path: str | Path) -> tuple[list[str], list[int]]:
+    """Files and labels of a list, as the test data would name them."""
+    dataset = cfg.test_dataloader.dataset
+    if 'ann_file' not in dataset:
+        raise UserError(f'{path}: the test data of the configuration is not given as a list')
+    with DefaultScope.overwrite_default_scope('ecl'):
+        # From the current folder, not from that of the data.
+        part = DATASETS.build({**dataset, 'ann_file': str(Path(path).resolve())})
+    paths = [part.get_data_info(index)['img_path'] for index in range(len(part))]
+    return paths, gt_labels(part).tolist()
+
+
+def _by_predictor(kind: str, values: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Values (P,) by name as metrics; those after the first belong to the experts."""
+    return {
+        f'{kind}/{f"expert{index - 1}/" if index else ""}{name}': float(value)
+        for name, column in values.items()
+        for index, value in enumerate(column)
+    }
+
+
+def _write(path: str | Path, text: str) -> None:
+    with atomic_write(path) as file:
+        file.write(text.encode())

@@ -2,7 +2,21 @@
 
 import mmpretrain.evaluation  # noqa: F401
 
+from .calibration import calibration_errors
+from .class_table import class_table
+from .distributions import accuracy_by_distribution, accuracy_on_lists, distribution_table
+from .predictions import PredictionRecord, Predictions
 from .shot_accuracy import ShotAccuracy
 from .table import metric_table
 
-__all__ = ['ShotAccuracy', 'metric_table']
+__all__ = [
+    'PredictionRecord',
+    'Predictions',
+    'ShotAccuracy',
+    'accuracy_by_distribution',
+    'accuracy_on_lists',
+    'calibration_errors',
+    'class_table',
+    'distribution_table',
+    'metric_table',
+]

@@ -9,18 +9,21 @@ from rich.console import Console
 from rich.table import Table
 
 COLUMNS = ('overall', 'many', 'medium', 'few', 'balanced')
+#: Expected calibration error; see :func:`ecl.evaluation.calibration_errors`.
+ECE = 'ECE'
 
 
 def metric_table(metrics: Mapping[str, float], prefix: str = 'shot') -> str:
     """Lay out the results of :class:`ShotAccuracy` as a Markdown table.
 
     Args:
-        metrics: Percentages under the keys of :class:`ShotAccuracy`; other keys are ignored.
+        metrics: Percentages under the keys of :class:`ShotAccuracy`, and the calibration errors
+            ``calibration/ECE`` and ``calibration/expert0/ECE``, ...; other keys are ignored.
         prefix: The prefix of those keys.
 
     Returns:
         One row for the ensemble and one for each expert; columns overall, many, medium, few,
-        balanced, less those without any value. Plain text, lines of equal width, less than 80
+        balanced, ECE, less those without any value. Plain text, lines of equal width, less than 80
         characters wide. Empty if there is no such key.
 
     Example:
@@ -30,7 +33,8 @@ def metric_table(metrics: Mapping[str, float], prefix: str = 'shot') -> str:
         | model        |   50.00 | 12.50 |
     """
     rows: dict[str, dict[str, float]] = {}
-    pattern = re.compile(rf'{re.escape(prefix)}/(?:expert(\d+)/)?({"|".join(COLUMNS)})')
+    names = '|'.join((*COLUMNS, ECE))
+    pattern = re.compile(rf'(?:{re.escape(prefix)}|calibration)/(?:expert(\d+)/)?({names})')
     for key, value in metrics.items():
         if match := pattern.fullmatch(key):
             expert, column = match.groups()
@@ -38,7 +42,7 @@ def metric_table(metrics: Mapping[str, float], prefix: str = 'shot') -> str:
     if not rows:
         return ''
     whole = 'ensemble' if len(rows) > 1 else 'model'
-    columns = [name for name in COLUMNS if any(name in row for row in rows.values())]
+    columns = [name for name in (*COLUMNS, ECE) if any(name in row for row in rows.values())]
     table = Table(box=box.MARKDOWN)
     table.add_column('accuracy (%)')
     for name in columns:

@@ -16,9 +16,11 @@ from .losses import (
     ReweightedDistillLoss,
 )
 from .necks import ContrastiveNeck
+from .tta import AverageScoresTTA
 from .utils import MultiViewDataPreprocessor
 
 __all__ = [
+    'AverageScoresTTA',
     'BalancedSoftmaxLoss',
     'ContrastiveNeck',
     'CosineLinear',

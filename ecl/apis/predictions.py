@@ -1,0 +1,48 @@
+"""Predictions of a checkpoint for its test images."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from rich.console import Console
+from rich.progress import track
+
+from ecl.apis.checkpoint import load_checkpoint
+from ecl.apis.model import build_model, read_config
+from ecl.evaluation import PredictionRecord, Predictions
+
+
+@torch.inference_mode()
+def collect_predictions(
+    checkpoint: str | Path,
+    cfg_options: Mapping[str, Any] | None = None,
+    device: str | None = None,
+) -> Predictions:
+    """Predict the test images of a checkpoint, by the configuration it carries.
+
+    Args:
+        checkpoint: A checkpoint file.
+        cfg_options: Values by dotted key that replace those of the configuration, such as
+            ``{'test_dataloader.dataset.data_root': 'elsewhere'}``.
+        device: Such as 'cpu' or 'cuda:1'. By default a GPU if there is one.
+
+    Returns:
+        The predictions, in the order of the test set.
+
+    Raises:
+        UserError: If checkpoint or data cannot be used.
+    """
+    content = load_checkpoint(checkpoint)
+    cfg = read_config(content, checkpoint)
+    cfg.merge_from_dict(dict(cfg_options or {}))
+    model = build_model(content, cfg, checkpoint, device)
+    with DefaultScope.overwrite_default_scope('ecl'):
+        loader = Runner.build_dataloader(cfg.test_dataloader)
+    record = PredictionRecord()
+    for batch in track(loader, f'predicting {checkpoint}', console=Console(stderr=True)):
+        record.process(batch, [sample.to_dict() for sample in model.test_step(batch)])
+    record.evaluate(size=len(loader.dataset))
+    return record.predictions
