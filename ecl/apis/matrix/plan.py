@@ -16,6 +16,19 @@ from ecl.apis.config_check import nearest
 from ecl.errors import UserError
 
 
+#: The parts of a configuration that decide the weights and their accuracy; logs and files do not.
+DECISIVE = (
+    'model',
+    'data_preprocessor',
+    'train_dataloader',
+    'val_dataloader',
+    'val_evaluator',
+    'optim_wrapper',
+    'param_scheduler',
+    'train_cfg',
+)
+
+
 @dataclass(frozen=True, eq=False)
 class Row:
     """One line of the table: a configuration, and further ways to evaluate what it trained."""
@@ -28,13 +41,17 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One training: a row with a seed."""
+    """One training: a row with a seed.
+
+    ``earlier`` is the record of a table written before, if it has this configuration and seed.
+    """
 
     row: Row
     seed: int
     work_dir: Path
     epochs: int
     fingerprint: str
+    earlier: dict[str, Any] | None = None
 
     def __str__(self) -> str:
         return f'{self.row.name}, seed {self.seed}'
@@ -62,21 +79,27 @@ class Run:
     @property
     def is_complete(self) -> bool:
         """Whether nothing is left to do."""
+        if self.earlier is not None:
+            return True
         files = ('results.json', 'cost.json', *self.variant_files.values())
         return all((self.work_dir / name).is_file() for name in files)
 
     def record(self) -> dict[str, Any]:
         """What came out, cost and variants included."""
+        if self.earlier is not None:
+            return self.earlier
         read = {name: _read(self.work_dir / file) for name, file in self.variant_files.items()}
         return {
             **_read(self.work_dir / 'results.json'),
             'cost': _read(self.work_dir / 'cost.json'),
             'variants': {name: content['metrics'] for name, content in read.items()},
+            'variant_options': self.row.variants,
+            'fingerprint': self.fingerprint,
         }
 
     def finished_epochs(self) -> int:
         """Epochs done, by the last line of the newest log."""
-        if (self.work_dir / 'results.json').is_file():
+        if self.earlier is not None or (self.work_dir / 'results.json').is_file():
             return self.epochs
         logs = sorted(self.work_dir.glob('*/vis_data/scalars.json'))
         lines = logs[-1].read_text().splitlines() if logs else []
@@ -145,13 +168,14 @@ def _check_keys(node: Any, known: Sequence[str], needed: Sequence[str], source: 
             raise UserError(f'{source}: {key!r} is missing in {dict(node)}')
 
 
-def plan(rows: Sequence[Row], seeds: Sequence[int], folder: Path) -> list[Run]:
+def plan(rows: Sequence[Row], seeds: Sequence[int], folder: Path, table: Path) -> list[Run]:
     """All runs in their order, every configuration checked.
 
     Args:
         rows: The rows of a matrix.
         seeds: Its seeds.
         folder: Work dir of the matrix; each run has a folder in it.
+        table: A table written before (JSON), whose records count as done; it need not exist.
 
     Raises:
         UserError: If a configuration cannot be used, or a folder holds a run of another one.
@@ -159,16 +183,27 @@ def plan(rows: Sequence[Row], seeds: Sequence[int], folder: Path) -> list[Run]:
     checked = {}
     for row in rows:
         cfg = load_config(row.config, work_dir=folder, cfg_options=row.cfg_options)
-        checked[row.name] = cfg.train_cfg.max_epochs, _digest({**cfg.to_dict(), 'work_dir': None})
+        decisive = {key: cfg.to_dict().get(key) for key in DECISIVE}
+        checked[row.name] = cfg.train_cfg.max_epochs, _digest(decisive)
         for options in row.variants.values():
             load_config(row.config, cfg_options={**row.cfg_options, **options})
-    runs = [
-        Run(row, seed, folder / _slug(row.name) / f'seed{seed}', *checked[row.name])
-        for seed in seeds
-        for row in rows
-    ]
-    for run in runs:
-        run.claim()
+    before = _read(table)['rows'] if table.is_file() else []
+    records = {
+        (record['fingerprint'], record['seed']): record
+        for line in before
+        for record in line.get('runs', ())
+    }
+    runs = []
+    for seed in seeds:
+        for row in rows:
+            epochs, fingerprint = checked[row.name]
+            record = records.get((fingerprint, seed))
+            if record is not None and record['variant_options'] != row.variants:
+                record = None
+            work_dir = folder / _slug(row.name) / f'seed{seed}'
+            runs.append(Run(row, seed, work_dir, epochs, fingerprint, record))
+            if record is None:
+                runs[-1].claim()
     return runs
 
 

@@ -34,8 +34,8 @@ def run_matrix(
 
     All configurations are trained with the first seed, then all with the second, so that the table
     of an interrupted matrix is a fair one; it is renewed after each training. A second call skips
-    the trainings that are complete and goes on with those that are not. A training that fails is
-    reported, and the others go on.
+    the trainings that are complete, in the work dir or in a table at ``out`` from another machine,
+    and goes on with those that are not. A training that fails is reported, and the others go on.
 
     The matrix is a YAML or JSON file:
 
@@ -70,7 +70,7 @@ def run_matrix(
     title, seeds, rows = read_matrix(Path(path))
     folder = Path(work_dir or Path('work_dirs') / Path(path).stem)
     target = Path(out or folder / 'table')
-    runs = plan(rows, seeds, folder)
+    runs = plan(rows, seeds, folder, Path(f'{target}.json'))
     target.parent.mkdir(parents=True, exist_ok=True)
 
     def table() -> list[dict[str, Any]]:
