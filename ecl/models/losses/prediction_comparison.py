@@ -10,18 +10,28 @@ from ecl.settings import check_choice, check_numbers, check_whole
 
 
 def probability_ratio(by_labels: Tensor, by_peers: Tensor, eps: float) -> Tensor:
-    """(p_label + eps) / (p_distill + eps), the default comparison [ours]."""
-    return (by_labels + eps) / (by_peers + eps)
+    """(p_label + eps) / (p_distill + eps) [ours]."""
+    return (by_labels.exp() + eps) / (by_peers.exp() + eps)
 
 
 def probability_difference(by_labels: Tensor, by_peers: Tensor, eps: float) -> Tensor:
     """1 + p_label - p_distill, at least eps [ours]."""
-    return (1 + by_labels - by_peers).clamp(min=eps)
+    return (1 + by_labels.exp() - by_peers.exp()).clamp(min=eps)
 
 
+def loss_ratio(by_labels: Tensor, by_peers: Tensor, eps: float) -> Tensor:
+    """(eps - log p_distill) / (eps - log p_label): of cross-entropies [ours].
+
+    Unlike the probabilities, it does not tend to 1 as both classifiers fit the training images.
+    """
+    return (eps - by_peers) / (eps - by_labels)
+
+
+#: Each compares the log-probabilities of the annotated class, (K, N).
 COMPARISONS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
     'ratio': probability_ratio,
     'difference': probability_difference,
+    'loss_ratio': loss_ratio,
 }
 
 
@@ -36,7 +46,8 @@ class PredictionComparison(nn.Module):
     Args:
         num_experts: K.
         num_classes: C.
-        comparison: ``'ratio'`` or ``'difference'`` of the two probabilities.
+        comparison: ``'ratio'`` or ``'difference'`` of the two probabilities, or ``'loss_ratio'`` of
+            the two cross-entropies.
         granularity: ``'sample'`` compares on each image; ``'class'`` uses an exponential moving
             average of r for each expert and class, a buffer of the checkpoint.
         gamma: Exponent, at least 0; 0 makes all weights 1.
@@ -47,6 +58,8 @@ class PredictionComparison(nn.Module):
     Raises:
         UserError: If an option is out of range, naming it.
     """
+
+    class_average: Tensor | None
 
     def __init__(
         self,
@@ -89,23 +102,23 @@ class PredictionComparison(nn.Module):
         """
         index = labels.expand(len(label_logits), -1).unsqueeze(-1)
         by_labels, by_peers = (
-            logits.float().softmax(-1).gather(-1, index).squeeze(-1)
+            logits.float().log_softmax(-1).gather(-1, index).squeeze(-1)
             for logits in (label_logits, distill_logits)
         )
         r = self.compare(by_labels, by_peers, self.eps)
         if self.class_average is not None:
-            self._update_class_average(r, labels)
-            r = self.class_average[:, labels]
+            r = self._follow(self.class_average, r, labels)[:, labels]
         weights = r.pow(self.gamma).clamp(1 / self.w_max, self.w_max)
         total = torch.cat([weights.sum(1), weights.new_tensor([weights.size(1)])])
         all_reduce(total)
         return weights * (total[-1] / total[:-1]).unsqueeze(1)
 
-    def _update_class_average(self, r: Tensor, labels: Tensor) -> None:
-        sums = torch.zeros(len(r) + 1, self.class_average.size(1), device=r.device)
+    def _follow(self, average: Tensor, r: Tensor, labels: Tensor) -> Tensor:
+        sums = torch.zeros(len(r) + 1, average.size(1), device=r.device)
         sums.index_add_(1, labels, torch.cat([r, torch.ones_like(r[:1])]))
         all_reduce(sums)
         counts = sums[-1]
         mean = sums[:-1] / counts.clamp(min=1)
         step = (1 - self.class_momentum) * (counts > 0)
-        self.class_average += step * (mean - self.class_average)
+        average += step * (mean - average)
+        return average

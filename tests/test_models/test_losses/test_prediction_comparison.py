@@ -6,6 +6,7 @@ from ecl.errors import UserError
 from ecl.models.losses import PredictionComparison
 
 K, N, C = 3, 7, 5
+COMPARISONS = ['ratio', 'difference', 'loss_ratio']
 
 
 def softmax(z):
@@ -22,6 +23,8 @@ def reference(a, d, labels, comparison, gamma, eps, w_max):
         for i, y in enumerate(labels):
             if comparison == 'ratio':
                 r = (p[k, i, y] + eps) / (q[k, i, y] + eps)
+            elif comparison == 'loss_ratio':
+                r = (eps - np.log(q[k, i, y])) / (eps - np.log(p[k, i, y]))
             else:
                 r = max(1 + p[k, i, y] - q[k, i, y], eps)
             w[k, i] = min(max(r**gamma, 1 / w_max), w_max)
@@ -32,7 +35,7 @@ def batch():
     return torch.randn(K, N, C) * 3, torch.randn(K, N, C) * 3, torch.randint(C, (N,))
 
 
-@pytest.mark.parametrize('comparison', ['ratio', 'difference'])
+@pytest.mark.parametrize('comparison', COMPARISONS)
 @pytest.mark.parametrize('gamma', [0.5, 2.0])
 def test_matches_the_reference(comparison, gamma):
     a, d, labels = batch()
@@ -51,7 +54,7 @@ def test_weights_average_one_and_carry_no_gradient(granularity):
     assert not weights.requires_grad
 
 
-@pytest.mark.parametrize('comparison', ['ratio', 'difference'])
+@pytest.mark.parametrize('comparison', COMPARISONS)
 @pytest.mark.parametrize('granularity', ['sample', 'class'])
 def test_weights_are_one_where_both_classifiers_agree(comparison, granularity):
     a, _, labels = batch()
@@ -59,11 +62,24 @@ def test_weights_are_one_where_both_classifiers_agree(comparison, granularity):
     torch.testing.assert_close(weights, torch.ones(K, N))
 
 
-def test_weight_grows_where_the_transfer_lags():
+@pytest.mark.parametrize('comparison', COMPARISONS)
+def test_weight_grows_where_the_transfer_lags(comparison):
     a = torch.tensor([[[4.0, 0.0], [4.0, 0.0]]])
     d = torch.tensor([[[4.0, 0.0], [0.0, 4.0]]])
-    weights = PredictionComparison(1, 2)(a, d, torch.tensor([0, 0]))
+    weights = PredictionComparison(1, 2, comparison)(a, d, torch.tensor([0, 0]))
     assert weights[0, 1] > 1 > weights[0, 0]
+
+
+def test_only_the_ratio_of_losses_outlives_a_perfect_fit():
+    a = torch.tensor([[[9.0, 0.0], [9.0, 0.0]]])
+    d = torch.tensor([[[6.0, 0.0], [8.0, 0.0]]])
+    labels = torch.tensor([0, 0])
+    by_ratio, by_loss = (
+        PredictionComparison(1, 2, comparison)(a, d, labels)[0]
+        for comparison in ('ratio', 'loss_ratio')
+    )
+    torch.testing.assert_close(by_ratio, torch.ones(2), atol=2e-3, rtol=0)
+    assert by_loss[0] > 1.3
 
 
 def test_class_average_follows_its_recurrence_and_only_for_classes_seen():
