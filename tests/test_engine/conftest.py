@@ -92,6 +92,8 @@ def make_runner(tmp_path):
             'val_dataloader': validation,
             'val_evaluator': dict(type='ShotAccuracy'),
             'train_cfg': dict(by_epoch=True, max_epochs=max_epochs),
+            'optim_wrapper': dict(optimizer=dict(type='SGD', lr=0.1)),
+            'default_hooks': dict(logger=dict(type='LoggerHook', interval=2)),
             **settings,
         }
         return Runner(
@@ -100,8 +102,6 @@ def make_runner(tmp_path):
                 dataset=dataset or Vectors(),
                 **{'sampler': dict(type='DefaultSampler', shuffle=True), **loader},
             ),
-            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
-            default_hooks=dict(logger=dict(type='LoggerHook', interval=2)),
             custom_hooks=[dict(type=hook) if isinstance(hook, str) else hook for hook in hooks],
             randomness=dict(seed=seed),
             default_scope='ecl',
