@@ -6,8 +6,10 @@ from ecl.apis.config_check import check_config
 from ecl.apis.cost import model_cost
 from ecl.apis.matrix import run_matrix
 from ecl.apis.model import load_model
+from ecl.apis.predict import predict
 from ecl.apis.predictions import collect_predictions
 from ecl.apis.predictor import Guess, Prediction, Predictor
+from ecl.apis.publish import publish
 from ecl.apis.test import test
 from ecl.apis.train import train
 from ecl.checkpoint_file import trust_checkpoints
@@ -23,6 +25,8 @@ __all__ = [
     'load_config',
     'load_model',
     'model_cost',
+    'predict',
+    'publish',
     'run_matrix',
     'run_tool',
     'test',

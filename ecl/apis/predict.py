@@ -1,0 +1,180 @@
+"""Predictions for a file or a folder of images, as a table or a file."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from ecl.apis.predictor import Guess, Prediction, Predictor
+from ecl.datasets.folder import EXTENSIONS
+from ecl.engine.atomic import atomic_write
+from ecl.errors import UserError
+
+
+@dataclass
+class ImagePrediction:
+    """The most probable classes of one image, or why there are none.
+
+    Attributes:
+        path: Its file.
+        guesses: Best first; empty for a file that is no sound image.
+        fault: What is wrong with the file; empty for a sound one.
+    """
+
+    path: str
+    guesses: list[Guess]
+    fault: str = ''
+
+
+def predict(
+    checkpoint: str | Path,
+    source: str | Path,
+    topk: int = 5,
+    expert: int | None = None,
+    out: str | Path | None = None,
+    batch_size: int = 32,
+    device: str | None = None,
+) -> list[ImagePrediction]:
+    """Predict an image or all images under a folder; print the results or write them.
+
+    Args:
+        checkpoint: A file that a training or ``tools/publish.py`` wrote; nothing else is needed.
+        source: An image, or a folder that is searched at any depth.
+        topk: Classes to name of each image.
+        expert: Predict with this expert alone, 0 to K - 1; None is the whole model.
+        out: ``.csv`` (a line for each image and class) or ``.json`` file to write instead of
+            printing.
+        batch_size: Images that pass the network at the same time.
+        device: Such as 'cpu' or 'cuda:1'. By default a GPU if there is one.
+
+    Returns:
+        What was found, in the order of the paths. Files that are no sound images are among it, and
+        listed on standard error.
+
+    Raises:
+        UserError: If the checkpoint or an argument cannot be used, or there is no image.
+    """
+    _check(topk, batch_size, out)
+    paths = _images(Path(source))
+    predictor = Predictor(checkpoint, device)
+    if expert is not None and not 0 <= expert < predictor.num_experts:
+        raise UserError(f'--expert {expert}: the model has {predictor.num_experts} experts')
+    results = []
+    for path, outcome in predict_files(predictor, paths, batch_size):
+        if isinstance(outcome, str):
+            results.append(ImagePrediction(path, [], outcome))
+        else:
+            results.append(ImagePrediction(path, predictor.top(outcome, topk, expert)))
+    if out is None:
+        print(_text(results))
+    else:
+        with atomic_write(out) as file:
+            file.write((_json if str(out).endswith('.json') else _csv)(results).encode())
+    faulty = [result for result in results if result.fault]
+    console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
+    for result in faulty:
+        console.print(f'skipped {result.path}: {result.fault}')
+    if faulty:
+        console.print(f'{len(faulty)} of {len(results)} files are no sound images')
+    return results
+
+
+def predict_files(
+    predictor: Predictor, paths: Sequence[str], batch_size: int = 32
+) -> Iterator[tuple[str, Prediction | str]]:
+    """Predict many files, showing how far it is; a file that is no sound image stops nothing.
+
+    Args:
+        predictor: A predictor.
+        paths: Files.
+        batch_size: Images that pass the network at the same time.
+
+    Yields:
+        Each file, in the order given, with its prediction or with what is wrong with it.
+    """
+
+    def prepare(path: str) -> dict[str, Any] | str:
+        try:
+            return predictor.prepare(path)
+        except UserError as error:
+            return str(error).removeprefix(f'{path}: ')
+
+    # Decoding leaves Python's lock, so threads are enough.
+    with (
+        Progress(console=Console(stderr=True), transient=True) as progress,
+        ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool,
+    ):
+        task = progress.add_task('predicting', total=len(paths))
+        for start in range(0, len(paths), batch_size):
+            batch = paths[start : start + batch_size]
+            prepared = list(pool.map(prepare, batch))
+            sound = [item for item in prepared if not isinstance(item, str)]
+            predictions = iter(predictor.predict_batch(sound) if sound else ())
+            for path, item in zip(batch, prepared, strict=True):
+                yield path, item if isinstance(item, str) else next(predictions)
+            progress.advance(task, len(batch))
+
+
+def _check(topk: int, batch_size: int, out: str | Path | None) -> None:
+    for name, value in (('--topk', topk), ('--batch-size', batch_size)):
+        if value < 1:
+            raise UserError(f'{name} must be at least 1, not {value}')
+    if out is None:
+        return
+    if not str(out).endswith(('.csv', '.json')):
+        raise UserError(f'--out {out}: the name must end in .csv or .json')
+    if not Path(out).parent.is_dir():
+        raise UserError(f'cannot write {out}: folder {Path(out).parent} does not exist')
+
+
+def _images(source: Path) -> list[str]:
+    if source.is_file():
+        return [str(source)]
+    if not source.is_dir():
+        raise UserError(f'{source} does not exist; name an image or a folder of images')
+    found = sorted(
+        os.path.join(folder, name)
+        for folder, _, names in os.walk(source, followlinks=True)
+        for name in names
+        if name.lower().endswith(EXTENSIONS)
+    )
+    if not found:
+        raise UserError(f'{source} holds no image (images end in {", ".join(EXTENSIONS)})')
+    return found
+
+
+def _text(results: Sequence[ImagePrediction]) -> str:
+    return '\n'.join(
+        f'{result.path}\n'
+        + '\n'.join(
+            f'  {100 * guess.score:6.2f} %  {guess.name}'
+            + (f' ({guess.shot_group}-shot)' if guess.shot_group else '')
+            for guess in result.guesses
+        )
+        for result in results
+        if not result.fault
+    )
+
+
+def _csv(results: Sequence[ImagePrediction]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow(('path', 'rank', 'label', 'class', 'score', 'shot_group'))
+    for result in results:
+        for rank, guess in enumerate(result.guesses, 1):
+            score = f'{guess.score:.6f}'
+            group = guess.shot_group or ''
+            writer.writerow((result.path, rank, guess.label, guess.name, score, group))
+    return text.getvalue()
+
+
+def _json(results: Sequence[ImagePrediction]) -> str:
+    return json.dumps([asdict(result) for result in results], indent=1, ensure_ascii=False) + '\n'
