@@ -1,18 +1,8 @@
-"""Both classifiers distilled, unweighted.
+"""Both classifiers learn from the peers' label classifiers, unweighted.
 
 Against ``mutual_t1.py``: what the second classifier brings.
 """
 
-_base_ = './independent.py'
+_base_ = './strict_unweighted.py'
 
-model = dict(
-    head=dict(
-        distill_loss=dict(
-            type='ReweightedDistillLoss',
-            student='both',
-            comparison='none',
-            temperature=1.0,
-            loss_weight=0.6,
-        )
-    )
-)
+model = dict(head=dict(distill_loss=dict(student='both')))

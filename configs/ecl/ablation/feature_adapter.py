@@ -1,5 +1,5 @@
-"""As ``both_ratio.py``, with features distilled through adapters."""
+"""As ``main_ratio.py``, with features distilled through adapters."""
 
-_base_ = './both_ratio.py'
+_base_ = './main_ratio.py'
 
 model = dict(head=dict(feature_loss=dict(type='FeatureDistillLoss', loss_weight=0.5)))

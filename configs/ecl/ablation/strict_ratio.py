@@ -1,8 +1,8 @@
 """The strict reading of the abstract: the second classifier distilled, re-weighted by the ratio.
 
-Against ``two_unweighted.py``: what the weights bring.
+Against ``strict_unweighted.py``: what the weights bring.
 """
 
-_base_ = './two_unweighted.py'
+_base_ = './strict_unweighted.py'
 
 model = dict(head=dict(distill_loss=dict(comparison='ratio')))

@@ -7,9 +7,11 @@ model = dict(
         distill_loss=dict(
             type='ReweightedDistillLoss',
             student='distill',
+            teacher='label',
             comparison='none',
             temperature=1.0,
             loss_weight=0.6,
-        )
+        ),
+        predict_with='label',
     )
 )

@@ -1,5 +1,0 @@
-"""As ``both_ratio.py``, with the average ratio of each class: the grain of the weights."""
-
-_base_ = './both_ratio.py'
-
-model = dict(head=dict(distill_loss=dict(granularity='class')))

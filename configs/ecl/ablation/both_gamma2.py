@@ -1,5 +1,0 @@
-"""As ``both_ratio.py``, with the square of the ratio: how far to trust it."""
-
-_base_ = './both_ratio.py'
-
-model = dict(head=dict(distill_loss=dict(gamma=2.0)))
