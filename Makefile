@@ -6,7 +6,7 @@ export OMP_NUM_THREADS ?= 1
 
 PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c requirements/pinned.txt
 
-.PHONY: train test lint clean
+.PHONY: train test lint docs clean
 
 train: $(VENV)/.runtime
 	$(VENV)/bin/python tools/train.py $(CONFIG)
@@ -17,9 +17,15 @@ test: $(VENV)/.tests
 lint: $(VENV)/.tests
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
+	$(VENV)/bin/python -m mypy
+	$(VENV)/bin/python -m interrogate --quiet ecl tools docs
+
+docs: $(VENV)/.tests
+	$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs/en docs/en/_build
+	@echo 'The manual: docs/en/_build/index.html'
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) build *.egg-info .*_cache docs/en/_build docs/en/_generated
 
 # The stamps make a second call install nothing until a requirement changes.
 $(VENV)/.runtime: $(VENV)/bin/python pyproject.toml requirements/runtime.txt requirements/pinned.txt
@@ -27,7 +33,7 @@ $(VENV)/.runtime: $(VENV)/bin/python pyproject.toml requirements/runtime.txt req
 	@$(PIP_INSTALL) -e .
 	@touch $@
 
-$(VENV)/.tests: $(VENV)/.runtime requirements/tests.txt
+$(VENV)/.tests: $(VENV)/.runtime $(wildcard requirements/*.txt)
 	@echo 'Installing the test requirements into $(VENV) ...'
 	@$(PIP_INSTALL) -e '.[tests]'
 	@touch $@

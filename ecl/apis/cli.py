@@ -45,6 +45,21 @@ class OptionAction(DictAction):
             raise ArgumentError(self, f'{" ".join(values)} is not of the form KEY=VALUE') from error
 
 
+def add_cfg_options(parser: ArgumentParser) -> None:
+    """Add ``--cfg-options``.
+
+    Args:
+        parser: The parser of the tool.
+    """
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=OptionAction,
+        metavar='KEY=VALUE',
+        help='replace values of the configuration, such as train_dataloader.batch_size=32',
+    )
+
+
 def add_common_arguments(parser: ArgumentParser) -> None:
     """Add the options that every tool with a configuration has.
 
@@ -52,13 +67,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
         parser: The parser of the tool.
     """
     parser.add_argument('--work-dir', help='folder of the results; default: work_dirs/CONFIG')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionAction,
-        metavar='KEY=VALUE',
-        help='replace values of the configuration, such as train_cfg.max_epochs=2',
-    )
+    add_cfg_options(parser)
     add_trust_argument(parser)
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='set by dist_*.sh')
 

@@ -7,9 +7,11 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.config.utils import ConfigParsingError
 
-from ecl.apis.config_check import check_config, nearest, top_level_keys, walk
+from ecl.apis.config_check import check_config, nearest, registered_objects, top_level_keys, walk
 from ecl.errors import UserError
 
+#: Seconds for which the workers of a data loader may give no batch.
+WORKER_TIMEOUT = 300
 #: Wrappers of the optimizer that ``amp`` may replace: plain precision, or mixed already.
 _REPLACEABLE = ('OptimWrapper', 'AmpOptimWrapper', 'Bfloat16OptimWrapper')
 
@@ -46,6 +48,7 @@ def load_config(
         raise UserError(f'configuration file {source} does not exist')
     try:
         cfg = Config.fromfile(source)
+        registered_objects.cache_clear()  # its custom_imports may have registered more
         # In a file with plain imports, those that fail do so when their names are looked at.
         tuple(walk(cfg))
     except (
@@ -68,7 +71,18 @@ def load_config(
     if seed is not None or cfg.randomness.get('seed') is None:
         cfg.randomness.seed = seed or 0
     check_config(cfg, source)
+    _limit_waiting(cfg, source)
     return cfg
+
+
+def _limit_waiting(cfg: Config, source: str) -> None:
+    """Give loaders with workers a timeout; PyTorch would wait for a worker that hangs for ever."""
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(name) or {}
+        if loader.get('num_workers'):
+            loader.setdefault('timeout', WORKER_TIMEOUT)
+        elif loader.get('timeout'):
+            raise UserError(f'{source}: {name}.timeout needs {name}.num_workers of at least 1')
 
 
 def use_mixed_precision(cfg: Config, source: str) -> None:

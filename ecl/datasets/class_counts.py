@@ -57,6 +57,7 @@ def count_classes(dataset: Any, num_classes: int | None = None) -> list[int]:
         UserError: If ``num_classes`` is not what the dataset has, or a label is out of range.
 
     Example:
+        >>> from ecl.datasets import Digits
         >>> count_classes(Digits(split='test'))
         [50, 50, 50, 50, 50, 50, 50, 50, 50, 50]
     """

@@ -46,7 +46,8 @@ class ImageFolder(CustomDataset):
             class is empty; it names the folder and the layout.
 
     Example:
-        >>> ImageFolder('data/cifar100', split='train').CLASSES[:2]
+        >>> data = ImageFolder('data/cifar100', split='train')  # doctest: +SKIP
+        >>> data.CLASSES[:2]  # doctest: +SKIP
         ('apple', 'aquarium_fish')
     """
 

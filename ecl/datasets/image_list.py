@@ -87,7 +87,8 @@ class ImageList(BaseDataset):
         UserError: If the list is missing, empty or not UTF-8 text, or a line of it is wrong.
 
     Example:
-        >>> ImageList('ImageNet_LT_train.txt', data_root='data/imagenet', classes='imagenet')
+        >>> train_dataset = dict(
+        ...     type='ImageList', ann_file='ImageNet_LT_train.txt', data_root='data/imagenet')
     """
 
     def __init__(

@@ -18,6 +18,8 @@ def describe(dataset: Any) -> dict[str, str | int | float]:
             :func:`~ecl.datasets.count_classes`.
 
     Returns:
+        A plain record:
+
         - ``source``: class and folder of the innermost dataset, such as 'ImageFolder cifar100';
           several are joined by ' + '.
         - ``split``: its split; absent where it has none.
@@ -30,9 +32,10 @@ def describe(dataset: Any) -> dict[str, str | int | float]:
         - ``num_images``, ``num_classes``.
 
     Example:
-        >>> describe(Digits(split='test'))
-        {'source': 'Digits', 'split': 'test', 'subset': 'as given', 'imbalance_factor': 1.0,
-         'num_images': 500, 'num_classes': 10}
+        >>> from ecl.datasets import Digits
+        >>> record = describe(Digits(split='test'))
+        >>> record['source'], record['num_images'], record['imbalance_factor']
+        ('Digits', 500, 1.0)
     """
     counts = count_classes(dataset)
     sources = leaves(dataset)

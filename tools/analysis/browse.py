@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 
 from ecl.apis import run_tool
-from ecl.apis.cli import OptionAction
+from ecl.apis.cli import add_cfg_options
 from ecl.apis.look import browse
 
 
@@ -13,11 +13,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(description='Draw images as the pipeline gives them, by class.')
     parser.add_argument('config', help='configuration file')
     parser.add_argument('--out', metavar='FILE.png', help='default: in the work dir')
-    parser.add_argument('--split', choices=('train', 'val', 'test'), default='train')
-    parser.add_argument('--num-classes', type=int, default=8, metavar='N', help='rows')
+    parser.add_argument(
+        '--split', choices=('train', 'val', 'test'), default='train', help='which data'
+    )
+    parser.add_argument('--num-classes', type=int, default=8, metavar='N', help='classes: rows')
     parser.add_argument('--num-images', type=int, default=4, metavar='N', help='images in a row')
     parser.add_argument('--seed', type=int, default=0, help='seed of the augmentations')
-    parser.add_argument('--cfg-options', nargs='+', action=OptionAction, metavar='KEY=VALUE')
+    add_cfg_options(parser)
     print(browse(**vars(parser.parse_args(argv))))
 
 

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 
 from ecl.apis import run_tool
-from ecl.apis.cli import OptionAction
+from ecl.apis.cli import add_cfg_options
 from ecl.apis.look import distribution
 
 
@@ -13,7 +13,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(description='Draw the class sizes, coloured by shot group.')
     parser.add_argument('config', help='configuration file')
     parser.add_argument('--out', metavar='FILE.png', help='default: in the work dir')
-    parser.add_argument('--cfg-options', nargs='+', action=OptionAction, metavar='KEY=VALUE')
+    add_cfg_options(parser)
     print(distribution(**vars(parser.parse_args(argv))))
 
 

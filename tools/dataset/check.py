@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from ecl.apis import run_tool
 from ecl.apis.check import KINDS, check_data, print_report
-from ecl.apis.cli import OptionAction
+from ecl.apis.cli import add_cfg_options
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -18,13 +18,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('--json', action='store_true', help='print the whole report as JSON')
     parser.add_argument('--workers', type=int, metavar='N', help='threads that read images')
     parser.add_argument('--work-dir', help='folder of the training; remembers what was read')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionAction,
-        metavar='KEY=VALUE',
-        help='replace values of the configuration',
-    )
+    add_cfg_options(parser)
     parser.add_argument(
         '--accept', nargs='+', choices=KINDS, default=(), help='kinds of fault that are none here'
     )
