@@ -4,6 +4,7 @@ from ecl.apis.cli import add_common_arguments, add_trust_argument, run_tool
 from ecl.apis.config import load_config
 from ecl.apis.config_check import check_config
 from ecl.apis.cost import model_cost
+from ecl.apis.export import export
 from ecl.apis.matrix import run_matrix
 from ecl.apis.model import load_model
 from ecl.apis.predict import predict
@@ -22,6 +23,7 @@ __all__ = [
     'add_trust_argument',
     'check_config',
     'collect_predictions',
+    'export',
     'load_config',
     'load_model',
     'model_cost',
