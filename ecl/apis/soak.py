@@ -20,9 +20,14 @@ from rich.progress import track
 from ecl.apis.checkpoint import latest_checkpoint, load_checkpoint
 from ecl.apis.train import train
 from ecl.engine.atomic import atomic_write
+from ecl.errors import UserError
 
+LOG = 'soak.log'
 # What tells of the clock, the machine or the folder, and so differs between any two runs.
-_OWN = {'time', 'data_time', 'eta', 'memory', 'wall_seconds', 'experiment_name', 'cfg', 'best_ckpt'}
+_OWN = {
+    *('time', 'data_time', 'eta', 'memory', 'wall_seconds'),
+    *('experiment_name', 'mmengine_version', 'cfg', 'best_ckpt'),
+}
 
 
 def soak(
@@ -50,21 +55,29 @@ def soak(
     Returns:
         ``kills``; ``survived``: resumed trainings that came to their end; ``identical``: those of
         them in which nothing differed; ``moments``: for each kill the seconds since the start, the
-        newest checkpoint at that moment (null before the first), the exit status and what differs.
+        newest checkpoint that it left (null before the first), the exit status of the stopped and
+        of the resumed training, and what differs (null if it did not come to its end).
+
+    Raises:
+        UserError: If the folder is in use, or the undisturbed training fails.
     """
     folder = Path(work_dir or 'work_dirs/soak')
     options = dict(cfg_options or {})
+    if any(folder.glob('*/')):
+        raise UserError(f'{folder} holds an earlier soak: remove it, or choose another --work-dir')
     number, rng = signal.Signals[f'SIG{signal_name}'], random.Random(seed)
     started = time.monotonic()
-    _finish(_start(config, folder / 'undisturbed', options, processes))
+    if _finish(_start(config, folder / 'undisturbed', options, processes)):
+        raise UserError(f'the undisturbed training failed: see {folder}/undisturbed/{LOG}')
     duration = time.monotonic() - started
     moments = []
     for index in track(range(kills), f'SIG{signal_name}'):
         trial = folder / f'kill{index}'
         moments.append(_stop_once(config, trial, options, processes, number, duration, rng))
         status = _finish(_start(config, trial, options, processes))
+        moments[-1]['resumed'] = status
         moments[-1]['differences'] = (
-            differences(folder / 'undisturbed', trial) if status == 0 else [f'exit status {status}']
+            differences(folder / 'undisturbed', trial) if status == 0 else None
         )
     result = {
         'config': str(config),
@@ -72,8 +85,8 @@ def soak(
         'processes': processes,
         'signal': f'SIG{signal_name}',
         'kills': kills,
-        'survived': sum(not str(m['differences'][:1]).startswith("['exit") for m in moments),
-        'identical': sum(not m['differences'] for m in moments),
+        'survived': sum(moment['resumed'] == 0 for moment in moments),
+        'identical': sum(moment['differences'] == [] for moment in moments),
         'torch': torch.__version__,
         'moments': moments,
     }
@@ -165,7 +178,7 @@ def _stop_once(
             return {
                 'seconds': round(moment, 2),
                 'checkpoint': newest and Path(newest).name,
-                'status': status,
+                'stopped': status,
             }
         duration = moment
 
@@ -199,7 +212,7 @@ def _train(
 ) -> None:
     """A process of a training, which goes on from what it finds."""
     folder.mkdir(parents=True, exist_ok=True)
-    log = os.open(folder / 'soak.log', os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    log = os.open(folder / LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(log, stream.fileno())
     os.environ.update({key: str(value) for key, value in place.items()}, MASTER_ADDR='127.0.0.1')

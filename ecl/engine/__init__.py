@@ -8,6 +8,8 @@ from .hooks import (
     ClassStatisticsHook,
     DistillWeightHook,
     EpochSeedHook,
+    FiniteLossHook,
+    LoggerHook,
     RunRecordHook,
     TrainingProgressHook,
 )
@@ -22,6 +24,8 @@ __all__ = [
     'ClassStatisticsHook',
     'DistillWeightHook',
     'EpochSeedHook',
+    'FiniteLossHook',
+    'LoggerHook',
     'ResumableTrainLoop',
     'RunRecordHook',
     'TrainingProgressHook',

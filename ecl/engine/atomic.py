@@ -1,5 +1,6 @@
-"""Files that are either whole or absent."""
+"""Files that are either whole or absent, and disks that are full."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +49,20 @@ def remove_drafts(folder: str | Path) -> None:
     """
     for draft in Path(folder).glob(f'.*{_DRAFT}'):
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def outlive_write_errors(logger: logging.Logger, what: str) -> Iterator[None]:
+    """Turn a full disk, or one that fails otherwise, into a warning.
+
+    Args:
+        logger: Where the warning goes.
+        what: What is written in the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        logger.warning(f'{what} could not be written ({error}): the training goes on without')
 
 
 def _flush_folder(folder: Path) -> None:

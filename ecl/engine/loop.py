@@ -52,6 +52,9 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 'the checkpoint was saved inside an epoch: to resume it, add '
                 "dict(type='EpochSeedHook') to custom_hooks"
             )
+        if done:
+            # What the engine noted in the step before the interruption.
+            self.runner.message_hub.update_info('iter', self._iter - 1)
         for index, batch in enumerate(self.dataloader, done):
             self.run_iter(index, batch)
             if self.stop.agreed():

@@ -65,9 +65,9 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize('settings', SETTINGS.values(), ids=SETTINGS)
-def test_stopped_three_times_a_training_ends_as_if_never_stopped(train, settings, capfd):
+def test_stopped_again_and_again_a_training_ends_as_if_never_stopped(train, settings, capfd):
     whole = train('whole', **settings)
-    for step in (2, STEPS, 2 * STEPS + 5):
+    for step in (2, STEPS, 2 * STEPS + 5, 4 * STEPS):
         with pytest.raises(SystemExit, match='75'):
             train('stopped', stop=dict(step=step), **settings)
         folder = whole.with_name('stopped')

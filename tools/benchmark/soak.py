@@ -3,9 +3,10 @@
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
-from ecl.apis.cli import OptionAction, run_tool
+from ecl.apis.cli import add_cfg_options, run_tool
 from ecl.apis.soak import soak
 
+SIGNALS = ('KILL', 'TERM', 'USR1', 'INT')
 CONFIG = 'configs/ecl/ecl_r8_digits-lt.py'
 SHORT = {
     'train_cfg.max_epochs': 4,
@@ -26,11 +27,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--signal', dest='signal_name', default='KILL', help='KILL, TERM, USR1, INT'
     )
-    parser.add_argument('--processes', type=int, default=1, help='of each training')
-    parser.add_argument('--seed', type=int, default=0, help='of the moments')
+    parser.add_argument('--processes', type=int, default=1, help='processes of each training')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the moments')
     parser.add_argument('--work-dir', help='folder of the trainings; default: work_dirs/soak')
     parser.add_argument('--out', metavar='FILE.json', help='write the result to this file')
-    parser.add_argument('--cfg-options', nargs='+', action=OptionAction, metavar='KEY=VALUE')
+    add_cfg_options(parser)
     arguments = vars(parser.parse_args(argv))
     short = SHORT if arguments['config'] == CONFIG else {}
     arguments['cfg_options'] = {**short, **(arguments['cfg_options'] or {})}

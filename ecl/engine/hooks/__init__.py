@@ -5,6 +5,8 @@ from .checkpoint import CheckpointHook
 from .class_statistics import ClassStatisticsHook
 from .distill_weight import DistillWeightHook
 from .epoch_seed import EpochSeedHook
+from .finite_loss import FiniteLossHook
+from .logger import LoggerHook
 from .run_record import RunRecordHook
 from .training_progress import TrainingProgressHook
 
@@ -14,6 +16,8 @@ __all__ = [
     'ClassStatisticsHook',
     'DistillWeightHook',
     'EpochSeedHook',
+    'FiniteLossHook',
+    'LoggerHook',
     'RunRecordHook',
     'TrainingProgressHook',
 ]

@@ -18,7 +18,11 @@ from ecl.registry import HOOKS
 #: File in the work dir that names the checkpoints of the training, newest first, one a line.
 LAST_CHECKPOINT = 'last_checkpoint'
 _INTERIM = 'resume_iter_'
-_COURSE = {'world_size': 'processes', 'batch_size': 'batch_size', 'iterations': 'steps an epoch'}
+_COURSE = {
+    'world_size': 'the number of processes',
+    'batch_size': 'batch_size',
+    'iterations': 'the number of steps in an epoch',
+}
 
 
 def kept_checkpoints(work_dir: str | Path) -> list[str]:
@@ -163,8 +167,8 @@ class CheckpointHook(EngineCheckpointHook):
         for key, name in _COURSE.items():
             if saved.get(key, now[key]) != now[key]:
                 raise UserError(
-                    f'cannot resume {runner._load_from} with {now[key]} {name}: it was begun with '
-                    f'{saved[key]}, and the order of the images and the learning rate follow from '
+                    f'cannot resume {runner._load_from}: {name} was {saved[key]} and is now '
+                    f'{now[key]}, and the order of the images and the learning rate follow from '
                     f'it; keep {saved[key]}, or start a new training from its weights with '
                     f'--cfg-options load_from={runner._load_from}'
                 )

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ecl.engine.atomic import atomic_write
+from ecl.engine.atomic import atomic_write, outlive_write_errors
 from ecl.errors import UserError
 from ecl.models.losses import PredictionComparison
 from ecl.registry import HOOKS
@@ -122,7 +122,10 @@ class DistillWeightHook(Hook):
         history[-1] = epoch
         self._history = history
         if is_main_process():
-            with atomic_write(self._path) as file:
+            with (
+                outlive_write_errors(runner.logger, str(self._path)),
+                atomic_write(self._path) as file,
+            ):
                 np.savez(file, weights=history, class_counts=self._class_counts)
         self._sums = None
 
@@ -130,7 +133,10 @@ class DistillWeightHook(Hook):
         """Draw the heat map and leave the model alone."""
         if self._handles and self._history is not None and is_main_process():
             figure = weight_heatmap(self._history, self._class_counts, self.thresholds)
-            with atomic_write(self._path.with_name(PICTURE)) as file:
+            with (
+                outlive_write_errors(runner.logger, PICTURE),
+                atomic_write(self._path.with_name(PICTURE)) as file,
+            ):
                 figure.savefig(file, format='png', dpi=150)
             runner.logger.info(f'Distillation weights: {self._path}, {PICTURE} beside it')
         for handle in self._handles:
