@@ -1,5 +1,7 @@
 """Digits-LT: scikit-learn's 8 x 8 handwriting, IF 50, balanced test split. Nothing to download."""
 
+_base_ = './loaders.py'
+
 view = [
     dict(type='RandomCrop', crop_size=8, padding=1, padding_mode='edge'),
     dict(type='ColorJitter', brightness=0.2, contrast=0.2),
@@ -31,18 +33,12 @@ train_dataloader = dict(
         max_per_class=120,
         dataset=dict(type='Digits', split='train', pipeline=train_pipeline),
     ),
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    collate_fn=dict(type='default_collate'),
 )
 val_dataloader = dict(
     batch_size=250,
     num_workers=0,
     dataset=dict(type='Digits', split='test', pipeline=test_pipeline, test_mode=True),
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='default_collate'),
 )
-val_evaluator = dict(type='ShotAccuracy')
 test_dataloader = val_dataloader
-test_evaluator = val_evaluator
 
 data_preprocessor = dict(mean=[77.9] * 3, std=[95.9] * 3, to_rgb=False)
