@@ -1,0 +1,47 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from ecl.apis.benchmark import interleave, readings
+from ecl.apis.benchmark.interleave import Enough, InterleaveHook
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that only the test moves."""
+    clock = SimpleNamespace(now=0.0)
+    for module in (interleave, readings):
+        monkeypatch.setattr(module.time, 'perf_counter', lambda: clock.now)
+    monkeypatch.setattr(readings.time, 'process_time', lambda: clock.now / 2)
+    return clock
+
+
+@pytest.mark.parametrize('num_workers', [0, 2])
+def test_the_loops_take_turns_and_each_is_timed_alone(clock, num_workers):
+    calls = []
+
+    def other():
+        calls.append(clock.now)
+        clock.now += 5
+
+    loader = SimpleNamespace(num_workers=num_workers, prefetch_factor=2 if num_workers else None)
+    runner = SimpleNamespace(train_dataloader=loader, model=torch.nn.Linear(1, 1))
+    hook = InterleaveHook(lambda runner, batch: {'other': other}, steps=4, repeats=3)
+    hook.before_train(runner)
+    hook.before_train_epoch(runner)
+    steps = 0
+    with pytest.raises(Enough):
+        while True:
+            clock.now += 1  # the loader
+            hook.before_train_iter(runner, steps)
+            clock.now += 3  # the step
+            steps += 1
+            hook.after_train_iter(runner, steps, data_batch={})
+    assert hook.start_up == 4
+    assert [reading.wall for reading in hook.readings['runner']] == [4, 4, 4]
+    assert [reading.cpu for reading in hook.readings['other']] == [2.5, 2.5, 2.5]
+    assert hook.waiting == [0.25, 0.25, 0.25]
+    assert len(calls) == 1 + 3 * 4
+    # Steps whose batches lay ready, one more, and those of the window: four times.
+    assert steps == 4 * (2 * num_workers + 1 + 4)
