@@ -12,6 +12,7 @@ from ecl.datasets.class_counts import count_classes, gt_labels, known_num_classe
 from ecl.datasets.digits import Digits
 from ecl.datasets.folder import ImageFolder
 from ecl.datasets.image_list import ImageList
+from ecl.datasets.in_memory import InMemoryDataset
 from ecl.datasets.long_tail import LongTailDataset
 from ecl.datasets.profiles import long_tail_counts
 from ecl.datasets.protocol import describe
@@ -32,6 +33,7 @@ __all__ = [
     'Digits',
     'ImageFolder',
     'ImageList',
+    'InMemoryDataset',
     'LongTailDataset',
     'ProgressivelyBalancedSampler',
     'RepeatFactorSampler',

@@ -2,6 +2,7 @@ import pytest
 import torch
 from mmpretrain.structures import DataSample
 
+from ecl.errors import UserError
 from ecl.models import MultiViewDataPreprocessor
 
 MEAN, STD = [10.0, 20.0, 30.0], [1.0, 2.0, 4.0]
@@ -38,3 +39,46 @@ def test_views_collated_as_lists_of_images():
     out = preprocess({'inputs': [list(view) for view in views]})['inputs']
     for result, view in zip(out, views, strict=True):
         torch.testing.assert_close(result, normalised(view))
+
+
+VIEWS = [[dict(type='BatchRandomFlip')], [dict(type='BatchRandomCrop', crop_size=4)]]
+
+
+def _images() -> dict:
+    samples = [DataSample().set_gt_label(label) for label in range(8)]
+    return {
+        'inputs': torch.randint(0, 256, (8, 3, 6, 6), dtype=torch.uint8),
+        'data_samples': samples,
+    }
+
+
+def test_views_are_made_of_the_batch_in_training():
+    preprocessor = MultiViewDataPreprocessor(views=VIEWS, mean=[10] * 3, std=[2] * 3)
+    data = _images()
+    packed = preprocessor(data, training=True)
+    first, second = packed['inputs']
+    plain = (data['inputs'].float() - 10) / 2
+    same = (first == plain).flatten(1).all(1)
+    assert torch.equal(first[~same], plain.flip(3)[~same])
+    assert second.shape == (8, 3, 4, 4)
+    assert [sample.gt_label.item() for sample in packed['data_samples']] == list(range(8))
+
+
+def test_views_repeat_with_the_seed():
+    preprocessor, data = MultiViewDataPreprocessor(views=VIEWS), _images()
+    results = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        results.append(preprocessor(data, training=True)['inputs'][0])
+    assert torch.equal(*results)
+
+
+def test_evaluation_sees_the_images_as_they_are():
+    data = _images()
+    packed = MultiViewDataPreprocessor(views=VIEWS)(data, training=False)
+    assert torch.equal(packed['inputs'], data['inputs'].float())
+
+
+def test_views_of_bgr_images_are_refused():
+    with pytest.raises(UserError, match='to_rgb=False'):
+        MultiViewDataPreprocessor(views=VIEWS, to_rgb=True)

@@ -1,0 +1,50 @@
+"""CIFAR's AutoAugment policy for a batch."""
+
+from collections import defaultdict
+
+import torch
+from torch import Tensor
+from torchvision.transforms import AutoAugment, AutoAugmentPolicy
+from torchvision.transforms.autoaugment import _apply_op
+
+from ecl.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class BatchCIFARAutoAugment:
+    """:class:`CIFARAutoAugment` with a sub-policy of each image's own.
+
+    Images that drew the same operation go through it together.
+
+    Args:
+        fill: Value of the pixels that a rotation or shear uncovers, 0 to 255.
+    """
+
+    def __init__(self, fill: int = 128) -> None:
+        self.policy = AutoAugment(AutoAugmentPolicy.CIFAR10, fill=[fill] * 3)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Apply the policy to images (N, 3, H, W); the result has whole numbers."""
+        space = self.policy._augmentation_space(10, images.shape[2:])
+        drawn = torch.randint(len(self.policy.policies), (len(images),)).tolist()
+        images = images.round().clamp(0, 255).to(torch.uint8)
+        for place in range(2):
+            probability = torch.rand(len(drawn)).tolist()
+            negative = (torch.rand(len(drawn)) < 0.5).tolist()
+            groups = defaultdict(list)
+            for index, policy in enumerate(drawn):
+                name, prob, level = self.policy.policies[policy][place]
+                if probability[index] <= prob:
+                    magnitudes, signed = space[name]
+                    magnitude = 0.0 if level is None else float(magnitudes[level])
+                    sign = -1 if signed and negative[index] else 1
+                    groups[name, sign * magnitude].append(index)
+            for (name, magnitude), members in groups.items():
+                images[members] = _apply_op(
+                    images[members],
+                    name,
+                    magnitude,
+                    interpolation=self.policy.interpolation,
+                    fill=self.policy.fill,
+                )
+        return images.float()

@@ -1,0 +1,87 @@
+"""Brightness, contrast, saturation and hue."""
+
+import torch
+from torch import Tensor
+from torchvision.transforms import _functional_tensor
+from torchvision.transforms.functional import rgb_to_grayscale
+
+from ecl.registry import TRANSFORMS
+
+
+def _blend(images: Tensor, other: Tensor, factor: Tensor) -> Tensor:
+    return (factor * images + (1 - factor) * other).clamp(0, 255)
+
+
+def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
+    """Multiply images (N, 3, H, W) by a factor (N, 1, 1, 1) each."""
+    return (factor * images).clamp(0, 255)
+
+
+def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
+    """Move images away from (factor above 1) or towards the mean of their grey."""
+    return _blend(images, rgb_to_grayscale(images).mean((1, 2, 3), keepdim=True), factor)
+
+
+def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
+    """Move images away from or towards their grey."""
+    return _blend(images, rgb_to_grayscale(images), factor)
+
+
+def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
+    """Turn the hues of images by a share of the colour wheel, in [-0.5, 0.5]."""
+    hsv = _functional_tensor._rgb2hsv(images / 255)
+    hue = (hsv[:, :1] + shift) % 1
+    return 255 * _functional_tensor._hsv2rgb(torch.cat([hue, hsv[:, 1:]], dim=1))
+
+
+ADJUSTMENTS = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
+
+
+@TRANSFORMS.register_module()
+class BatchColorJitter:
+    """torchvision's ``ColorJitter``: of each image its own factors, in its own order.
+
+    Args:
+        brightness, contrast, saturation: Factors lie within this of 1, and above 0.
+        hue: Shifts lie within this of 0; at most 0.5.
+        prob: Share of the images that change.
+    """
+
+    def __init__(
+        self,
+        brightness: float = 0.0,
+        contrast: float = 0.0,
+        saturation: float = 0.0,
+        hue: float = 0.0,
+        prob: float = 1.0,
+    ) -> None:
+        ranges = [(max(0.0, 1 - by), 1 + by) for by in (brightness, contrast, saturation)]
+        pairs = zip(ADJUSTMENTS, [*ranges, (-hue, hue)], strict=True)
+        self.adjustments = [(adjust, low, high) for adjust, (low, high) in pairs if low < high]
+        self.prob = prob
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Jitter images (N, 3, H, W)."""
+        device, kinds = images.device, len(self.adjustments)
+        order = torch.rand(len(images), kinds, device=device).argsort(1)
+        changed = torch.rand(len(images), 1, device=device) < self.prob
+        images = images.clone()
+        for turn in range(kinds):
+            for kind, (adjust, low, high) in enumerate(self.adjustments):
+                chosen = ((order[:, [turn]] == kind) & changed).flatten().nonzero().flatten()
+                amount = torch.empty(len(chosen), 1, 1, 1, device=device).uniform_(low, high)
+                images[chosen] = adjust(images[chosen], amount)
+        return images
+
+
+@TRANSFORMS.register_module()
+class BatchRandomGrayscale:
+    """Turn each image grey, in three equal channels, with probability ``prob``."""
+
+    def __init__(self, prob: float = 0.1) -> None:
+        self.prob = prob
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Grey some of the images (N, 3, H, W)."""
+        some = torch.rand(len(images), 1, 1, 1, device=images.device) < self.prob
+        return torch.where(some, rgb_to_grayscale(images), images)

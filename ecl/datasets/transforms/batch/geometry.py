@@ -1,0 +1,141 @@
+"""Crops, flips and holes."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ecl.registry import TRANSFORMS
+
+ATTEMPTS = 10
+
+
+@TRANSFORMS.register_module()
+class BatchRandomCrop:
+    """MMPretrain's ``RandomCrop`` to a square, of every image at its own place.
+
+    Args:
+        crop_size: Side of the crop.
+        padding: Pixels added on every side before.
+        pad_val: Their value.
+    """
+
+    def __init__(self, crop_size: int, padding: int = 0, pad_val: float = 0.0) -> None:
+        self.crop_size = crop_size
+        self.padding = padding
+        self.pad_val = pad_val
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Crop images (N, 3, H, W) to (N, 3, S, S)."""
+        padded = F.pad(images, [self.padding] * 4, value=self.pad_val)
+        crops = padded.unfold(2, self.crop_size, 1).unfold(3, self.crop_size, 1)
+        number, device = len(images), images.device
+        y = torch.randint(crops.size(2), (number,), device=device)
+        x = torch.randint(crops.size(3), (number,), device=device)
+        return crops[torch.arange(number, device=device), :, y, x]
+
+
+@TRANSFORMS.register_module()
+class BatchRandomFlip:
+    """Mirror each image left to right with probability ``prob``."""
+
+    def __init__(self, prob: float = 0.5) -> None:
+        self.prob = prob
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Flip images (N, 3, H, W)."""
+        return torch.where(_some(images, self.prob), images.flip(3), images)
+
+
+@TRANSFORMS.register_module()
+class BatchCutout:
+    """MMPretrain's ``Cutout``: a square of one value, at its own place in each image.
+
+    Args:
+        shape: Side of the square. Where it would reach over the lower or right edge it is cut.
+        prob: Share of the images that get one.
+        pad_val: Value inside.
+    """
+
+    def __init__(self, shape: int, prob: float = 1.0, pad_val: float = 128.0) -> None:
+        self.shape = shape
+        self.prob = prob
+        self.pad_val = pad_val
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Cut a square out of images (N, 3, H, W)."""
+        rows, columns = (self._inside(images, size) for size in images.shape[2:])
+        hole = rows[:, None, :, None] & columns[:, None, None, :] & _some(images, self.prob)
+        return images.masked_fill(hole, self.pad_val)
+
+    def _inside(self, images: Tensor, size: int) -> Tensor:
+        centre = 1 + torch.rand(len(images), 1, device=images.device) * (size - 1)
+        start = (centre - self.shape / 2).clamp(min=0).floor()
+        position = torch.arange(size, device=images.device)
+        return (position >= start) & (position < start + self.shape)
+
+
+@TRANSFORMS.register_module()
+class BatchRandomResizedCrop:
+    """MMPretrain's ``RandomResizedCrop`` to a square: a box of each image's own, bilinear.
+
+    Args:
+        scale: Side of the result.
+        crop_ratio_range: Share of the area that a box covers.
+        aspect_ratio_range: Width of a box over its height.
+    """
+
+    def __init__(
+        self,
+        scale: int,
+        crop_ratio_range: tuple[float, float] = (0.08, 1.0),
+        aspect_ratio_range: tuple[float, float] = (3 / 4, 4 / 3),
+    ) -> None:
+        self.scale = scale
+        self.crop_ratio_range = crop_ratio_range
+        self.aspect_ratio_range = aspect_ratio_range
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Crop and resize images (N, 3, H, W) to (N, 3, S, S)."""
+        boxes = self.boxes(len(images), *images.shape[2:], device=images.device)
+        steps = (torch.arange(self.scale, device=images.device) + 0.5) / self.scale
+        places = []
+        for start, length, size in zip(boxes[:2], boxes[2:], images.shape[2:], strict=True):
+            start, length = start.unsqueeze(1), length.unsqueeze(1)
+            # Within the box alone, as if it had been cut out before.
+            pixel = (start + steps * length - 0.5).clamp(start, start + length - 1)
+            places.append((2 * pixel + 1) / size - 1)
+        shape = (len(images), self.scale, self.scale)
+        rows, columns = places[0].unsqueeze(2).expand(shape), places[1].unsqueeze(1).expand(shape)
+        grid = torch.stack([columns, rows], dim=3)
+        return F.grid_sample(images, grid, padding_mode='border', align_corners=False)
+
+    def boxes(self, number: int, height: int, width: int, device: torch.device) -> Tensor:
+        """Draw boxes: top, left, height and width in pixels, (4, N).
+
+        A box that would not fit is drawn again, up to ten times; then the largest central box of
+        an allowed shape is taken.
+        """
+
+        def uniform(low: float, high: float) -> Tensor:
+            return low + (high - low) * torch.rand(number, ATTEMPTS, device=device)
+
+        area = height * width * uniform(*self.crop_ratio_range)
+        aspect = uniform(*map(math.log, self.aspect_ratio_range)).exp()
+        sizes = torch.stack([(area / aspect).sqrt().round(), (area * aspect).sqrt().round()])
+        limits = torch.tensor([height, width], device=device)
+        fits = ((sizes > 0) & (sizes <= limits[:, None, None])).all(0)
+        first = fits.int().argmax(1, keepdim=True)
+        size = sizes.gather(2, first.expand(2, -1, -1)).squeeze(2)
+        low, high = self.aspect_ratio_range
+        largest = [min(height, round(width / low)), min(width, round(height * high))]
+        fitting = fits.any(1)
+        size = torch.where(fitting, size, torch.tensor(largest, device=device)[:, None])
+        free = limits[:, None] - size
+        drawn = (torch.rand(2, number, device=device) * (free + 1)).floor()
+        return torch.cat([torch.where(fitting, drawn, (free / 2).floor()), size])
+
+
+def _some(images: Tensor, prob: float) -> Tensor:
+    return torch.rand(len(images), 1, 1, 1, device=images.device) < prob

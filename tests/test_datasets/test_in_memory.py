@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from ecl.datasets import Digits, InMemoryDataset, LongTailDataset, count_classes, describe
+from ecl.errors import UserError
+
+PACK = [dict(type='PackInputs')]
+
+
+@pytest.fixture
+def source():
+    return LongTailDataset(
+        Digits(split='train', pipeline=PACK), imbalance_factor=10, max_per_class=20
+    )
+
+
+def test_images_labels_and_names_are_those_of_the_source(source):
+    dataset = InMemoryDataset(source)
+    assert len(dataset) == len(source)
+    for index in (0, 7, len(source) - 1):
+        ours, theirs = dataset[index], source[index]
+        assert torch.equal(ours['inputs'], theirs['inputs'])
+        assert torch.equal(ours['data_samples'].gt_label, theirs['data_samples'].gt_label)
+    assert count_classes(dataset) == source.class_counts
+    assert describe(dataset) == describe(source)
+    assert dataset.CLASSES == source.CLASSES
+
+
+def test_the_pipeline_runs_once(source, monkeypatch):
+    dataset = InMemoryDataset(source)
+    monkeypatch.setattr(LongTailDataset, '__getitem__', lambda *_: 1 / 0)
+    assert dataset[3]['inputs'].shape == (3, 8, 8)
+
+
+def test_processes_share_the_images(source):
+    assert InMemoryDataset(source).images.is_shared()
+
+
+class Sizes(Dataset):
+    """Images of several sizes, or of several views."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def get_gt_labels(self):
+        return np.zeros(len(self.items), dtype=np.int64)
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        return {'inputs': self.items[index]}
+
+
+@pytest.mark.parametrize(
+    ('items', 'message'),
+    [
+        ([torch.zeros(3, 4, 4), torch.zeros(3, 5, 4)], r'image 1 has shape \(3, 5, 4\)'),
+        ([[torch.zeros(3, 4, 4)] * 2], 'several views of an image'),
+        ([], 'no images'),
+    ],
+)
+def test_data_that_do_not_fit_one_tensor_are_one_line(items, message):
+    with pytest.raises(UserError, match=message):
+        InMemoryDataset(Sizes(items))
