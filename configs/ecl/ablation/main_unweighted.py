@@ -1,6 +1,6 @@
 """A main classifier taught by labels and the peers' main ones, beside one taught by labels alone.
 
-Against ``mutual_t1.py``: what a second classifier brings as such; its predictions are not used.
+Against ``mutual_t1.py``: what a second classifier brings as such.
 """
 
 _base_ = './independent.py'
@@ -16,6 +16,6 @@ model = dict(
             temperature=1.0,
             loss_weight=0.6,
         ),
-        predict_with='distill',
+        predict_with='both',
     )
 )
