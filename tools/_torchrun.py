@@ -14,8 +14,12 @@ os.environ.setdefault('PET_SIGNALS_TO_HANDLE', 'SIGTERM,SIGINT,SIGHUP,SIGQUIT,SI
 try:
     run(parse_args(sys.argv[1:]))
 except ChildFailedError as error:
-    _, failure = error.get_first_failure()
-    # A process that a signal ended has a negative status.
-    sys.exit(failure.exitcode if failure.exitcode > 0 else 1)
+    rank, failure = error.get_first_failure()
+    if failure.exitcode > 0:
+        sys.exit(failure.exitcode)
+    # A process that a signal ended has a negative status, and could not say why.
+    name = signal.Signals(-failure.exitcode).name
+    print(f'error: process {rank} was ended by {name}; the others were stopped', file=sys.stderr)
+    sys.exit(1)
 except SignalException as error:
     sys.exit(130 if error.sigval == signal.SIGINT else 75)

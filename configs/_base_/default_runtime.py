@@ -12,9 +12,11 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='ClassStatisticsHook'),
     dict(type='EpochSeedHook'),
+    dict(type='FiniteLossHook'),
     dict(type='DistillWeightHook', interval=50),
     dict(type='BadImageHook'),
     dict(type='RunRecordHook'),
+    dict(type='KeepMemoryHook'),
     # Each process has statistics of its own in the norm layers; the checkpoint keeps one set.
     dict(type='SyncBuffersHook'),
 ]

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from ecl.apis.config import load_config
+from ecl.apis.faults import explain_faults
 from ecl.datasets import count_classes, gt_labels
 from ecl.errors import UserError
 from ecl.registry import DATASETS
@@ -108,7 +109,8 @@ def _dataset(cfg: Config, split: str, source: str) -> Any:
     loader = cfg.get(f'{split}_dataloader')
     if not loader:
         raise UserError(f'{source} has no {split}_dataloader')
-    return DATASETS.build(loader['dataset'])
+    with explain_faults(cfg, source):
+        return DATASETS.build(loader['dataset'])
 
 
 def _views(inputs: Any, to_rgb: bool) -> list[np.ndarray]:

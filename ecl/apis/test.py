@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from ecl.apis.checkpoint import check_weights_fit, load_checkpoint
 from ecl.apis.config import load_config
+from ecl.apis.faults import explain_faults
 from ecl.apis.launch import set_launcher
 from ecl.apis.model import CONTRAST
 from ecl.apis.tta import use_tta
@@ -86,14 +87,15 @@ def test(
     if tta:
         use_tta(cfg, str(config))
     set_launcher(cfg, launcher)
-    runner = Runner.from_cfg(cfg)
-    network = runner.model
-    while is_model_wrapper(network) or isinstance(network, BaseTTAModel):
-        network = network.module
-    check_weights_fit(content, network, checkpoint)
     record = PredictionRecord()
-    runner.test_evaluator.metrics.append(record)
-    metrics = runner.test()
+    with explain_faults(cfg, str(config)):
+        runner = Runner.from_cfg(cfg)
+        network = runner.model
+        while is_model_wrapper(network) or isinstance(network, BaseTTAModel):
+            network = network.module
+        check_weights_fit(content, network, checkpoint)
+        runner.test_evaluator.metrics.append(record)
+        metrics = runner.test()
     if runner.rank == 0:
         predictions = record.predictions
         accuracies = accuracy_on_lists(predictions, lists)

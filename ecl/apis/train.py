@@ -17,6 +17,7 @@ from ecl.apis.checkpoint import (
     load_checkpoint,
 )
 from ecl.apis.config import load_config, use_mixed_precision
+from ecl.apis.faults import explain_faults
 from ecl.apis.launch import set_launcher
 from ecl.apis.lock import alone_in
 from ecl.engine.atomic import remove_drafts
@@ -69,7 +70,7 @@ def train(
     if cfg.train_cfg.pop('by_epoch', False):
         cfg.train_cfg.type = 'ResumableTrainLoop'
     first = launcher == 'none' or os.environ.get('RANK') == '0'
-    with alone_in(cfg.work_dir) if first else nullcontext():
+    with explain_faults(cfg, str(config)), alone_in(cfg.work_dir) if first else nullcontext():
         checkpoint = _resume(cfg, resume, seed)
         set_launcher(cfg, launcher)
         runner = Runner.from_cfg(cfg)

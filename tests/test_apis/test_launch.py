@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -7,9 +9,11 @@ from ecl.apis.launch import set_launcher
 
 
 @pytest.fixture
-def opened_groups(monkeypatch) -> list[str]:
-    groups: list[str] = []
-    monkeypatch.setattr(distributed, 'init_process_group', groups.append)
+def opened_groups(monkeypatch) -> list:
+    groups = []
+    monkeypatch.setattr(
+        distributed, 'init_process_group', lambda name, **limits: groups.append((name, limits))
+    )
     return groups
 
 
@@ -23,7 +27,8 @@ def test_without_a_gpu_the_group_is_gloo_and_the_wrapper_has_no_device(opened_gr
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     cfg = Config(dict(find_unused_parameters=True))
     set_launcher(cfg, 'pytorch')
-    assert opened_groups == ['gloo']
+    assert opened_groups == [('gloo', {'timeout': timedelta(seconds=600)})]
+    assert cfg.env_cfg.dist_cfg.timeout == 600
     assert cfg.launcher == 'pytorch'
     assert cfg.model_wrapper_cfg == dict(
         type='MMDistributedDataParallel',

@@ -6,6 +6,7 @@ from .class_statistics import ClassStatisticsHook
 from .distill_weight import DistillWeightHook
 from .epoch_seed import EpochSeedHook
 from .finite_loss import FiniteLossHook
+from .keep_memory import KeepMemoryHook
 from .logger import LoggerHook
 from .run_record import RunRecordHook
 from .training_progress import TrainingProgressHook
@@ -17,6 +18,7 @@ __all__ = [
     'DistillWeightHook',
     'EpochSeedHook',
     'FiniteLossHook',
+    'KeepMemoryHook',
     'LoggerHook',
     'RunRecordHook',
     'TrainingProgressHook',

@@ -1,0 +1,193 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine import runner
+from mmengine.config import Config
+
+from ecl.apis import train
+from ecl.apis.faults import explain_faults
+from ecl.errors import UserError
+from ecl.registry import TRANSFORMS
+from ecl.settings import SettingError
+
+CONFIG = Config(
+    dict(
+        model=dict(
+            backbone=dict(type='MultiExpertBackbone', num_experts=3),
+            head=dict(type='ECLHead', distill_loss=dict(type='mmpretrain.Reweighted', gamma=-1)),
+            contrast=dict(queue_size=64),
+        ),
+        train_dataloader=dict(batch_size=32, num_workers=4, dataset=[dict(type='LoadImage')]),
+        val_dataloader=dict(batch_size=8, num_workers=2),
+        test_dataloader=dict(batch_size=9, num_workers=0),
+        optim_wrapper=dict(optimizer=dict(type='SGD')),
+    )
+)
+
+
+def explained(error, cfg=CONFIG, raise_in=None):
+    def fail(self=raise_in):
+        raise error
+
+    with pytest.raises(UserError) as caught, explain_faults(cfg, 'a.py'):
+        fail()
+    assert caught.value.__cause__ is error
+    assert '\n' not in str(caught.value)
+    return str(caught.value)
+
+
+class MultiExpertBackbone:
+    pass
+
+
+class PredictionComparison:
+    pass
+
+
+class LoadImage:
+    pass
+
+
+@pytest.mark.parametrize(
+    ('owner', 'name', 'value', 'key'),
+    [
+        (MultiExpertBackbone, 'num_experts', 3, 'model.backbone.num_experts'),
+        (MultiExpertBackbone, 'shared_stages', 7, 'model.backbone.shared_stages'),
+        (PredictionComparison, 'gamma', -1, 'model.head.distill_loss.gamma'),
+        (PredictionComparison, 'eps', 0, 'PredictionComparison.eps'),
+        (LoadImage, 'bad', 'x', 'train_dataloader.dataset.0.bad'),
+    ],
+)
+def test_a_setting_is_traced_to_its_key(owner, name, value, key):
+    message = explained(SettingError(owner(), name, value, 'good'))
+    assert message == f'a.py: {key} must be good, not {value!r}'
+
+
+GPU = 'CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 15.77 GiB'
+
+
+def test_a_full_gpu_says_what_to_lower():
+    message = explained(torch.OutOfMemoryError(GPU))
+    assert message == (
+        'out of GPU memory (2.50 GiB more were asked for): lower train_dataloader.batch_size (now '
+        '32) or model.backbone.num_experts (now 3) or model.contrast.queue_size (now 64) or the '
+        'size or number of views in the train pipeline; or train with --amp'
+    )
+    mixed = Config({**CONFIG._cfg_dict, 'optim_wrapper': dict(type='AmpOptimWrapper')})
+    assert '--amp' not in explained(torch.OutOfMemoryError(GPU), mixed)
+
+
+@pytest.mark.parametrize(('loop', 'size'), [('ValLoop', 8), ('TestLoop', 9)])
+def test_in_an_evaluation_its_own_batch_is_named(loop, size):
+    cls, name = getattr(runner, loop), loop.removesuffix('Loop').lower()
+    message = explained(torch.OutOfMemoryError(GPU), raise_in=cls.__new__(cls))
+    assert f'lower {name}_dataloader.batch_size (now {size})' in message
+    assert 'views' not in message
+
+
+def test_memory_of_the_machine_that_runs_out_is_real():
+    message = r'^out of memory \(\d+ bytes more .*: lower train_data'
+    with pytest.raises(UserError, match=message), explain_faults(CONFIG, 'a.py'):
+        torch.empty(1 << 55)
+
+
+def test_a_full_shared_memory_is_told_apart():
+    text = 'DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that'
+    assert '/dev/shm' in explained(RuntimeError(text))
+
+
+def test_other_errors_pass():
+    with pytest.raises(RuntimeError, match='unknown gloo'), explain_faults(CONFIG, 'a.py'):
+        raise RuntimeError('unknown gloo')
+    with pytest.raises(KeyError), explain_faults(CONFIG, 'a.py'):
+        raise KeyError('a')
+
+
+@TRANSFORMS.register_module()
+class Faulty(BaseTransform):
+    def __init__(self, kind):
+        self.kind = kind
+
+    def transform(self, results):
+        if self.kind == 'dies':
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(600)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'message'),
+    [
+        ('dies', r'a data worker died .*lower train_dataloader\.num_workers \(now 1\)'),
+        ('hangs', r'no batch for 2 seconds: .* raise train_dataloader\.timeout; '),
+    ],
+)
+def test_a_data_worker_that_fails_ends_the_training(digits_config, tmp_path, kind, message):
+    options = {
+        'train_dataloader.num_workers': 1,
+        'train_dataloader.timeout': 2 if kind == 'hangs' else 300,
+        'train_dataloader.dataset.dataset.pipeline.1': dict(type='Faulty', kind=kind),
+    }
+    with pytest.raises(UserError, match=message):
+        train(digits_config, work_dir=tmp_path, cfg_options=options)
+
+
+DIES = """
+import os, signal
+from mmengine.hooks import Hook
+from ecl.registry import HOOKS
+
+@HOOKS.register_module()
+class Dies(Hook):
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter == 2 and runner.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_when_a_process_dies_the_other_ends_with_an_error(digits_config, tmp_path):
+    (tmp_path / 'dies.py').write_text(DIES)
+    (tmp_path / 'config.py').write_text(
+        f"_base_ = ['{digits_config}']\n"
+        "custom_imports = dict(imports=['dies'])\n"
+        "custom_hooks = _base_.custom_hooks + [dict(type='Dies')]\n"
+    )
+    with socket.create_server(('127.0.0.1', 0)) as free:
+        port = free.getsockname()[1]
+    root = digits_config.parents[2]
+    environment = {
+        **os.environ,
+        'PYTHONPATH': f'{root}{os.pathsep}{tmp_path}',
+        'OMP_NUM_THREADS': '1',
+        'CUDA_VISIBLE_DEVICES': '',
+        'MASTER_ADDR': '127.0.0.1',
+        'MASTER_PORT': str(port),
+        'WORLD_SIZE': '2',
+    }
+    command = [sys.executable, root / 'tools/train.py', 'config.py', '--launcher', 'pytorch']
+    both = [
+        subprocess.Popen(
+            command,
+            env={**environment, 'RANK': str(rank), 'LOCAL_RANK': str(rank)},
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    try:
+        said = both[0].communicate(timeout=300)[1]
+        assert both[1].wait(timeout=10) == -signal.SIGKILL
+    finally:
+        for process in both:
+            process.kill()
+    assert both[0].returncode == 2, said
+    assert 'error: process 0 lost another process of this run' in said
+    assert 'Traceback' not in said
