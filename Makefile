@@ -18,7 +18,7 @@ lint: $(VENV)/.tests
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m mypy
-	$(VENV)/bin/python -m interrogate --quiet ecl tools docs
+	$(VENV)/bin/python -m interrogate ecl tools docs
 
 docs: $(VENV)/.tests
 	$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs/en docs/en/_build

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import itertools
 import re
 import runpy
 from collections.abc import Iterator
@@ -28,9 +29,10 @@ class _Captured(Exception):
 
 
 def tools() -> list[Path]:
-    """The tools written in Python, those for every day first."""
+    """The tools written in Python, training and testing first."""
     found = [p for p in (ROOT / 'tools').rglob('*.py') if not p.name.startswith('_')]
-    return sorted(found, key=lambda path: (len(path.parts), path))
+    first = ('train.py', 'test.py')
+    return sorted(found, key=lambda p: (len(p.parts), p.name not in first, p.name == 'test.py', p))
 
 
 def tool_parser(path: Path) -> argparse.ArgumentParser:
@@ -93,7 +95,15 @@ def tools_page() -> str:
             for words, meaning in options(command):
                 lines.append(f'| `{_cell(words)}` | {_cell(meaning)} |')
             lines.append('')
+    for script in sorted(ROOT.glob('tools/[!_]*.sh')):
+        about = itertools.takewhile(lambda line: line.startswith('#'), _lines_after_shebang(script))
+        usage = '\n'.join(line.removeprefix('#').removeprefix(' ') for line in about)
+        lines += [f'## {script.relative_to(ROOT)}', '', '```text', usage, '```', '']
     return '\n'.join(lines)
+
+
+def _lines_after_shebang(script: Path) -> list[str]:
+    return script.read_text().splitlines()[1:]
 
 
 def _cell(text: str) -> str:

@@ -66,6 +66,13 @@ def test_tests_add_to_the_environment_of_the_training(checkout):
     assert _make(checkout, 'train') == [TRAIN]
 
 
+def test_lint_and_manual_use_the_same_environment(checkout):
+    lint = _make(checkout, 'lint')[2:]
+    assert [words.split()[1] for words in lint] == ['ruff', 'ruff', 'mypy', 'interrogate']
+    (manual,) = _make(checkout, 'docs')
+    assert manual.startswith('-m sphinx --fail-on-warning')
+
+
 def test_a_changed_requirement_is_installed(checkout):
     _make(checkout, 'train')
     stamp = (checkout / '.venv' / '.runtime').stat().st_mtime
