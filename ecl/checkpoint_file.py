@@ -126,12 +126,16 @@ def load_from_url(url: str, map_location: Any = None) -> Any:
     path = Path(get_dir(), 'checkpoints', url.partition('?')[0].rpartition('/')[2])
     if is_main_process() and not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        download_url_to_file(url, str(path))
+        try:
+            download_url_to_file(url, str(path))
+        except OSError as error:
+            raise UserError(f'{url} cannot be downloaded: {error}') from error
     barrier()
     return load_from_file(path, map_location)
 
 
 def load_from_torchvision(name: str, map_location: Any = None) -> Any:
+    """Download the weights that torchvision has under ``torchvision://<name>``."""
     urls = get_torchvision_models()
     model = name.partition('://')[2]
     if model not in urls:
@@ -140,6 +144,7 @@ def load_from_torchvision(name: str, map_location: Any = None) -> Any:
 
 
 def load_from_nowhere(name: str, map_location: Any = None) -> Any:
+    """Refuse a source that the engine knows but whose files cannot be examined first."""
     raise UserError(f'{name}: download the file, and give its path')
 
 

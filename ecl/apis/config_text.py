@@ -50,9 +50,9 @@ def _value(node: ast.expr | None) -> Any:
     match node:
         case ast.Call(func=ast.Name(id='dict'), args=args, keywords=keywords):
             positional = [_value(arg) for arg in args]
-            named = {keyword.arg: _value(keyword.value) for keyword in keywords}
-            if None in named:
+            if any(keyword.arg is None for keyword in keywords):
                 raise ValueError('**')
+            named = {str(keyword.arg): _value(keyword.value) for keyword in keywords}
             return dict(*positional, **named)
         case ast.Dict(keys=keys, values=values):
             return dict(zip(map(_value, keys), map(_value, values), strict=True))
@@ -62,6 +62,8 @@ def _value(node: ast.expr | None) -> Any:
             return tuple(_value(item) for item in items)
         case ast.Name(id=name) if name in _NUMBERS:
             return _NUMBERS[name]
+        case None:
+            raise ValueError('**')
     return ast.literal_eval(node)
 
 

@@ -5,6 +5,7 @@ import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmpretrain.models import BaseClassifier
@@ -26,6 +27,9 @@ class Exportable(nn.Module):
         model: A trained classifier.
         preprocess: Whether normalisation is part of the module.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, model: BaseClassifier, preprocess: bool) -> None:
         super().__init__()
@@ -167,7 +171,7 @@ def _write_onnx(
         raise UserError(
             f"--format onnx needs the package {error.name}: pip install -e '.[export]'"
         ) from error
-    program = torch.onnx.export(
+    program: Any = torch.onnx.export(
         _program(network, images),
         input_names=['images'],
         output_names=['scores'],

@@ -45,4 +45,5 @@ def collect_predictions(
     for batch in track(loader, f'predicting {checkpoint}', console=Console(stderr=True)):
         record.process(batch, [sample.to_dict() for sample in model.test_step(batch)])
     record.evaluate(size=len(loader.dataset))
+    assert record.predictions is not None  # this is the main process
     return record.predictions

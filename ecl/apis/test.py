@@ -70,8 +70,8 @@ def test(
         UserError: If the configuration or the data cannot be used as they are, or the checkpoint
             belongs to another model.
     """
-    for path in filter(None, (out, per_class)):
-        if not Path(path).parent.is_dir():
+    for path in (out, per_class):
+        if path is not None and not Path(path).parent.is_dir():
             raise UserError(f'cannot write {path}: folder {Path(path).parent} does not exist')
     cfg = load_config(config, work_dir=work_dir, cfg_options=cfg_options)
     if cfg.get('test_dataloader') is None or cfg.get('test_cfg') is None:
@@ -96,8 +96,8 @@ def test(
         check_weights_fit(content, network, checkpoint)
         runner.test_evaluator.metrics.append(record)
         metrics = runner.test()
-    if runner.rank == 0:
-        predictions = record.predictions
+    predictions = record.predictions
+    if predictions is not None:  # in the main process
         accuracies = accuracy_on_lists(predictions, lists)
         if imbalance_factors:
             accuracies |= accuracy_by_distribution(predictions, counts, imbalance_factors)

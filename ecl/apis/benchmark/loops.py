@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 from mmengine.optim import OptimWrapper
+from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
@@ -21,7 +22,7 @@ def views_of(inputs: Tensor | list[Tensor]) -> list[Tensor]:
 
 
 def build_loops(
-    model: nn.Module,
+    model: ImageClassifier,
     wrapper: OptimWrapper,
     batch: dict,
     build_optimizer: Callable[[nn.Module], torch.optim.Optimizer],
@@ -44,7 +45,7 @@ def build_loops(
     packed = model.data_preprocessor(batch, training=True)
     views, samples = views_of(packed['inputs']), packed['data_samples']
     bare = _copy(model)
-    loops = {
+    loops: dict[str, Step] = {
         'bare': partial(
             train_step, bare, build_optimizer(bare), packed['inputs'], samples, precision
         ),
@@ -61,14 +62,14 @@ def build_loops(
     return loops
 
 
-def _copy(model: nn.Module) -> nn.Module:
+def _copy(model: ImageClassifier) -> ImageClassifier:
     """A copy that nothing observes: the training's hooks stay with the original."""
     hooks = [module._forward_hooks for module in model.modules()]
     return deepcopy(model, {id(each): type(each)() for each in hooks})
 
 
 def train_step(
-    model: nn.Module,
+    model: ImageClassifier,
     optimizer: torch.optim.Optimizer,
     inputs: Tensor | list[Tensor],
     samples: list[DataSample],
@@ -102,7 +103,7 @@ def forward_step(
 
 
 def reference_step(
-    model: nn.Module,
+    model: ImageClassifier,
     optimizer: torch.optim.Optimizer,
     transform: PILViews,
     samples: list[DataSample],

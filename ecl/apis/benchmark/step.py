@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
+from mmpretrain.models import ImageClassifier
 from torch import nn
 
 from ecl.apis.benchmark.interleave import Enough, InterleaveHook
@@ -131,7 +132,7 @@ def _summary(hook: InterleaveHook, batch_size: int) -> dict[str, Any]:
 
 @torch.no_grad()
 def _evaluation_rate(
-    model: nn.Module, evaluation: dict, images: int, randomness: Mapping[str, Any]
+    model: ImageClassifier, evaluation: dict, images: int, randomness: Mapping[str, Any]
 ) -> float:
     """Images a second from the data loader to the metric, median over batches."""
     loader = Runner.build_dataloader(evaluation['dataloader'], seed=randomness.get('seed'))

@@ -89,6 +89,8 @@ class CheckpointHook(EngineCheckpointHook):
         >>> default_hooks = dict(checkpoint=dict(type='CheckpointHook', interval=5))
     """
 
+    last_ckpt: str | None
+
     def __init__(self, **kwargs: Any) -> None:
         for key in ('backend_args', 'file_client_args'):
             if kwargs.get(key):

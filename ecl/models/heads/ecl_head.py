@@ -114,8 +114,9 @@ class ECLHead(ClsHead):
             return torch.stack([classifier(feat) for classifier, feat in pairs]).float()
 
         by_labels = logits(self.label_classifiers)
-        two = self.distill_classifiers is not None
-        return by_labels, logits(self.distill_classifiers) if two else by_labels
+        if self.distill_classifiers is None:
+            return by_labels, by_labels
+        return by_labels, logits(self.distill_classifiers)
 
     def expert_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
         """Map K features (N, D) to the logits (K, N, C) by which each expert predicts."""

@@ -98,10 +98,11 @@ class BatchRandomResizedCrop:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Crop and resize images (N, 3, H, W) to (N, 3, S, S)."""
-        boxes = self.boxes(len(images), *images.shape[2:], device=images.device)
+        height, width = images.shape[2:]
+        boxes = self.boxes(len(images), height, width, images.device)
         steps = (torch.arange(self.scale, device=images.device) + 0.5) / self.scale
         places = []
-        for start, length, size in zip(boxes[:2], boxes[2:], images.shape[2:], strict=True):
+        for start, length, size in zip(boxes[:2], boxes[2:], (height, width), strict=True):
             start, length = start.unsqueeze(1), length.unsqueeze(1)
             # Within the box alone, as if it had been cut out before.
             pixel = (start + steps * length - 0.5).clamp(start, start + length - 1)
