@@ -8,9 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from ecl.shots import THRESHOLDS, shot_groups
-
-#: Colours of the shot groups, told apart by colour-blind readers too.
-GROUP_COLOURS = {'many': '#0072B2', 'medium': '#E69F00', 'few': '#D55E00'}
+from ecl.visualization.style import GROUP_COLOURS, plain_axes, short_name
 
 
 def class_distribution(
@@ -75,19 +73,14 @@ def _bars(axes: Axes, counts: np.ndarray, order: np.ndarray, groups: dict[str, n
             edges = np.append(places, places[-1] + 1) - 0.5
             axes.stairs(counts[order][places], edges, fill=True, color=colour, label=label)
     axes.set_xlim(-0.8, len(counts) - 0.2)
-    axes.spines[['top', 'right']].set_visible(False)
-    axes.grid(axis='y', color='0.9')
-    axes.set_axisbelow(True)
+    plain_axes(axes)
+    axes.grid(visible=False, axis='x')
 
 
 def _name_classes(axes: Axes, order: np.ndarray, names: Sequence[str] | None) -> None:
     if names is None or len(order) > 40:
         axes.set_xlabel('classes, sorted by training images')
         return
-    shown = [_shortened(names[label]) for label in order]
+    shown = [short_name(names[label]) for label in order]
     axes.set_xticks(range(len(order)), shown, rotation=60, ha='right', rotation_mode='anchor')
     axes.tick_params(axis='x', labelsize='small', length=0)
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= 24 else f'{name[:23]}…'

@@ -1,0 +1,48 @@
+"""What the figures share: colours and shapes that colour-blind readers tell apart, and a size."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+
+#: Colours of the shot groups.
+GROUP_COLOURS = {'many': '#0072B2', 'medium': '#E69F00', 'few': '#D55E00'}
+#: Their markers, for readers who see no colours at all.
+GROUP_MARKERS = {'many': 'o', 'medium': 's', 'few': '^'}
+#: Colours and dashes of other lines, in their order.
+LINE_COLOURS = ('#333333', '#009E73', '#CC79A7', '#56B4E9', '#8C6BB1', '#7F7F7F')
+LINE_STYLES = ('-', '--', '-.', ':', (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
+#: From nothing to much; nothing is the page itself, whatever its colour.
+SHADES = LinearSegmentedColormap.from_list('shades', ['#1764AB08', '#1764AB'])
+#: Writing on a strong colour and on a light one.
+ON_DARK, ON_LIGHT = '#F7F7F7', '#111111'
+#: Inches of a figure that stays legible on a telephone.
+SMALL = (4.0, 3.2)
+
+
+def plain_axes(axes: Axes) -> None:
+    """Leave the axes two spines and a pale grid behind the data."""
+    axes.spines[['top', 'right']].set_visible(False)
+    axes.grid(color='0.9')
+    axes.set_axisbelow(True)
+
+
+def short_name(name: str, length: int = 24) -> str:
+    """Cut a class name to a number of characters."""
+    return name if len(name) <= length else f'{name[: length - 1]}…'
+
+
+def shaded_cells(axes: Axes, percent: np.ndarray) -> None:
+    """Draw a matrix of percentages as shaded cells with their numbers, less those near zero.
+
+    Args:
+        axes: Where to draw.
+        percent: Shape (rows, columns), 0 to 100.
+    """
+    axes.imshow(percent, cmap=SHADES, vmin=0, vmax=100, interpolation='none', aspect='auto')
+    for (row, column), value in np.ndenumerate(percent):
+        if value >= 0.5:
+            text = axes.text(column, row, f'{value:.0f}', ha='center', va='center')
+            if value > 70:
+                text.set_color(ON_DARK)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
