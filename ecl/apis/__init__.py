@@ -1,6 +1,7 @@
 """What the tools and notebooks call."""
 
 from ecl.apis.cli import add_common_arguments, add_trust_argument, run_tool
+from ecl.apis.compare import compare
 from ecl.apis.config import load_config
 from ecl.apis.config_check import check_config
 from ecl.apis.cost import model_cost
@@ -23,6 +24,7 @@ __all__ = [
     'add_trust_argument',
     'check_config',
     'collect_predictions',
+    'compare',
     'export',
     'load_config',
     'load_model',

@@ -1,0 +1,77 @@
+"""What is compared: a method, trained once or with several seeds."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ecl.errors import UserError
+
+RECORD = 'results.json'
+
+
+@dataclass
+class Method:
+    """A method and its trainings.
+
+    Attributes:
+        name: What to call it.
+        records: Content of ``results.json`` of each training, one a seed.
+        work_dir: Folder of the training, if it is a single one.
+    """
+
+    name: str
+    records: list[dict[str, Any]]
+    work_dir: Path | None = None
+
+    def values(self, key: str) -> list[float]:
+        """A metric of each training; empty if one lacks it."""
+        found = [record['metrics'].get(key) for record in self.records]
+        return [] if None in found else found
+
+
+def read_methods(path: str | Path) -> list[Method]:
+    """Read what a command line names.
+
+    Args:
+        path: The work dir of a training; a folder of such, taken for seeds of one method; the JSON
+            file of a matrix, each row of which is a method; or ``results.json`` or the output of
+            ``tools/test.py`` on its own.
+
+    Raises:
+        UserError: If it is none of these.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return [_from_folder(path)]
+    if not path.is_file():
+        raise UserError(f'{path} does not exist; name a work dir, a results.json or a table.json')
+    content = _read(path)
+    if 'rows' in content:
+        rows = [row for row in content['rows'] if row.get('runs')]
+        return [Method(row['name'], [_checked(run, path) for run in row['runs']]) for row in rows]
+    return [Method(str(path), [_checked(content, path)])]
+
+
+def _from_folder(folder: Path) -> Method:
+    name = folder.resolve().name
+    if (folder / RECORD).is_file():
+        return Method(name, [_checked(_read(folder / RECORD), folder)], folder)
+    records = sorted(folder.glob(f'*/{RECORD}'))
+    if not records:
+        raise UserError(f'{folder} holds no {RECORD}, nor does a folder in it: no training ended')
+    return Method(name, [_checked(_read(file), file) for file in records])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f'{path} cannot be read: {error}') from error
+
+
+def _checked(record: Any, path: Path) -> dict[str, Any]:
+    if not isinstance(record, Mapping) or not isinstance(record.get('metrics'), Mapping):
+        raise UserError(f'{path} holds no metrics: it is no record of a training or an evaluation')
+    return dict(record)
