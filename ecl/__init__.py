@@ -1,5 +1,6 @@
 """Effective Collaborative Learning for long-tailed image recognition."""
 
+import os
 import warnings
 from importlib.metadata import PackageNotFoundError, distribution
 
@@ -44,6 +45,9 @@ def _require_engine() -> None:
 
 
 _require_engine()
+
+# OpenCV reads this when it is imported: it then refuses images of more pixels, as Pillow does.
+os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(89_478_485))
 
 # The engine recommends another mmcv at every import; here that would break it.
 warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')

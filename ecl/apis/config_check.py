@@ -25,6 +25,8 @@ from mmengine.runner import (
     ValLoop,
 )
 from mmengine.utils import get_object_from_string
+from mmpretrain.models.utils import ClsDataPreprocessor
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
 import ecl.registry
@@ -43,8 +45,21 @@ _MORE_TOP_KEYS = {
     'sync_bn',
     'tta_model',
 }
+#: The keys of dicts that the engine reads one by one, and whether there may be others.
+_READ_KEY_BY_KEY = {
+    'env_cfg': ('cudnn_benchmark mp_cfg dist_cfg resource_limit', False),
+    'env_cfg.mp_cfg': ('mp_start_method opencv_num_threads', False),
+    'env_cfg.dist_cfg': ('backend timeout init_backend', True),
+    'auto_scale_lr': ('base_batch_size enable', False),
+    'model.train_cfg': ('augments probs', True),
+    'optim_wrapper.paramwise_cfg': (
+        'custom_keys bypass_duplicate bias_lr_mult bias_decay_mult norm_decay_mult flat_decay_mult '
+        'dwconv_decay_mult dcn_offset_lr_mult',
+        True,
+    ),
+}
 #: Dicts whose ``type`` is no registered name, by the key that holds them.
-_FOREIGN = {'clip_grad', 'on_trace_ready', 'targets'}
+_FOREIGN = {'on_trace_ready', 'targets'}
 
 
 def check_config(cfg: Config, source: str) -> None:
@@ -78,7 +93,7 @@ def top_level_keys() -> frozenset[str]:
     return frozenset(arguments | _MORE_TOP_KEYS)
 
 
-def walk(node: Any, path: str = '') -> Iterator[tuple[str, Mapping]]:
+def walk(node: Any, path: str = '') -> Iterator[tuple[str, Any]]:
     """Go through the dicts of a configuration.
 
     Args:
@@ -100,9 +115,11 @@ def walk(node: Any, path: str = '') -> Iterator[tuple[str, Mapping]]:
             yield from walk(child, f'{path}.{key}' if path else str(key))
 
 
-def _target(path: str, node: Mapping, source: str) -> list[Callable]:
+def _target(path: str, node: Mapping, source: str) -> list[Callable | Accepted]:
     """What may be built from ``node``: every object registered under its type, or the default."""
     kind = node.get('type')
+    if path.endswith('.clip_grad'):
+        return [clip_grad_value_ if kind == 'value' else clip_grad_norm_]
     if kind is None:
         return _untyped(path, node)
     if not isinstance(kind, str):
@@ -117,7 +134,7 @@ def _target(path: str, node: Mapping, source: str) -> list[Callable]:
     raise UserError(f'{source}: {path}.type {kind!r} is not registered{near}')
 
 
-def _untyped(path: str, node: Mapping) -> list[Callable]:
+def _untyped(path: str, node: Mapping) -> list[Callable | Accepted]:
     """The class behind a dict that the engine builds without a ``type``."""
     if path.endswith('_dataloader'):
         return [DataLoader]
@@ -129,13 +146,13 @@ def _untyped(path: str, node: Mapping) -> list[Callable]:
         'optim_wrapper': OptimWrapper,
         'log_processor': LogProcessor,
         'randomness': Runner.set_randomness,
-        'env_cfg': _env_cfg,
+        'data_preprocessor': ClsDataPreprocessor,
+        'model.data_preprocessor': ClsDataPreprocessor,
     }
+    if path in _READ_KEY_BY_KEY:
+        words, any_other = _READ_KEY_BY_KEY[path]
+        return [Accepted(frozenset(words.split()), any_other)]
     return [defaults[path]] if node and path in defaults else []
-
-
-def _env_cfg(cudnn_benchmark: Any, mp_cfg: Any, dist_cfg: Any, resource_limit: Any) -> None:
-    """The keys of ``env_cfg``, which the engine reads one by one."""
 
 
 @cache
@@ -151,9 +168,11 @@ def registered_objects() -> dict[str, list[Callable]]:
     return found
 
 
-def _check_arguments(path: str, node: Mapping, targets: list[Callable], source: str) -> None:
+def _check_arguments(
+    path: str, node: Mapping, targets: list[Callable | Accepted], source: str
+) -> None:
     given = set(node) - {'type', '_scope_'}
-    accepted = [accepted_keys(target) for target in targets]
+    accepted = [t if isinstance(t, Accepted) else accepted_keys(t) for t in targets]
     wrong = [sorted(_wrong(given, keys)) for keys in accepted]
     if not all(wrong):
         return

@@ -50,7 +50,7 @@ def accepted_keys(target: Callable) -> Accepted:
         key for base, extra in _BUILDER_KEYS.items() if issubclass(target, base) for key in extra
     }
     for cls in target.__mro__:
-        if '__init__' not in vars(cls):
+        if '__init__' not in vars(cls) or cls is object:
             continue
         constructor = vars(cls)['__init__']
         names, variable = _parameters(constructor)
@@ -75,17 +75,22 @@ def _parameters(function: Callable) -> tuple[frozenset[str], str | None]:
 
 
 def _only_handed_up(function: Callable, variable: str) -> bool:
-    """Whether ``**variable`` goes to a parent's ``__init__`` and nowhere else."""
+    """Whether ``**variable`` goes to a parent's ``__init__``, and is at most looked into before."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError):
         return False
-    uses = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id == variable]
+    nodes = list(ast.walk(tree))
+    uses = [n for n in nodes if isinstance(n, ast.Name) and n.id == variable]
+    looked_into = [n.value for n in nodes if isinstance(n, ast.Attribute) and n.attr == 'get']
     handed_up = [
-        keyword.value
-        for call in ast.walk(tree)
+        node
+        for call in nodes
         if isinstance(call, ast.Call) and getattr(call.func, 'attr', '') == '__init__'
         for keyword in call.keywords
         if keyword.arg is None
+        for node in ast.walk(keyword.value)  # within ``**{'more': 1, **variable}`` too
     ]
-    return bool(uses) and all(use in handed_up for use in uses)
+    return any(use in handed_up for use in uses) and all(
+        use in handed_up or use in looked_into for use in uses
+    )

@@ -54,7 +54,10 @@ class _ArrayUnpickler(pickle.Unpickler):
     def load(self) -> Any:
         try:
             return super().load()
-        except (pickle.UnpicklingError, EOFError) as error:
+        except UserError:
+            raise
+        # Whatever a damaged pickle makes the unpickler do, the file is what has to change.
+        except Exception as error:
             raise UserError(
                 f'{self.name} is not a complete pickle ({error}); replace it by the original'
             ) from error

@@ -1,7 +1,7 @@
 """Images named in a text file, one ``path label`` a line."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mmengine.dataset import force_full_init
@@ -68,6 +68,28 @@ def _fault(fields: list[str], limit: float) -> str:
     return f'{label!r} is no label; it must be a whole number, counted from 0'
 
 
+def check_inside(paths: Iterable[str], name: str) -> None:
+    """Make sure that the paths of a list stay below the folder they start from.
+
+    The words of the path count: links inside the folder are the user's own, and may lead anywhere.
+
+    Args:
+        paths: The paths, as :func:`parse_image_list` gives them.
+        name: What to call the list in an error, such as its path.
+
+    Raises:
+        UserError: At the first path that is absolute, climbs out by ``..``, names another place
+            (``s3://``) or holds a NUL character.
+    """
+    for path in paths:
+        leaves = '..' in path and os.path.normpath(path).split(os.sep)[0] == '..'
+        if leaves or os.path.isabs(path) or '://' in path or '\0' in path:
+            raise UserError(
+                f'{name} names {path!r}, which is not below the data root; mend the list, or, if '
+                'you trust it, set allow_outside=True in the dataset'
+            )
+
+
 @DATASETS.register_module()
 class ImageList(BaseDataset):
     """Any images named in a list, such as those of ImageNet-LT, Places-LT and iNaturalist.
@@ -80,11 +102,14 @@ class ImageList(BaseDataset):
         data_root: Folder that the paths in the list start from.
         classes: Class names, or a file with one a line, or the name of a known dataset: 'imagenet',
             'places365'.
+        allow_outside: Whether paths in the list may lead out of that folder; see
+            :func:`check_inside`.
         **kwargs: ``data_prefix`` (a folder under ``data_root`` to start from instead), ``pipeline``
             and other arguments of MMPretrain's ``BaseDataset``.
 
     Raises:
-        UserError: If the list is missing, empty or not UTF-8 text, or a line of it is wrong.
+        UserError: If the list is missing, empty or not UTF-8 text, or a line of it is wrong or
+            leads out of the folder.
 
     Example:
         >>> train_dataset = dict(
@@ -96,10 +121,12 @@ class ImageList(BaseDataset):
         ann_file: str,
         data_root: str = '',
         classes: str | Sequence[str] | None = None,
+        allow_outside: bool = False,
         **kwargs: Any,
     ) -> None:
         if isinstance(classes, str):
             classes = CLASS_NAMES.get(classes) or _read_names(classes)
+        self.allow_outside = allow_outside
         super().__init__(
             ann_file, data_root=os.path.expanduser(data_root), classes=classes, **kwargs
         )
@@ -130,6 +157,8 @@ class ImageList(BaseDataset):
             raise UserError(f'{self.ann_file} is not UTF-8 text: {error}') from error
         num_classes = None if self.CLASSES is None else len(self.CLASSES)
         paths, labels = parse_image_list(text, self.ann_file, num_classes)
+        if not self.allow_outside:
+            check_inside(paths, self.ann_file)
         join = get_file_backend(self.img_prefix, enable_singleton=True).join_path
         return [
             {'img_path': join(self.img_prefix, path), 'gt_label': label}

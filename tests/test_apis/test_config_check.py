@@ -129,6 +129,13 @@ PIPELINE = 'train_dataloader.dataset.dataset.pipeline'
         ('randomness.sed', "a key of randomness; did you mean 'seed'?"),
         ('log_processor.window', "a key of log_processor; did you mean 'window_size'?"),
         ('val_cfg.fp61', "a key of val_cfg; did you mean 'fp16'?"),
+        ('data_preprocessor.meann', "a key of data_preprocessor; did you mean 'mean'?"),
+        ('env_cfg.mp_cfg.mp_start_metod', "env_cfg.mp_cfg; did you mean 'mp_start_method'?"),
+        ('env_cfg.dist_cfg.backends', "env_cfg.dist_cfg; did you mean 'backend'?"),
+        ('auto_scale_lr.base_batchsize', "auto_scale_lr; did you mean 'base_batch_size'?"),
+        ('model.train_cfg.augment', "a key of model.train_cfg; did you mean 'augments'?"),
+        ('optim_wrapper.paramwise_cfg.norm_decay_mul', "did you mean 'norm_decay_mult'?"),
+        ('optim_wrapper.clip_grad.clip_values', "clip_grad_value_; did you mean 'clip_value'?"),
     ],
 )
 def test_a_misspelt_key_is_named_with_its_path_and_the_nearest(option, message):
@@ -152,6 +159,27 @@ def test_a_misspelt_type_is_named_with_its_path_and_the_nearest(option, name, me
     with pytest.raises(UserError) as caught:
         _check({option: name})
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('type', 'key', 'near'),
+    [
+        ('Digits', 'test_per_clas', 'test_per_class'),
+        ('Digits', 'pipelin', 'pipeline'),
+        ('ImageFolder', 'extension', 'extensions'),
+        ('CIFAR100', 'lazy_inti', 'lazy_init'),
+        ('FiniteLossHook', 'priorit', 'priority'),
+        ('BadImageHook', 'priorit', 'priority'),
+        ('CheckpointHook', 'max_keep_ckpt', 'max_keep_ckpts'),
+        ('ResNetCIFAR', 'norm_eva', 'norm_eval'),
+        ('MomentumContrast', 'temprature', 'temperature'),
+        ('RepeatFactorSampler', 'treshold', 'threshold'),
+    ],
+)
+def test_keys_of_this_package_are_checked_at_any_depth(type, key, near):
+    hidden = Config(dict(custom_hooks=[dict(more=[dict(type=type, **{key: 1})])]))
+    with pytest.raises(UserError, match=rf'^some\.py: custom_hooks\.0\.more\.0\.{key} .* {near!r}'):
+        check_config(hidden, 'some.py')
 
 
 def test_variables_of_the_file_pass():

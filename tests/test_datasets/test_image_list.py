@@ -1,3 +1,4 @@
+import os
 import pickle
 import string
 import time
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecl.datasets import ImageList, LongTailDataset, count_classes, describe
-from ecl.datasets.image_list import parse_image_list
+from ecl.datasets.image_list import check_inside, parse_image_list
 from ecl.errors import UserError
 
 PATHS = st.text(string.ascii_letters + string.digits + '/._- éß日', min_size=1).filter(
@@ -127,3 +128,43 @@ def test_class_names_of_known_datasets(root):
     assert (len(names), names[0].split(',')[0]) == (1000, 'tench')
     with pytest.raises(UserError, match=r'classes: places is missing; .* imagenet, places365'):
         ImageList('one.txt', data_root=str(root), classes='places')
+
+
+@pytest.mark.parametrize(
+    'path',
+    [
+        '/etc/passwd',
+        '../secret.png',
+        'a/../../secret.png',
+        '..',
+        's3://bucket/a.png',
+        'http://127.0.0.1/a.png',
+        'a\0.png',
+    ],
+)
+def test_a_path_that_leaves_the_root_is_refused_unless_allowed(tmp_path, path):
+    (tmp_path / 'list.txt').write_text(f'a.png 0\n{path} 0\n')
+    with pytest.raises(
+        UserError, match=r'list\.txt names .* not below the data root.*allow_outside'
+    ):
+        ImageList('list.txt', data_root=str(tmp_path))
+    listed = ImageList('list.txt', data_root=str(tmp_path), allow_outside=True)
+    assert len(listed) == 2
+
+
+@given(st.lists(st.sampled_from(['a', '..', '.', 'b', '']), min_size=1).map('/'.join))
+def test_only_paths_below_the_root_pass(path):
+    inside = os.path.abspath(f'/root/of/{path}').startswith('/root/of') and path[:1] != '/'
+    # Out and in again is refused too: the way leads over another folder.
+    if os.path.normpath(path).startswith('..'):
+        inside = False
+    try:
+        check_inside([path], 'list.txt')
+    except UserError:
+        assert not inside
+    else:
+        assert inside
+
+
+def test_names_with_dots_and_colons_are_no_way_out():
+    check_inside(['..a/b..png', 'a..b.png', 'a:b.png', '...', 'a/b/../c.png'], 'list.txt')
