@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
+import torch
 from mmpretrain.models.utils import ClsDataPreprocessor
 from torch import Tensor
 
@@ -71,5 +72,7 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
         return {**packed, 'inputs': [packed['inputs'], *others]}
 
     def _augment(self, images: Tensor) -> Tensor | list[Tensor]:
-        views = [reduce(lambda x, change: change(x), view, images) for view in self.views]
+        # The step's mixed precision is for networks; 8 bits of mantissa would round the pixels.
+        with torch.autocast(images.device.type, enabled=False):
+            views = [reduce(lambda x, change: change(x), view, images) for view in self.views]
         return views if len(views) > 1 else views[0]

@@ -82,3 +82,11 @@ def test_evaluation_sees_the_images_as_they_are():
 def test_views_of_bgr_images_are_refused():
     with pytest.raises(UserError, match='to_rgb=False'):
         MultiViewDataPreprocessor(views=VIEWS, to_rgb=True)
+
+
+def test_mixed_precision_leaves_the_pixels_alone():
+    blur = dict(type='BatchGaussianBlur', prob=1.0, magnitude_range=(1.0, 1.0))
+    preprocessor, data = MultiViewDataPreprocessor(views=[[blur]]), _images()
+    with torch.autocast('cpu', torch.bfloat16):
+        mixed = preprocessor(data, training=True)['inputs']
+    torch.testing.assert_close(mixed, preprocessor(data, training=True)['inputs'])
