@@ -26,7 +26,8 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
     Args:
         views: Transforms of each view, of :mod:`ecl.datasets.transforms.batch`, for data of one
             RGB image (3, H, W) each. None leaves the views to the data pipeline.
-        *args, **kwargs: As for ``ClsDataPreprocessor``.
+        *args: As for ``ClsDataPreprocessor``.
+        **kwargs: Likewise.
 
     Raises:
         UserError: If there are views and the images are to be changed to RGB, too late for them.
