@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 CONFIG ?= configs/ecl/ecl_r8_digits-lt.py
+WORK_DIR ?= work_dirs/$(basename $(notdir $(CONFIG)))
 # Images this small leave a second thread waiting, and a busy machine makes it wait long.
 export OMP_NUM_THREADS ?= 1
 
@@ -9,7 +10,9 @@ PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-ch
 .PHONY: train test lint docs clean
 
 train: $(VENV)/.runtime
-	$(VENV)/bin/python tools/train.py $(CONFIG)
+	$(VENV)/bin/python tools/train.py $(CONFIG) --work-dir $(WORK_DIR)
+	@echo 'Writing a page about the training ...'
+	@$(VENV)/bin/python tools/analysis/report.py $(WORK_DIR)
 
 test: $(VENV)/.tests
 	$(VENV)/bin/python -m pytest

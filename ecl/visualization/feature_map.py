@@ -26,16 +26,16 @@ def embed(features: np.ndarray, seed: int = 0) -> np.ndarray:
 
     Returns:
         Places, shape (N, 2), float32; the same for the same input on the same machine. Fewer than
-        four images are placed by their first two principal components.
+        four images, too few for it, are placed by their first two values.
 
     Example:
         >>> embed(np.random.default_rng(0).normal(size=(20, 64))).shape
         (20, 2)
     """
+    if len(features) < 4:
+        return np.pad(features, ((0, 0), (0, 2)))[:, :2].astype(np.float32)
     size = min(DIMENSIONS, *features.shape)
     reduced = PCA(size, random_state=seed).fit_transform(features)
-    if len(features) < 4:
-        return np.pad(reduced, ((0, 0), (0, 2)))[:, :2].astype(np.float32)
     perplexity = min(30, (len(features) - 1) / 3)
     return TSNE(perplexity=perplexity, init='pca', random_state=seed).fit_transform(reduced)
 

@@ -69,16 +69,16 @@ def build_page(predictor: Predictor, name: str) -> gr.Blocks:
         experts).
     """
     experts = range(predictor.num_experts if predictor.num_experts > 1 else 0)
-    whole = 'ensemble' if experts else 'model'
+    num_maps = max(1, len(experts))
 
     def look(image: Image.Image | None, top: float, explained: int) -> list[Any]:
         if image is None:
-            return [None] * (1 + len(experts) + max(1, len(experts)))
+            return [None] * (1 + len(experts) + num_maps)
         (prediction,) = predictor([image])
         guesses = [_shares(predictor, prediction, int(top), expert) for expert in (None, *experts)]
         label = int(prediction.scores.argmax()) if explained == MOST_PROBABLE else explained
         pixels, title = network_input(predictor, image), f'Grad-CAM: {predictor.classes[label]}'
-        maps = expert_maps(predictor, image, label)
+        maps = expert_maps(predictor, image, label)[-num_maps:]
         return [*guesses, *(gr.Image(overlay(pixels, heat), label=title) for heat in maps)]
 
     with gr.Blocks(title=name, analytics_enabled=False, delete_cache=KEPT) as page:
@@ -108,7 +108,7 @@ def build_page(predictor: Predictor, name: str) -> gr.Blocks:
                     label='class to explain',
                 )
             with gr.Column(scale=2, min_width=320):
-                labels = [gr.Label(label=whole, show_heading=False)]
+                labels = [gr.Label(label='ensemble' if experts else 'model', show_heading=False)]
                 pictures = []
                 with gr.Row():
                     for k in experts or [None]:

@@ -71,7 +71,7 @@ def inline_svg(figure: Figure, alt: str, salt: str) -> str:
         figure.savefig(file, format='svg', transparent=True, metadata=metadata)
     text = file.getvalue()
     text = text[text.index('<svg') :]
-    text = re.sub(r' id="[A-Za-z]+[\d.]*_\d+"', '', text)  # nothing refers to these
+    text = re.sub(r' id="[\w.]+_\d+"', '', text)  # nothing refers to these
     for colour in PALETTE:
         text = re.sub(colour, f'var({variable(colour)})', text, flags=re.IGNORECASE)
     label = escape(alt, quote=True)
