@@ -33,4 +33,4 @@ train_dataloader = dict(
     num_workers=0,
     dataset=dict(_delete_=True, type='InMemoryDataset', dataset=train_dataset),
 )
-data_preprocessor = dict(views=views)
+data_preprocessor = dict(type='MultiViewDataPreprocessor', views=views)

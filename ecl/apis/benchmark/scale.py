@@ -1,0 +1,146 @@
+"""How the cost of a step grows with the experts, the batch, the classes, the queue, the image."""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from mmcv.cnn import fuse_conv_bn
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+
+from ecl.apis.benchmark.loops import train_step
+from ecl.apis.benchmark.readings import Stopwatch, machine
+from ecl.apis.config import load_config
+from ecl.registry import MODELS
+
+BATCH, IMAGE = 32, 32
+#: What grows -> the values it takes, smallest first.
+AXES: dict[str, tuple[int, ...]] = {
+    'experts': (1, 2, 3, 4, 5, 6),
+    'batch': (16, 32, 64, 128),
+    'classes': (100, 1000, 8142),
+    'queue': (1024, 4096, 16384, 65536),
+    'image': (32, 64, 128, 224),
+}
+#: The key of the configuration that an axis sets; the others size the data.
+KEYS = {
+    'experts': 'model.backbone.num_experts',
+    'classes': 'model.head.num_classes',
+    'queue': 'model.contrast.queue_size',
+}
+
+
+def benchmark_scale(
+    config: str | Path,
+    axes: Mapping[str, tuple[int, ...]] = AXES,
+    repeats: int = 3,
+    batch: int = BATCH,
+) -> dict[str, Any]:
+    """Time a configuration's bare step along several axes, on random images.
+
+    Args:
+        config: A training configuration with contrast, of 32-pixel images.
+        axes: Values to take along 'experts', 'batch', 'classes', 'queue', 'image'; all other
+            sizes stay those of the configuration, ``batch`` and 32 pixels.
+        repeats: Steps of each; the least processor time counts, since what disturbs only adds.
+        batch: Images a step.
+
+    Returns:
+        ``milliseconds``: processor time of a step, as ``{axis: {value: time}}``; ``prediction``:
+        images a second by processor time of the ensemble and cheaper forms of it; ``machine``.
+    """
+    measured: dict[str, dict[int, float]] = {}
+    for axis, values in axes.items():
+        measured[axis] = {}
+        for value in values:
+            options = {KEYS[axis]: value} if axis in KEYS else {}
+            number = value if axis == 'batch' else batch
+            # As many pixels at every size, so that the largest fits.
+            size = value if axis == 'image' else IMAGE
+            shown = max(1, number * IMAGE**2 // size**2) if axis == 'image' else number
+            step = _step(load_config(config, cfg_options=options), shown, size)
+            measured[axis][value] = 1e3 * _least(step, repeats) * number / shown
+    return {
+        'config': str(config),
+        'machine': machine(torch.device('cpu')),
+        'milliseconds': measured,
+        'prediction': _prediction(config, repeats),
+    }
+
+
+def draw_scale(result: Mapping[str, Any]) -> Figure:
+    """Draw the cost along every axis.
+
+    Args:
+        result: What :func:`benchmark_scale` returns.
+
+    Returns:
+        A figure with a panel an axis.
+    """
+    curves = result['milliseconds']
+    figure = Figure(figsize=(2.6 * len(curves), 2.8), layout='constrained')
+    panels = figure.subplots(1, len(curves), squeeze=False)[0]
+    for panel, (axis, times) in zip(panels, curves.items(), strict=True):
+        values = [int(value) for value in times]
+        panel.plot(values, list(times.values()), 'o-', color='tab:blue')
+        if axis != 'experts':
+            panel.set_xscale('log', base=2)
+        panel.set_xticks(values, [f'{value:,}' for value in values], rotation=45)
+        panel.minorticks_off()
+        panel.set_ylim(bottom=0)
+        panel.set_xlabel(axis)
+    panels[0].set_ylabel('processor time of a step (ms)')
+    return figure
+
+
+def _step(cfg: Config, batch: int, size: int) -> Callable[[], None]:
+    model = _model(cfg).train()
+    classes = cfg.model.head.num_classes
+    for module in model.modules():
+        if hasattr(module, 'set_class_counts'):
+            module.set_class_counts(range(classes, 0, -1))
+    views = [_images(batch, size) for _ in range(2)]
+    samples = [DataSample().set_gt_label(index % classes) for index in range(batch)]
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    precision = partial(wrapper.optim_context, model)
+    return partial(train_step, model, wrapper.optimizer, views, samples, precision)
+
+
+def _prediction(config: str | Path, repeats: int, batch: int = 100) -> dict[str, float]:
+    """Images a second of the ensemble, of one expert, of shared trunks; BatchNorm folded."""
+    forms = {
+        'ensemble': {},
+        'one stage shared': {'model.backbone.shared_stages': 1},
+        'two stages shared': {'model.backbone.shared_stages': 2},
+        'one expert alone': {'model.backbone.num_experts': 1},
+    }
+    images, rates = _images(batch, IMAGE), {}
+    for name, options in forms.items():
+        model = _model(load_config(config, cfg_options=options)).eval()
+        for suffix, network in (('', model), (', BatchNorm folded', fuse_conv_bn(deepcopy(model)))):
+            with torch.inference_mode():
+                rates[name + suffix] = batch / _least(partial(network, images), repeats)
+    return rates
+
+
+def _model(cfg: Config) -> nn.Module:
+    init_default_scope('ecl')
+    torch.manual_seed(0)
+    return MODELS.build({**cfg.model, 'data_preprocessor': cfg.get('data_preprocessor')})
+
+
+def _images(number: int, size: int) -> Tensor:
+    return torch.randn(number, 3, size, size).contiguous(memory_format=torch.channels_last)
+
+
+def _least(step: Callable[[], object], repeats: int) -> float:
+    step()
+    watch = Stopwatch(torch.device('cpu'))
+    return min(watch.measure(step, 1).cpu for _ in range(repeats))
