@@ -1,5 +1,7 @@
 """The epochs of a training that can stop, and go on, at any step."""
 
+import signal
+
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
@@ -80,6 +82,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             self.runner.val_loop.run()
 
     def _save(self) -> None:
+        name = signal.Signals(self.stop.received).name
+        self.runner.logger.warning(f'{name}: stopping after step {self._iter}; to go on: --resume')
         for hook in self.runner.hooks:
             if isinstance(hook, CheckpointHook):
                 hook.save_interim(self.runner, self._epoch, self._iter)

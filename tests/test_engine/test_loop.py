@@ -65,7 +65,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize('settings', SETTINGS.values(), ids=SETTINGS)
-def test_stopped_again_and_again_a_training_ends_as_if_never_stopped(train, settings, capfd):
+def test_stopped_again_and_again_a_training_ends_as_if_never_stopped(train, settings):
     whole = train('whole', **settings)
     for step in (2, STEPS, 2 * STEPS + 5, 4 * STEPS):
         with pytest.raises(SystemExit, match='75'):
@@ -80,9 +80,10 @@ def test_stopped_again_and_again_a_training_ends_as_if_never_stopped(train, sett
     assert not list(folder.glob('resume_iter_*.pth'))
 
 
-def test_ctrl_c_saves_the_step(train, tmp_path):
+def test_ctrl_c_saves_the_step(train, tmp_path, capfd):
     with pytest.raises(KeyboardInterrupt):
         train('run', stop=dict(step=3, number=signal.SIGINT))
+    assert 'SIGINT: stopping after step 3; to go on: --resume' in ''.join(capfd.readouterr())
     assert latest_checkpoint(tmp_path / 'run') == str(tmp_path / 'run/resume_iter_3.pth')
 
 
