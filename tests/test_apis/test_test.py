@@ -1,9 +1,27 @@
+import csv
 import json
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from ecl.apis import test as evaluate
+from ecl.datasets import Digits
 from ecl.errors import UserError
+
+LISTS = f"""
+_base_ = '{Path(__file__).parents[2]}/configs/ecl/ecl_r8_digits-lt.py'
+test_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='ImageList',
+        data_root='{{root}}',
+        ann_file='all.txt',
+        classes=[str(digit) for digit in range(10)],
+        pipeline=[dict(type='LoadImage'), dict(type='PackInputs')],
+    )
+)
+"""
 
 
 def test_a_checkpoint_repeats_the_metrics_of_its_training(
@@ -55,3 +73,54 @@ def test_an_output_file_that_cannot_be_written_is_found_before_the_work(
             work_dir=tmp_path,
             out=tmp_path / 'nowhere' / 'metrics.json',
         )
+
+
+def test_other_distributions_and_each_class(digits_run, digits_config, tmp_path, capsys):
+    out = tmp_path / 'classes.csv'
+    metrics = evaluate(
+        digits_config,
+        digits_run / 'epoch_3.pth',
+        work_dir=tmp_path,
+        per_class=out,
+        imbalance_factors=[50],
+    )
+    rows = list(csv.DictReader(out.open()))
+    assert [int(row['training_images']) for row in rows][:3] == [120, 77, 50]
+    accuracies = [float(row['expert 1']) for row in rows]
+    assert sum(accuracies) / 10 == pytest.approx(metrics['shot/expert1/balanced'])
+    assert metrics['distribution/uniform'] == pytest.approx(metrics['shot/balanced'])
+    assert metrics['distribution/forward50'] > metrics['distribution/backward50']
+    printed = capsys.readouterr().out
+    assert '| backward50 ' in printed
+    assert f'{metrics["calibration/expert2/ECE"]:.2f} |' in printed
+
+
+def test_lists_of_some_of_the_test_images(digits_run, tmp_path):
+    images = Digits(split='test')
+    for i in range(20):
+        Image.fromarray(images[i]['img']).save(tmp_path / f'{i}.png')
+    lines = [f'{i}.png {images[i]["gt_label"]}\n' for i in range(20)]
+    for name, chosen in (('all', lines), ('half', lines[::2])):
+        (tmp_path / f'{name}.txt').write_text(''.join(chosen))
+    config = tmp_path / 'lists.py'
+    config.write_text(LISTS.format(root=tmp_path))
+    metrics = evaluate(
+        config,
+        digits_run / 'epoch_3.pth',
+        work_dir=tmp_path,
+        per_class=tmp_path / 'classes.csv',
+        test_lists=[tmp_path / 'half.txt', tmp_path / 'all.txt'],
+    )
+    assert metrics['distribution/all'] == pytest.approx(metrics['shot/overall'])
+    alone = evaluate(
+        config,
+        digits_run / 'epoch_3.pth',
+        work_dir=tmp_path,
+        cfg_options={'test_dataloader.dataset.ann_file': 'half.txt'},
+    )
+    assert metrics['distribution/half'] == pytest.approx(alone['shot/overall'])
+
+
+def test_lists_need_test_data_given_as_a_list(digits_run, digits_config, tmp_path):
+    with pytest.raises(UserError, match=r'a\.txt: the test data of the configuration is not given'):
+        evaluate(digits_config, digits_run / 'epoch_3.pth', test_lists=['a.txt'])

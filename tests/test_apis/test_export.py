@@ -1,0 +1,66 @@
+import io
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from ecl.apis import Predictor, export
+from ecl.apis.export import TOLERANCE
+from ecl.datasets import Digits
+from ecl.errors import UserError
+
+
+@pytest.fixture(scope='module')
+def images():
+    return np.stack([Digits(split='test')[i]['img'] for i in range(7)])
+
+
+def _scores(digits_run, images, expert=None):
+    predictions = Predictor(digits_run / 'epoch_3.pth', 'cpu')(images)
+    if expert is None:
+        return np.stack([prediction.scores for prediction in predictions])
+    return np.stack([prediction.expert_scores[expert] for prediction in predictions])
+
+
+def test_onnx_of_one_expert_takes_pixels(digits_run, images, tmp_path):
+    out = tmp_path / 'a.onnx'
+    difference = export(digits_run / 'epoch_3.pth', out, what='expert1', preprocess=True)
+    assert difference <= TOLERANCE
+    session = onnxruntime.InferenceSession(out)
+    (scores,) = session.run(None, {'images': images.transpose(0, 3, 1, 2)})
+    np.testing.assert_allclose(scores, _scores(digits_run, images, expert=1), atol=1e-5)
+    names = session.get_modelmeta().custom_metadata_map['classes']
+    assert json.loads(names) == list('0123456789')
+    weights = sum(int(np.prod(tensor.dims)) for tensor in onnx.load(out).graph.initializer)
+    model = Predictor(digits_run / 'epoch_3.pth', 'cpu').model
+    assert weights < sum(parameter.numel() for parameter in model.parameters()) / 2
+
+
+def test_a_torch_program_of_the_ensemble_takes_normalised_images(digits_run, images, tmp_path):
+    out = tmp_path / 'a.pt2'
+    assert export(digits_run / 'epoch_3.pth', out, file_format='torch') <= TOLERANCE
+    extra = {'classes.json': ''}
+    program = torch.export.load(io.BytesIO(out.read_bytes()), extra_files=extra)
+    normalised = (torch.from_numpy(images).permute(0, 3, 1, 2).float() - 77.9) / 95.9
+    scores = program.module()(normalised).detach().numpy()
+    np.testing.assert_allclose(scores, _scores(digits_run, images), atol=1e-5)
+    assert json.loads(extra['classes.json']) == list('0123456789')
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (dict(what='expert3'), '--what expert3: there are 3 experts'),
+        (dict(what='all'), '--what all'),
+        (dict(file_format='tflite'), '--format must be onnx or torch'),
+        (dict(out='nowhere/a.onnx'), 'nowhere does not exist'),
+    ],
+)
+def test_mistakes(digits_run, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        export(digits_run / 'epoch_3.pth', **{'out': 'a.onnx', **arguments})
+    assert not list(tmp_path.iterdir())

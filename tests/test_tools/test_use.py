@@ -1,0 +1,45 @@
+"""The command lines of predict, export, publish and compare."""
+
+import re
+
+import pytest
+from PIL import Image
+
+from ecl.datasets import Digits
+
+
+def test_predict_exits_with_1_if_a_file_is_no_image(load_tool, digits_run, tmp_path, capsys):
+    Image.fromarray(Digits(split='test')[0]['img']).save(tmp_path / 'a.png')
+    words = [str(digits_run / 'epoch_3.pth'), str(tmp_path), '--topk', '2', '--device', 'cpu']
+    with pytest.raises(SystemExit) as caught:
+        load_tool('predict').main(words)
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.count('%') == 2
+    (tmp_path / 'b.png').write_bytes(b'')
+    with pytest.raises(SystemExit) as caught:
+        load_tool('predict').main([*words, '--expert', '1', '--batch-size', '1'])
+    assert caught.value.code == 1
+    assert 'b.png: the file is empty' in capsys.readouterr().err
+
+
+def test_export_tells_the_largest_difference(load_tool, digits_run, tmp_path, monkeypatch, capsys):
+    tool, calls = load_tool('export'), []
+    monkeypatch.setattr(tool, 'export', lambda **arguments: calls.append(arguments) or 2.5e-7)
+    tool.main(['a.pth', '--out', 'a.pt2', '--format', 'torch', '--what', 'expert0', '--preprocess'])
+    assert calls == [
+        dict(checkpoint='a.pth', out='a.pt2', file_format='torch', what='expert0', preprocess=True)
+    ]
+    assert capsys.readouterr().out == 'a.pt2: differs from PyTorch by at most 2.5e-07\n'
+
+
+def test_publish_tells_the_name_and_size(load_tool, digits_run, tmp_path, capsys):
+    load_tool('publish').main([str(digits_run / 'epoch_3.pth'), '--out', str(tmp_path / 'a.pth')])
+    printed = capsys.readouterr().out
+    assert re.search(r'a-[0-9a-f]{8}\.pth \(1\.1 MB, before \d\.\d MB\)', printed)
+
+
+def test_arguments_reach_the_comparison(load_tool, monkeypatch):
+    tool, calls = load_tool('analysis/compare'), []
+    monkeypatch.setattr(tool, 'compare', lambda **arguments: calls.append(arguments))
+    tool.main(['a', 'b', 'c.json', '--out', 'x'])
+    assert calls == [dict(paths=['a', 'b', 'c.json'], out='x')]
