@@ -2,4 +2,4 @@
 
 _base_ = './main_loss_ratio.py'
 
-model = dict(head=dict(feature_loss=dict(type='FeatureDistillLoss', loss_weight=0.5)))
+model = dict(head=dict(feature_loss=dict(type='FeatureDistillLoss', loss_weight=0.1)))
