@@ -183,9 +183,7 @@ def _stop_once(
         duration = moment
 
 
-def _start(
-    config: str | Path, folder: Path, options: dict[str, Any], processes: int
-) -> list[Any]:
+def _start(config: str | Path, folder: Path, options: dict[str, Any], processes: int) -> list[Any]:
     """Start the processes of a training; forked, they need not import everything anew."""
     context = multiprocessing.get_context('fork')
     with socket.socket() as free:
