@@ -127,7 +127,7 @@ def _target(path: str, node: Mapping, source: str) -> list[Callable | Accepted]:
     name = kind.rpartition('.')[2]
     found = registered_objects().get(kind) or registered_objects().get(name)
     if found:
-        return found
+        return list(found)
     if '.' in kind and (imported := get_object_from_string(kind)):
         return [imported]
     near = nearest(name, registered_objects())

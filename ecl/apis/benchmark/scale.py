@@ -104,8 +104,9 @@ def _step(cfg: Config, batch: int, size: int) -> Callable[[], None]:
     model = _model(cfg).train()
     classes = cfg.model.head.num_classes
     for module in model.modules():
-        if hasattr(module, 'set_class_counts'):
-            module.set_class_counts(range(classes, 0, -1))
+        tell = getattr(module, 'set_class_counts', None)
+        if tell is not None:
+            tell(range(classes, 0, -1))
     views = [_images(batch, size) for _ in range(2)]
     samples = [DataSample().set_gt_label(index % classes) for index in range(batch)]
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)

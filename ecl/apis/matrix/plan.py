@@ -15,7 +15,6 @@ from ecl.apis.config import load_config
 from ecl.apis.config_check import nearest
 from ecl.errors import UserError
 
-
 #: The parts of a configuration that decide the weights and their accuracy; logs and files do not.
 DECISIVE = (
     'model',
