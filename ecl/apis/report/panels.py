@@ -160,7 +160,7 @@ def _reliability(run: Run) -> Panel:
 
 
 TOPICS = (
-    Topic('Losses', 'Mean over the epoch, in a logarithmic scale.', _losses),
+    Topic('Losses', 'Averaged over each epoch.', _losses),
     Topic('Accuracy over the training', 'Of the whole model on the validation data.', _accuracies),
     Topic(
         'Accuracy of each class',
