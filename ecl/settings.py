@@ -77,6 +77,31 @@ def check_whole(
             raise SettingError(owner, name, value, needed)
 
 
+def check_range(
+    owner: object, *, above: float | None = None, at_most: float | None = None, **settings: Any
+) -> None:
+    """Make sure that arguments are ranges: two numbers within bounds, the lower one first.
+
+    Args:
+        owner: What is being constructed.
+        above, at_most: The bounds.
+        **settings: The arguments.
+
+    Raises:
+        SettingError: For the first that is not.
+    """
+    for name, value in settings.items():
+        try:
+            low, high = value
+            check_numbers(owner, above=above, at_most=at_most, low=low, high=high)
+            good = low <= high
+        except (TypeError, ValueError):  # of which SettingError is one
+            good = False
+        if not good:
+            bounds = _bounds(above, None, None, at_most)
+            raise SettingError(owner, name, value, f'(low, high), each a number{bounds}')
+
+
 def check_choice(owner: object, choices: Collection[Any], **settings: Any) -> None:
     """Make sure that arguments are among the choices.
 

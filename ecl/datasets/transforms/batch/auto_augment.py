@@ -8,6 +8,7 @@ from torchvision.transforms import AutoAugment, AutoAugmentPolicy
 from torchvision.transforms.autoaugment import _apply_op
 
 from ecl.registry import TRANSFORMS
+from ecl.settings import check_whole
 
 
 @TRANSFORMS.register_module()
@@ -21,6 +22,7 @@ class BatchCIFARAutoAugment:
     """
 
     def __init__(self, fill: int = 128) -> None:
+        check_whole(self, at_least=0, at_most=255, fill=fill)
         self.policy = AutoAugment(AutoAugmentPolicy.CIFAR10, fill=[fill] * 3)
 
     def __call__(self, images: Tensor) -> Tensor:

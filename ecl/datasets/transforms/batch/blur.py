@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ecl.registry import TRANSFORMS
+from ecl.settings import check_numbers, check_range
 
 
 @TRANSFORMS.register_module()
@@ -21,6 +22,8 @@ class BatchGaussianBlur:
     def __init__(
         self, magnitude_range: tuple[float, float] = (0.1, 2.0), prob: float = 0.5
     ) -> None:
+        check_range(self, above=0, magnitude_range=magnitude_range)
+        check_numbers(self, at_least=0, at_most=1, prob=prob)
         self.magnitude_range = magnitude_range
         self.prob = prob
         self.radius = math.ceil(3 * magnitude_range[1])

@@ -6,6 +6,7 @@ from torchvision.transforms import _functional_tensor
 from torchvision.transforms.functional import rgb_to_grayscale
 
 from ecl.registry import TRANSFORMS
+from ecl.settings import check_numbers
 
 
 def _blend(images: Tensor, other: Tensor, factor: Tensor) -> Tensor:
@@ -55,6 +56,11 @@ class BatchColorJitter:
         hue: float = 0.0,
         prob: float = 1.0,
     ) -> None:
+        check_numbers(
+            self, at_least=0, brightness=brightness, contrast=contrast, saturation=saturation
+        )
+        check_numbers(self, at_least=0, at_most=0.5, hue=hue)
+        check_numbers(self, at_least=0, at_most=1, prob=prob)
         ranges = [(max(0.0, 1 - by), 1 + by) for by in (brightness, contrast, saturation)]
         pairs = zip(ADJUSTMENTS, [*ranges, (-hue, hue)], strict=True)
         self.adjustments = [(adjust, low, high) for adjust, (low, high) in pairs if low < high]
@@ -79,6 +85,7 @@ class BatchRandomGrayscale:
     """Turn each image grey, in three equal channels, with probability ``prob``."""
 
     def __init__(self, prob: float = 0.1) -> None:
+        check_numbers(self, at_least=0, at_most=1, prob=prob)
         self.prob = prob
 
     def __call__(self, images: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ecl.registry import TRANSFORMS
+from ecl.settings import check_numbers, check_range, check_whole
 
 ATTEMPTS = 10
 
@@ -22,6 +23,9 @@ class BatchRandomCrop:
     """
 
     def __init__(self, crop_size: int, padding: int = 0, pad_val: float = 0.0) -> None:
+        check_whole(self, at_least=1, crop_size=crop_size)
+        check_whole(self, at_least=0, padding=padding)
+        check_numbers(self, at_least=0, at_most=255, pad_val=pad_val)
         self.crop_size = crop_size
         self.padding = padding
         self.pad_val = pad_val
@@ -41,6 +45,7 @@ class BatchRandomFlip:
     """Mirror each image left to right with probability ``prob``."""
 
     def __init__(self, prob: float = 0.5) -> None:
+        check_numbers(self, at_least=0, at_most=1, prob=prob)
         self.prob = prob
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -59,6 +64,9 @@ class BatchCutout:
     """
 
     def __init__(self, shape: int, prob: float = 1.0, pad_val: float = 128.0) -> None:
+        check_whole(self, at_least=1, shape=shape)
+        check_numbers(self, at_least=0, at_most=1, prob=prob)
+        check_numbers(self, at_least=0, at_most=255, pad_val=pad_val)
         self.shape = shape
         self.prob = prob
         self.pad_val = pad_val
@@ -92,6 +100,9 @@ class BatchRandomResizedCrop:
         crop_ratio_range: tuple[float, float] = (0.08, 1.0),
         aspect_ratio_range: tuple[float, float] = (3 / 4, 4 / 3),
     ) -> None:
+        check_whole(self, at_least=1, scale=scale)
+        check_range(self, above=0, at_most=1, crop_ratio_range=crop_ratio_range)
+        check_range(self, above=0, aspect_ratio_range=aspect_ratio_range)
         self.scale = scale
         self.crop_ratio_range = crop_ratio_range
         self.aspect_ratio_range = aspect_ratio_range
