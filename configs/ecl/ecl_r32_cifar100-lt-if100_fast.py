@@ -8,4 +8,4 @@ _base_ = [
 ]
 
 model = dict(head=dict(num_classes=100))
-optim_wrapper = dict(type='Bfloat16OptimWrapper')
+optim_wrapper = dict(type='Bfloat16OptimWrapper', optimizer=dict(fused=True))
