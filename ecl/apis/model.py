@@ -49,7 +49,7 @@ def load_model(checkpoint: str | Path, device: str | None = None) -> BaseClassif
     cfg.test_dataloader = dict(dataset=dict(pipeline=array_pipeline(cfg, str(checkpoint))))
     model._config = cfg
     model._dataset_meta = {
-        'classes': meta.get('dataset_meta', {}).get('classes'),
+        'classes': (meta.get('dataset_meta') or {}).get('classes'),
         'class_counts': meta.get('class_counts'),
     }
     return model

@@ -107,7 +107,7 @@ def test(
         if accuracies:
             print('\n' + distribution_table(predictions.names, accuracies))
         if per_class is not None:
-            names = runner.test_dataloader.dataset.metainfo.get('classes')
+            names = (runner.test_evaluator.dataset_meta or {}).get('classes')
             _write(per_class, class_table(predictions, counts, names))
         if out is not None:
             result = dict(config=str(config), checkpoint=str(checkpoint), metrics=metrics)
