@@ -28,15 +28,17 @@ light_key_view = [
 ]
 
 # A shared first stage, where the maps are largest, saves the time that the double width costs.
-# Bounded logits and a high learning rate helped the rare classes most in short trials.
+# Bounded logits and a high learning rate helped the rare classes most in short trials. The reading
+# of the two classifiers is the one that the recorded result was reached with.
 model = dict(
     backbone=dict(shared_stages=1, backbone=dict(depth=8, base_channels=32)),
     head=dict(
         num_classes=100,
         classifier=dict(_delete_=True, type='CosineLinear', scale=8.0),
-        feature_loss=dict(loss_weight=0.1),
+        labels_teach='label',
+        distill_loss=dict(student='both', teacher='label', comparison='ratio', gamma=1.0),
+        predict_with='label',
     ),
-    contrast=dict(loss_weight=0.1),
 )
 train_dataloader = dict(
     batch_size=32,

@@ -13,9 +13,17 @@ model = dict(
         type='ECLHead',
         classifier=dict(type='Linear'),
         label_loss=dict(type='BalancedSoftmaxLoss'),
-        distill_loss=dict(type='ReweightedDistillLoss', student='both', loss_weight=0.6),
-        feature_loss=dict(type='FeatureDistillLoss', loss_weight=0.5),
-        predict_with='label',
+        labels_teach='both',
+        distill_loss=dict(
+            type='ReweightedDistillLoss',
+            student='distill',
+            teacher='distill',
+            comparison='loss_ratio',
+            gamma=0.5,
+            loss_weight=0.6,
+        ),
+        feature_loss=dict(type='FeatureDistillLoss', loss_weight=0.1),
+        predict_with='both',
     ),
     contrast=dict(
         type='MomentumContrast',
@@ -23,6 +31,6 @@ model = dict(
         queue_size=1024,
         momentum=0.999,
         temperature=0.2,
-        loss_weight=0.5,
+        loss_weight=0.1,
     ),
 )
