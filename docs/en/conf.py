@@ -27,7 +27,6 @@ extensions = [
     'toolbox_pages',
 ]
 exclude_patterns = ['_build']
-suppress_warnings = ['toc.empty_glob']
 
 myst_enable_extensions = ['colon_fence', 'dollarmath', 'fieldlist']
 myst_heading_anchors = 3
