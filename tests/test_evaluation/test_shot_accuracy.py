@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -157,3 +159,16 @@ def test_two_processes_give_the_numbers_of_one(tmp_path, monkeypatch):
     alone = evaluate(ShotAccuracy(class_counts=COUNTS), make_samples(num_images=401))
     for rank in range(2):
         assert torch.load(tmp_path / f'rank{rank}.pth') == alone
+
+
+def test_what_is_kept_of_an_image_does_not_grow_with_the_classes():
+    def kept(num_classes: int) -> int:
+        metric = ShotAccuracy()
+        label = torch.tensor([num_classes - 1])
+        scores = torch.rand(3, num_classes)
+        sample = dict(gt_label=label, pred_score=scores.mean(0), expert_scores=scores)
+        metric.process({}, [sample] * 20)
+        return len(pickle.dumps(metric.results)) // 20
+
+    assert kept(8142) <= kept(1000) + 8
+    assert 24_426 * kept(8142) < 200e6
