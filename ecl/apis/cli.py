@@ -1,5 +1,6 @@
 """What the command-line tools share."""
 
+import errno
 import sys
 from argparse import ArgumentError, ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from ecl.errors import UserError
 
 
 def run_tool(main: Callable[[], None]) -> None:
-    """Run a tool: a UserError becomes one line and exit status 2, Ctrl-C exits with 130.
+    """Run a tool: a UserError or a full disk becomes one line and status 2, Ctrl-C exits with 130.
 
     Args:
         main: The tool.
@@ -23,6 +24,12 @@ def run_tool(main: Callable[[], None]) -> None:
         # A data loader's worker puts its traceback before the message.
         line = str(error).strip().splitlines()[-1]
         print(f'error: {line.removeprefix("ecl.errors.UserError: ")}', file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f' for {error.filename}' if error.filename else ''
+        print(f'error: no space left on the disk{where}', file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,3 +1,4 @@
+import errno
 from argparse import ArgumentParser
 
 import pytest
@@ -23,6 +24,15 @@ def test_a_user_error_is_one_line_and_status_2(message, capsys):
         run_tool(lambda: _raise(UserError(message)))
     assert caught.value.code == 2
     assert capsys.readouterr().err == 'error: a.py: nothing reads it\n'
+
+
+def test_a_full_disk_is_one_line_and_status_2(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run_tool(lambda: _raise(OSError(errno.ENOSPC, 'No space left on device', 'a/results.json')))
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == 'error: no space left on the disk for a/results.json\n'
+    with pytest.raises(FileNotFoundError):
+        run_tool(lambda: _raise(FileNotFoundError(errno.ENOENT, 'No such file', 'b')))
 
 
 def test_an_interrupt_is_silent_and_status_130(capsys):
