@@ -1,8 +1,8 @@
 """Tables of the configurations and their results: python docs/model_zoo.py
 
 Rewrites, from the configurations and the records under docs/en/results/, the table in every
-configs/<method>/README.md and the models in every configs/<method>/metafile.yml. A configuration
-without a record has empty cells.
+configs/<method>/README.md, the models in every configs/<method>/metafile.yml, and the table of
+README.md. A configuration without a record has empty cells.
 """
 
 import json
@@ -28,6 +28,19 @@ DATA = {
     'places-lt': 'Places-LT',
     'lists-32px': 'own small images',
     'lists-224px': 'own photographs',
+}
+#: The record behind the table of README.md, and the rows that it shows.
+SUMMARY = RESULTS / 'cifar20-lt.json'
+SHOWN = {
+    'cross-entropy, one network': 'cross-entropy',
+    'LDAM-DRW, one network': 'LDAM-DRW',
+    'balanced softmax, one network': 'balanced softmax',
+    'independent experts': 'three independent experts',
+    'mutual distillation, T = 1': 'plain mutual distillation',
+    'NCL without contrast': 'NCL without its contrastive branch',
+    'main and reference, root of the ratio of losses': 'ECL without contrast and feature distillation',
+    '+ contrast': 'ECL without feature distillation',
+    'everything': 'ECL',
 }
 #: Columns of the tables, and their names in a metafile.
 METRICS = {
@@ -123,6 +136,22 @@ def table(method: Path) -> str:
     return '\n'.join(lines) + '\n'
 
 
+def summary() -> str:
+    """The methods on CIFAR-20-LT side by side, as a Markdown table."""
+    lines = [
+        '| method | networks | overall | many | medium | few | one network alone | seeds |',
+        '|---|---|---|---|---|---|---|---|',
+    ]
+    rows = {row['name']: row for row in json.loads(SUMMARY.read_text())['rows']}
+    for name, shown in SHOWN.items():
+        row = rows[name]
+        result = Result(row['mean'], row.get('std', {}), len(row['runs']), SUMMARY)
+        cells = [_cell(result, column) for column in (*METRICS, 'one expert')]
+        networks = 1 if 'one network' in name else 3
+        lines.append(f'| {shown} | {networks} | {" | ".join(cells)} | {result.num_seeds} |')
+    return '\n'.join(lines) + '\n'
+
+
 def models(method: Path) -> list[dict[str, Any]]:
     """The entries under ``Models`` of a method's metafile.yml."""
     (collection,) = _metafile(method)['Collections']
@@ -146,14 +175,18 @@ def models(method: Path) -> list[dict[str, Any]]:
     return found
 
 
+def with_table(page: Path, lines: str) -> str:
+    """The text of a page with a table between its marks."""
+    head, rest = page.read_text().split(BEGIN)
+    return f'{head}{BEGIN}{lines}{END}{rest.split(END)[1]}'
+
+
 def written(method: Path) -> dict[Path, str]:
     """What README.md and metafile.yml of a method ought to hold."""
     readme, metafile = method / 'README.md', method / 'metafile.yml'
-    head, rest = readme.read_text().split(BEGIN)
-    tail = rest.split(END)[1]
     content = {'Collections': _metafile(method)['Collections'], 'Models': models(method)}
     return {
-        readme: f'{head}{BEGIN}{table(method)}{END}{tail}',
+        readme: with_table(readme, table(method)),
         metafile: yaml.safe_dump(content, sort_keys=False, width=100),
     }
 
@@ -179,3 +212,5 @@ if __name__ == '__main__':
     for folder in methods():
         for file, text in written(folder).items():
             file.write_text(text)
+    page = ROOT / 'README.md'
+    page.write_text(with_table(page, summary()))

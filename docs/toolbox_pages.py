@@ -20,7 +20,10 @@ INTERFACE = {
     'engine': ('Hooks and optimizers', ['ecl.engine']),
     'evaluation': ('Evaluation', ['ecl.evaluation', 'ecl.shots']),
     'visualization': ('Figures', ['ecl.visualization']),
-    'apis': ('What tools and notebooks call', ['ecl.apis', 'ecl.errors']),
+    'apis': (
+        'What tools and notebooks call',
+        ['ecl.apis', 'ecl.apis.report', 'ecl.apis.demo', 'ecl.errors'],
+    ),
 }
 
 

@@ -33,6 +33,11 @@ def test_tables_and_metafiles_are_up_to_date(name):
         assert path.read_text() == text, 'run: python docs/model_zoo.py'
 
 
+def test_the_table_of_the_readme_is_up_to_date():
+    page = ROOT / 'README.md'
+    assert page.read_text() == model_zoo.with_table(page, model_zoo.summary())
+
+
 @pytest.mark.parametrize('name', METHODS)
 def test_every_result_is_that_of_a_record(name):
     metafile = yaml.safe_load((ROOT / 'configs' / name / 'metafile.yml').read_text())
