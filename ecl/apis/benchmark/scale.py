@@ -85,7 +85,7 @@ def draw_scale(result: Mapping[str, Any]) -> Figure:
         A figure with a panel an axis.
     """
     curves = result['milliseconds']
-    figure = Figure(figsize=(2.6 * len(curves), 2.8), layout='constrained')
+    figure = Figure(figsize=(2.6 * len(curves), 3.2), layout='constrained')
     panels = figure.subplots(1, len(curves), squeeze=False)[0]
     for panel, (axis, times) in zip(panels, curves.items(), strict=True):
         values = [int(value) for value in times]
@@ -94,9 +94,9 @@ def draw_scale(result: Mapping[str, Any]) -> Figure:
             panel.set_xscale('log', base=2)
         panel.set_xticks(values, [f'{value:,}' for value in values], rotation=45)
         panel.minorticks_off()
-        panel.set_ylim(bottom=0)
+        panel.set_ylim(0, 1.08 * max(times.values()))
         panel.set_xlabel(axis)
-    panels[0].set_ylabel('processor time of a step (ms)')
+    panels[0].set_ylabel('CPU time of a step (ms)')
     return figure
 
 
