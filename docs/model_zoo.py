@@ -38,8 +38,8 @@ SHOWN = {
     'independent experts': 'three independent experts',
     'mutual distillation, T = 1': 'plain mutual distillation',
     'NCL without contrast': 'NCL without its contrastive branch',
-    'main and reference, root of the ratio of losses': 'ECL without contrast and feature distillation',
-    '+ contrast': 'ECL without feature distillation',
+    'main and reference, root of the ratio of losses': 'ECL without contrast and features',
+    '+ contrast': 'ECL without features',
     'everything': 'ECL',
 }
 #: Columns of the tables, and their names in a metafile.
