@@ -1,8 +1,8 @@
 """Tables of the configurations and their results: python docs/model_zoo.py
 
 Rewrites, from the configurations and the records under docs/en/results/, the table in every
-configs/<method>/README.md, the models in every configs/<method>/metafile.yml, and the table of
-README.md. A configuration without a record has empty cells.
+configs/<method>/README.md, the models in every configs/<method>/metafile.yml, and the tables of
+README.md and docs/en/method.md. A configuration without a record has empty cells.
 """
 
 import json
@@ -29,9 +29,9 @@ DATA = {
     'lists-32px': 'own small images',
     'lists-224px': 'own photographs',
 }
-#: The record behind the table of README.md, and the rows that it shows.
-SUMMARY = RESULTS / 'cifar20-lt.json'
-SHOWN = {
+#: The record behind the tables of README.md and the method, and the rows that each shows.
+ABLATION = RESULTS / 'cifar20-lt.json'
+METHODS = {
     'cross-entropy, one network': 'cross-entropy',
     'LDAM-DRW, one network': 'LDAM-DRW',
     'balanced softmax, one network': 'balanced softmax',
@@ -42,6 +42,25 @@ SHOWN = {
     '+ contrast': 'ECL without features',
     'everything': 'ECL',
 }
+CHOICES = {
+    name: name
+    for name in (
+        'independent experts',
+        'mutual distillation, T = 1',
+        'both distilled, ratio',
+        'main and reference, unweighted',
+        'main and reference, unweighted: distill classifiers predict',
+        'main and reference, ratio',
+        'main and reference, ratio by class',
+        'main and reference, ratio of losses',
+        'main and reference, root of the ratio of losses',
+        '+ contrast',
+        '+ contrast: distill classifiers predict',
+        '+ contrast: label classifiers predict',
+        'everything',
+    )
+}
+PAGES = {ROOT / 'README.md': METHODS, ROOT / 'docs' / 'en' / 'method.md': CHOICES}
 #: Columns of the tables, and their names in a metafile.
 METRICS = {
     'overall': 'Top 1 Accuracy',
@@ -136,19 +155,23 @@ def table(method: Path) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def summary() -> str:
-    """The methods on CIFAR-20-LT side by side, as a Markdown table."""
+def ablation_table(shown: dict[str, str]) -> str:
+    """Rows of the ablation on CIFAR-20-LT, as a Markdown table.
+
+    Args:
+        shown: Name of a row in the record -> what to call it.
+    """
     lines = [
         '| method | networks | overall | many | medium | few | one network alone | seeds |',
         '|---|---|---|---|---|---|---|---|',
     ]
-    rows = {row['name']: row for row in json.loads(SUMMARY.read_text())['rows']}
-    for name, shown in SHOWN.items():
+    rows = {row['name']: row for row in json.loads(ABLATION.read_text())['rows']}
+    for name, title in shown.items():
         row = rows[name]
-        result = Result(row['mean'], row.get('std', {}), len(row['runs']), SUMMARY)
+        result = Result(row['mean'], row.get('std', {}), len(row['seeds']), ABLATION)
         cells = [_cell(result, column) for column in (*METRICS, 'one expert')]
         networks = 1 if 'one network' in name else 3
-        lines.append(f'| {shown} | {networks} | {" | ".join(cells)} | {result.num_seeds} |')
+        lines.append(f'| {title} | {networks} | {" | ".join(cells)} | {result.num_seeds} |')
     return '\n'.join(lines) + '\n'
 
 
@@ -212,5 +235,5 @@ if __name__ == '__main__':
     for folder in methods():
         for file, text in written(folder).items():
             file.write_text(text)
-    page = ROOT / 'README.md'
-    page.write_text(with_table(page, summary()))
+    for page, rows in PAGES.items():
+        page.write_text(with_table(page, ablation_table(rows)))

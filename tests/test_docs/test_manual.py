@@ -33,9 +33,11 @@ def test_tables_and_metafiles_are_up_to_date(name):
         assert path.read_text() == text, 'run: python docs/model_zoo.py'
 
 
-def test_the_table_of_the_readme_is_up_to_date():
-    page = ROOT / 'README.md'
-    assert page.read_text() == model_zoo.with_table(page, model_zoo.summary())
+@pytest.mark.parametrize(
+    ('page', 'rows'), model_zoo.PAGES.items(), ids=lambda p: getattr(p, 'name', '')
+)
+def test_tables_of_the_ablation_are_up_to_date(page, rows):
+    assert page.read_text() == model_zoo.with_table(page, model_zoo.ablation_table(rows))
 
 
 @pytest.mark.parametrize('name', METHODS)
