@@ -51,6 +51,7 @@ CHOICES = {
         'main and reference, unweighted',
         'main and reference, unweighted: distill classifiers predict',
         'main and reference, ratio',
+        'main and reference, ratio: distill classifiers predict',
         'main and reference, ratio by class',
         'main and reference, ratio of losses',
         'main and reference, root of the ratio of losses',
