@@ -20,6 +20,7 @@ from rich.progress import track
 from ecl.apis.checkpoint import latest_checkpoint, load_checkpoint
 from ecl.apis.train import train
 from ecl.engine.atomic import atomic_write
+from ecl.engine.hooks.run_record import RECORD
 from ecl.errors import UserError
 
 LOG = 'soak.log'
@@ -118,7 +119,7 @@ def differences(one: str | Path, other: str | Path) -> list[str]:
 def _contents(folder: Path) -> dict[str, Any]:
     checkpoint = load_checkpoint(latest_checkpoint(folder) or folder / 'last_checkpoint')
     content = {'checkpoint': checkpoint, 'log': {}}
-    content['metrics'] = json.loads((folder / 'results.json').read_text())['metrics']
+    content['metrics'] = json.loads((folder / RECORD).read_text())['metrics']
     if (folder / 'distill_weights.npz').is_file():
         with np.load(folder / 'distill_weights.npz') as arrays:
             content['distillation'] = dict(arrays)

@@ -21,6 +21,7 @@ from ecl.apis.faults import explain_faults
 from ecl.apis.launch import set_launcher
 from ecl.apis.lock import alone_in
 from ecl.engine.atomic import remove_drafts
+from ecl.engine.hooks.run_record import RECORD
 from ecl.errors import UserError
 
 
@@ -76,7 +77,7 @@ def train(
         runner = Runner.from_cfg(cfg)
         if checkpoint is not None:
             check_weights_fit(checkpoint, runner.model, cfg.load_from)
-        record = Path(runner.work_dir) / 'results.json'
+        record = Path(runner.work_dir) / RECORD
         if first:
             # A record of an earlier training must not pass for this one's.
             record.unlink(missing_ok=True)

@@ -1,36 +1,11 @@
-"""ECL on ResNet-50: K = 3 whole networks, cosine classifiers, contrast."""
+"""ECL on ResNet-50: as on the CIFAR ResNets, with cosine classifiers and a long queue."""
+
+_base_ = './ecl_resnet_cifar.py'
 
 model = dict(
-    type='ECLClassifier',
-    backbone=dict(
-        type='MultiExpertBackbone',
-        num_experts=3,
-        shared_stages=0,
-        backbone=dict(type='ResNet', depth=50),
-    ),
-    neck=dict(type='GlobalAveragePooling'),
-    head=dict(
-        type='ECLHead',
-        classifier=dict(type='CosineLinear', scale=16.0, bias=True),
-        label_loss=dict(type='BalancedSoftmaxLoss'),
-        labels_teach='both',
-        distill_loss=dict(
-            type='ReweightedDistillLoss',
-            student='distill',
-            teacher='distill',
-            comparison='loss_ratio',
-            gamma=0.5,
-            loss_weight=0.6,
-        ),
-        feature_loss=dict(type='FeatureDistillLoss', loss_weight=0.1),
-        predict_with='both',
-    ),
+    backbone=dict(backbone=dict(_delete_=True, type='ResNet', depth=50)),
+    head=dict(classifier=dict(_delete_=True, type='CosineLinear', scale=16.0, bias=True)),
     contrast=dict(
-        type='MomentumContrast',
-        neck=dict(type='ContrastiveNeck', hid_channels=2048, out_channels=1024),
-        queue_size=65536,
-        momentum=0.999,
-        temperature=0.2,
-        loss_weight=0.5,
+        neck=dict(hid_channels=2048, out_channels=1024), queue_size=65536, loss_weight=0.5
     ),
 )

@@ -3,19 +3,8 @@
 Against ``mutual_t1.py``: what a second classifier brings as such.
 """
 
-_base_ = './independent.py'
+_base_ = './strict_unweighted.py'
 
 model = dict(
-    head=dict(
-        labels_teach='both',
-        distill_loss=dict(
-            type='ReweightedDistillLoss',
-            student='distill',
-            teacher='distill',
-            comparison='none',
-            temperature=1.0,
-            loss_weight=0.6,
-        ),
-        predict_with='both',
-    )
+    head=dict(labels_teach='both', distill_loss=dict(teacher='distill'), predict_with='both')
 )

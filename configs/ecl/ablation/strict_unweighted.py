@@ -1,17 +1,5 @@
 """A second classifier taught by peers alone, unweighted: what two classifiers bring."""
 
-_base_ = './independent.py'
+_base_ = './mutual_t1.py'
 
-model = dict(
-    head=dict(
-        distill_loss=dict(
-            type='ReweightedDistillLoss',
-            student='distill',
-            teacher='label',
-            comparison='none',
-            temperature=1.0,
-            loss_weight=0.6,
-        ),
-        predict_with='label',
-    )
-)
+model = dict(head=dict(distill_loss=dict(student='distill', teacher='label'), predict_with='label'))

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ecl.engine.hooks.run_record import RECORD
 from ecl.errors import UserError
-
-RECORD = 'results.json'
 
 
 @dataclass

@@ -12,12 +12,11 @@ from ecl.apis.checkpoint import latest_checkpoint
 from ecl.apis.cli import run_tool
 from ecl.apis.config import load_config
 from ecl.apis.cost import model_cost
+from ecl.apis.matrix.plan import COST
 from ecl.apis.test import test
 from ecl.apis.train import train
 from ecl.engine.atomic import atomic_write
-
-RECORD = 'results.json'
-COST = 'cost.json'
+from ecl.engine.hooks.run_record import RECORD
 
 
 def run_job(

@@ -13,8 +13,11 @@ from mmengine.fileio import load
 
 from ecl.apis.config import load_config
 from ecl.apis.config_check import nearest
+from ecl.engine.hooks.run_record import RECORD
 from ecl.errors import UserError
 
+#: File of a run's cost; see :func:`ecl.apis.cost.model_cost`.
+COST = 'cost.json'
 #: The parts of a configuration that decide the weights and their accuracy; logs and files do not.
 DECISIVE = (
     'model',
@@ -80,7 +83,7 @@ class Run:
         """Whether nothing is left to do."""
         if self.earlier is not None:
             return True
-        files = ('results.json', 'cost.json', *self.variant_files.values())
+        files = (RECORD, COST, *self.variant_files.values())
         return all((self.work_dir / name).is_file() for name in files)
 
     def record(self) -> dict[str, Any]:
@@ -89,8 +92,8 @@ class Run:
             return self.earlier
         read = {name: _read(self.work_dir / file) for name, file in self.variant_files.items()}
         return {
-            **_read(self.work_dir / 'results.json'),
-            'cost': _read(self.work_dir / 'cost.json'),
+            **_read(self.work_dir / RECORD),
+            'cost': _read(self.work_dir / COST),
             'variants': {name: content['metrics'] for name, content in read.items()},
             'variant_options': self.row.variants,
             'fingerprint': self.fingerprint,
@@ -98,7 +101,7 @@ class Run:
 
     def finished_epochs(self) -> int:
         """Epochs done, by the last line of the newest log."""
-        if self.earlier is not None or (self.work_dir / 'results.json').is_file():
+        if self.earlier is not None or (self.work_dir / RECORD).is_file():
             return self.epochs
         logs = sorted(self.work_dir.glob('*/vis_data/scalars.json'))
         lines = logs[-1].read_text().splitlines() if logs else []
@@ -114,7 +117,7 @@ class Run:
             UserError: If it holds results or a checkpoint of another configuration.
         """
         mark = self.work_dir / 'fingerprint'
-        used = any((self.work_dir / name).is_file() for name in ('results.json', 'last_checkpoint'))
+        used = any((self.work_dir / name).is_file() for name in (RECORD, 'last_checkpoint'))
         if used and (not mark.is_file() or mark.read_text() != self.fingerprint):
             raise UserError(
                 f'{self.work_dir} holds a run of another configuration than {self.row.config} is '
@@ -182,7 +185,8 @@ def plan(rows: Sequence[Row], seeds: Sequence[int], folder: Path, table: Path) -
     checked = {}
     for row in rows:
         cfg = load_config(row.config, work_dir=folder, cfg_options=row.cfg_options)
-        decisive = {key: cfg.to_dict().get(key) for key in DECISIVE}
+        settings = cfg.to_dict()
+        decisive = {key: settings.get(key) for key in DECISIVE}
         checked[row.name] = cfg.train_cfg.max_epochs, _digest(decisive)
         for options in row.variants.values():
             load_config(row.config, cfg_options={**row.cfg_options, **options})
