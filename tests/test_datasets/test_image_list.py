@@ -1,7 +1,6 @@
 import os
 import pickle
 import string
-import time
 
 import pytest
 from hypothesis import given
@@ -109,13 +108,11 @@ def test_list_that_is_no_text(root):
         ImageList('image.txt', data_root=str(root))
 
 
-def test_a_list_as_long_as_inaturalists_takes_seconds_and_little_memory(tmp_path):
+def test_a_list_as_long_as_inaturalists_takes_little_memory(tmp_path):
     lines = (f'train_val2018/Insecta/{i % 8142}/{i:032x}.jpg {i % 8142}' for i in range(437_513))
     (tmp_path / 'train.txt').write_text('\n'.join(lines))
-    start = time.process_time()
     dataset = LongTailDataset(ImageList('train.txt', data_root=str(tmp_path)))
     assert sum(count_classes(dataset)) == 437_513
-    assert time.process_time() - start < 3
     assert len(pickle.dumps(dataset)) < 300e6
 
 
