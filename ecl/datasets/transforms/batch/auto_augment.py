@@ -7,6 +7,7 @@ from torch import Tensor
 from torchvision.transforms import AutoAugment, AutoAugmentPolicy
 from torchvision.transforms.autoaugment import _apply_op
 
+from ecl.datasets.transforms.batch.uint8_ops import WARPS, adjust_sharpness, equalize, warp
 from ecl.registry import TRANSFORMS
 from ecl.settings import check_whole
 
@@ -23,6 +24,7 @@ class BatchCIFARAutoAugment:
 
     def __init__(self, fill: int = 128) -> None:
         check_whole(self, at_least=0, at_most=255, fill=fill)
+        self.fill = fill
         self.policy = AutoAugment(AutoAugmentPolicy.CIFAR10, fill=[fill] * 3)
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -42,11 +44,14 @@ class BatchCIFARAutoAugment:
                     sign = -1 if signed and negative[index] else 1
                     groups[name, sign * magnitude].append(index)
             for (name, magnitude), members in groups.items():
-                images[members] = _apply_op(
-                    images[members],
-                    name,
-                    magnitude,
-                    interpolation=self.policy.interpolation,
-                    fill=self.policy.fill,
-                )
+                images[members] = self._apply(images[members], name, magnitude)
         return images.float()
+
+    def _apply(self, images: Tensor, name: str, magnitude: float) -> Tensor:
+        if name in WARPS:
+            return warp(images, name, magnitude, self.fill)
+        if name == 'Equalize':
+            return equalize(images)
+        if name == 'Sharpness':
+            return adjust_sharpness(images, 1 + magnitude)
+        return _apply_op(images, name, magnitude, self.policy.interpolation, self.policy.fill)

@@ -3,7 +3,6 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ecl.registry import TRANSFORMS
@@ -39,9 +38,14 @@ class BatchGaussianBlur:
 
     def blur(self, images: Tensor, deviation: Tensor) -> Tensor:
         """Blur images (N, 3, H, W) by standard deviations (N, 1), edges continued."""
-        taps = torch.arange(-self.radius, self.radius + 1, device=images.device)
-        kernel = (-(taps**2) / (2 * deviation**2)).softmax(1)
-        for padding, dim in (([self.radius] * 2, 3), ([0, 0] + [self.radius] * 2, 2)):
-            windows = F.pad(images, padding + [0] * (4 - len(padding)), mode='replicate')
-            images = torch.einsum('nchwt,nt->nchw', windows.unfold(dim, len(taps), 1), kernel)
-        return images
+        rows, columns = (self._spread(deviation, size).unsqueeze(1) for size in images.shape[2:])
+        return rows.transpose(2, 3) @ images @ columns
+
+    def _spread(self, deviation: Tensor, size: int) -> Tensor:
+        """Matrices (N, size, size) that map a line of pixels to the blurred line."""
+        taps = torch.arange(-self.radius, self.radius + 1, device=deviation.device).unsqueeze(1)
+        sources = (torch.arange(size, device=deviation.device) + taps).clamp(0, size - 1)
+        kernel = (-(taps**2) / (2 * deviation.unsqueeze(2) ** 2)).softmax(1)
+        shape = (len(deviation), *sources.shape)
+        matrix = kernel.new_zeros(len(deviation), size, size)
+        return matrix.scatter_add_(1, sources.expand(shape), kernel.expand(shape))

@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor
-from torchvision.transforms import _functional_tensor
 from torchvision.transforms.functional import rgb_to_grayscale
 
 from ecl.registry import TRANSFORMS
@@ -29,10 +28,25 @@ def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
-    """Turn the hues of images by a share of the colour wheel, in [-0.5, 0.5]."""
-    hsv = _functional_tensor._rgb2hsv(images / 255)
-    hue = (hsv[:, :1] + shift) % 1
-    return 255 * _functional_tensor._hsv2rgb(torch.cat([hue, hsv[:, 1:]], dim=1))
+    """Turn the hues of images by a share of the colour wheel, in [-0.5, 0.5].
+
+    A channel falls short of the largest one by at most their span, and by how much depends on the
+    hue alone, so the way back to RGB needs no case for each sixth of the wheel.
+    """
+    red, green, blue = images.unbind(1)
+    largest, smallest = images.amax(1), images.amin(1)
+    span = largest - smallest
+    turn = torch.where(
+        largest == red,
+        green - blue,
+        torch.where(largest == green, blue - red + 2 * span, red - green + 4 * span),
+    )
+    # In sixths of the wheel; where the span is 0 there is no hue, and none is needed.
+    hue = turn / span.clamp(min=1e-6) + 6 * shift.squeeze(1)
+    place = hue.unsqueeze(1) + hue.new_tensor([5, 3, 1]).view(3, 1, 1)
+    place -= 6 * (place / 6).floor()
+    short = (2 - (place - 2).abs()).clamp(0, 1)
+    return largest.unsqueeze(1) - span.unsqueeze(1) * short
 
 
 ADJUSTMENTS = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)

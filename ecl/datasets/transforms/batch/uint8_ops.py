@@ -1,0 +1,54 @@
+"""Operations of AutoAugment that torchvision does image by image or in many passes, for a batch.
+
+All map uint8 images (N, 3, H, W) to the very values that torchvision gives them.
+"""
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.autoaugment import _apply_op
+
+WARPS = frozenset({'ShearX', 'ShearY', 'TranslateX', 'TranslateY', 'Rotate'})
+
+
+@lru_cache(maxsize=256)
+def _sources(height: int, width: int, name: str, magnitude: float) -> Tensor:
+    """Of each pixel of a warped image the one that it is a copy of; H x W stands for none."""
+    pixels = torch.arange(height * width, dtype=torch.float32).view(1, 1, height, width)
+    moved = _apply_op(
+        pixels, name, magnitude, InterpolationMode.NEAREST, fill=[float(height * width)]
+    )
+    return moved.flatten().long()
+
+
+def warp(images: Tensor, name: str, magnitude: float, fill: int) -> Tensor:
+    """Shear, shift or turn by nearest neighbours, uncovering ``fill``."""
+    sources = _sources(*images.shape[2:], name, magnitude).to(images.device)
+    padded = F.pad(images.flatten(2), [0, 1], value=fill)
+    return padded[:, :, sources].view_as(images)
+
+
+def equalize(images: Tensor) -> Tensor:
+    """Make the histogram of every channel of every image flat."""
+    values = images.flatten(0, 1).flatten(1).long()
+    counts = values.new_zeros(len(values), 256).scatter_add_(1, values, torch.ones_like(values))
+    of_largest = counts.gather(1, values.amax(1, keepdim=True))
+    step = (values.size(1) - of_largest) // 255
+    below = counts.cumsum(1) - counts
+    table = ((below + step // 2) // step.clamp(min=1)).clamp(max=255)
+    table[:, :1] = 0
+    equal = table.gather(1, values)
+    return torch.where(step > 0, equal, values).to(torch.uint8).view_as(images)
+
+
+def adjust_sharpness(images: Tensor, factor: float) -> Tensor:
+    """Move images away from (factor above 1) or towards their smoothed form."""
+    sharp = images.float()
+    rows = sharp[:, :, :-2] + sharp[:, :, 1:-1] + sharp[:, :, 2:]
+    box = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
+    smooth = sharp.clone()
+    smooth[:, :, 1:-1, 1:-1] = ((box + 4 * sharp[:, :, 1:-1, 1:-1]) / 13).round()
+    return (factor * sharp + (1 - factor) * smooth).clamp(0, 255).to(torch.uint8)
