@@ -38,27 +38,26 @@ METHODS = {
     'independent experts': 'three independent experts',
     'mutual distillation, T = 1': 'plain mutual distillation',
     'NCL without contrast': 'NCL without its contrastive branch',
-    'main and reference, root of the ratio of losses': 'ECL without contrast and features',
-    '+ contrast': 'ECL without features',
-    'everything': 'ECL',
+    'main and reference, ratio': 'ECL without contrast and features',
+    'ratio + contrast': 'ECL without features',
 }
 CHOICES = {
     name: name
     for name in (
         'independent experts',
         'mutual distillation, T = 1',
+        'strict, unweighted',
+        'strict, ratio',
+        'both distilled, unweighted',
         'both distilled, ratio',
         'main and reference, unweighted',
-        'main and reference, unweighted: distill classifiers predict',
+        'main and reference, unweighted: both classifiers predict',
         'main and reference, ratio',
-        'main and reference, ratio: distill classifiers predict',
-        'main and reference, ratio by class',
-        'main and reference, ratio of losses',
+        'main and reference, ratio: both classifiers predict',
         'main and reference, root of the ratio of losses',
-        '+ contrast',
-        '+ contrast: distill classifiers predict',
-        '+ contrast: label classifiers predict',
-        'everything',
+        'root of the ratio of losses, contrast',
+        'root of the ratio of losses, everything',
+        'ratio + contrast',
     )
 }
 PAGES = {ROOT / 'README.md': METHODS, ROOT / 'docs' / 'en' / 'method.md': CHOICES}

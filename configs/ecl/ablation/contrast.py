@@ -1,6 +1,6 @@
-"""As ``main_loss_ratio.py``, with the contrastive proxy task."""
+"""As ``main_ratio.py``, with the contrastive proxy task."""
 
-_base_ = './main_loss_ratio.py'
+_base_ = './main_ratio.py'
 
 model = dict(
     contrast=dict(

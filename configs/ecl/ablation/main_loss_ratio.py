@@ -5,4 +5,4 @@ Its square root: the ratio itself spans two orders of magnitude.
 
 _base_ = './main_unweighted.py'
 
-model = dict(head=dict(distill_loss=dict(comparison='loss_ratio', gamma=0.5)))
+model = dict(head=dict(distill_loss=dict(comparison='loss_ratio', gamma=0.5), predict_with='both'))
