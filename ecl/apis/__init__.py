@@ -1,5 +1,6 @@
 """What the tools and notebooks call."""
 
+from ecl.apis.balance import balance
 from ecl.apis.cli import add_common_arguments, add_trust_argument, run_tool
 from ecl.apis.compare import compare
 from ecl.apis.config import load_config
@@ -22,6 +23,7 @@ __all__ = [
     'Predictor',
     'add_common_arguments',
     'add_trust_argument',
+    'balance',
     'check_config',
     'collect_predictions',
     'compare',

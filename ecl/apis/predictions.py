@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.evaluator import BaseMetric
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from rich.console import Console
@@ -16,21 +17,23 @@ from ecl.evaluation import PredictionRecord, Predictions
 
 
 @torch.inference_mode()
-def collect_predictions(
+def evaluate_checkpoint(
     checkpoint: str | Path,
+    metric: BaseMetric,
     cfg_options: Mapping[str, Any] | None = None,
     device: str | None = None,
-) -> Predictions:
+) -> dict[str, float]:
     """Predict the test images of a checkpoint, by the configuration it carries.
 
     Args:
         checkpoint: A checkpoint file.
+        metric: What looks at the predictions.
         cfg_options: Values by dotted key that replace those of the configuration, such as
             ``{'test_dataloader.dataset.data_root': 'elsewhere'}``.
         device: Such as 'cpu' or 'cuda:1'. By default a GPU if there is one.
 
     Returns:
-        The predictions, in the order of the test set.
+        What the metric makes of them.
 
     Raises:
         UserError: If checkpoint or data cannot be used.
@@ -41,9 +44,21 @@ def collect_predictions(
     model = build_model(content, cfg, checkpoint, device)
     with DefaultScope.overwrite_default_scope('ecl'):
         loader = Runner.build_dataloader(cfg.test_dataloader)
-    record = PredictionRecord()
+    tell = getattr(metric, 'set_class_counts', None)
+    if tell is not None:
+        tell(content['meta'].get('class_counts'))
     for batch in track(loader, f'predicting {checkpoint}', console=Console(stderr=True)):
-        record.process(batch, [sample.to_dict() for sample in model.test_step(batch)])
-    record.evaluate(size=len(loader.dataset))
+        metric.process(batch, [sample.to_dict() for sample in model.test_step(batch)])
+    return metric.evaluate(size=len(loader.dataset))
+
+
+def collect_predictions(
+    checkpoint: str | Path,
+    cfg_options: Mapping[str, Any] | None = None,
+    device: str | None = None,
+) -> Predictions:
+    """Predictions of the test images, in their order; see :func:`evaluate_checkpoint`."""
+    record = PredictionRecord()
+    evaluate_checkpoint(checkpoint, record, cfg_options, device)
     assert record.predictions is not None  # this is the main process
     return record.predictions

@@ -2,6 +2,7 @@
 
 import mmpretrain.evaluation  # noqa: F401
 
+from .balance import BalanceAccuracy
 from .calibration import calibration_errors
 from .class_table import class_table
 from .distributions import accuracy_by_distribution, accuracy_on_lists, distribution_table
@@ -10,6 +11,7 @@ from .shot_accuracy import ShotAccuracy
 from .table import metric_table
 
 __all__ = [
+    'BalanceAccuracy',
     'PredictionRecord',
     'Predictions',
     'ShotAccuracy',

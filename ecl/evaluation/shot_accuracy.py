@@ -110,7 +110,7 @@ class ShotAccuracy(BaseMetric):
         num_images = np.bincount(labels)
         metrics: dict[str, float] = {}
         for index, predicted in enumerate(predictions):
-            source = f'expert{index - 1}/' if index else ''
+            source = self._source(index)
             correct = predicted == labels
             num_correct = np.bincount(labels, weights=correct)
             metrics[f'{source}overall'] = 100 * float(correct.mean())
@@ -118,6 +118,10 @@ class ShotAccuracy(BaseMetric):
                 accuracies = num_correct[classes] / num_images[classes]
                 metrics[f'{source}{name}'] = 100 * float(accuracies.mean())
         return metrics
+
+    def _source(self, index: int) -> str:
+        """How the keys of a column of predictions begin."""
+        return f'expert{index - 1}/' if index else ''
 
     def _groups(self, labels: np.ndarray) -> dict[str, np.ndarray]:
         """Classes in the evaluated data by group, the group of all of them included."""
