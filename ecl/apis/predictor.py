@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.dataset import default_collate
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ecl.apis.model import build_pipeline, load_model
 from ecl.datasets.image_file import inspect_image
@@ -97,15 +97,18 @@ class Predictor:
         """Predict images.
 
         Args:
-            images: Files, PIL images, or arrays of uint8 in RGB (H, W, 3) or grey (H, W).
+            images: A list of files, PIL images, or arrays of uint8 in RGB (H, W, 3) or grey (H, W).
             batch_size: Images that pass the network at the same time.
 
         Returns:
             A prediction for each image.
 
         Raises:
-            UserError: At the first file that is no sound image.
+            UserError: At the first file that is no sound image or array of another kind, or if a
+                single image was given.
         """
+        if isinstance(images, str | Path | Image.Image) or getattr(images, 'ndim', 4) < 4:
+            raise UserError('a predictor takes a list of images: write [image] for a single one')
         return [
             prediction
             for start in range(0, len(images), batch_size)
@@ -125,7 +128,7 @@ class Predictor:
             ``data_samples``, an empty data sample.
 
         Raises:
-            UserError: If it is a file that is no sound image.
+            UserError: If it is a file that is no sound image, or an array of another kind.
         """
         return self._pipeline({'img': self._read(image)})
 
@@ -169,5 +172,13 @@ class Predictor:
                 raise UserError(f'{image}: {fault}')
             return self._reader({'img_path': str(image)})['img']
         if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or (image.ndim != 2 and image.shape[2:] not in ((3,), (4,))):
+                raise UserError(
+                    'an array must be of uint8, (H, W) or (H, W, 3), '
+                    f'not {image.dtype} {image.shape}'
+                )
             image = Image.fromarray(image)
+        image = ImageOps.exif_transpose(image)  # as OpenCV does with a file
+        if image.mode.startswith('I'):  # 16 bits, of which convert would clip all but the lower 8
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
         return np.ascontiguousarray(np.asarray(image.convert('RGB'))[..., ::-1])

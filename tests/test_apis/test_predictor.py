@@ -56,6 +56,38 @@ def test_a_file_a_pil_image_and_an_array_are_the_same(predictor, digits, tmp_pat
     assert scores[0].sum() == pytest.approx(1, abs=1e-5)
 
 
+def test_a_turned_or_16_bit_image_is_read_from_pil_as_from_its_file(predictor, digits, tmp_path):
+    pixels = digits[5]['img'][..., 0]
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be shown turned by a quarter
+    Image.fromarray(pixels).save(tmp_path / 'turned.png', exif=turned)
+    Image.fromarray(pixels.astype(np.uint16) * 257).save(tmp_path / 'deep.png')
+    scores = {}
+    for name in ('turned.png', 'deep.png'):
+        with Image.open(tmp_path / name) as image:
+            from_file, from_pil = predictor([tmp_path / name, image])
+        assert np.array_equal(from_file.scores, from_pil.scores)
+        scores[name] = from_file.scores
+    upright, quarter = predictor([pixels, np.rot90(pixels, -1)])
+    assert np.array_equal(scores['deep.png'], upright.scores)
+    assert np.array_equal(scores['turned.png'], quarter.scores)
+
+
+@pytest.mark.parametrize(
+    ('images', 'message'),
+    [
+        ('a.png', r'write \[image\] for a single one'),
+        (Image.new('L', (8, 8)), r'write \[image\] for a single one'),
+        (np.zeros((8, 8, 3), np.uint8), r'write \[image\] for a single one'),
+        ([np.zeros((8, 8, 3))], r'uint8, .* not float64 \(8, 8, 3\)'),
+        ([np.zeros((3, 8, 8), np.uint8)], r'not uint8 \(3, 8, 8\)'),
+    ],
+)
+def test_what_is_no_list_of_images_is_told(predictor, images, message):
+    with pytest.raises(UserError, match=message):
+        predictor(images)
+
+
 def test_the_best_classes_come_first(predictor, digits):
     (prediction,) = predictor([digits[0]['img']])
     guesses = predictor.top(prediction, k=10)
