@@ -5,10 +5,13 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmengine.dist import is_main_process
+
 from ecl.apis import run_tool
 from ecl.apis.benchmark import benchmark_step
 from ecl.apis.benchmark.table import show
 from ecl.apis.cli import add_cfg_options
+from ecl.apis.launch import LAUNCHERS
 from ecl.errors import UserError
 
 
@@ -26,12 +29,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         '--eval-images', type=int, default=2000, help='test images to predict; default: 2000'
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision in bfloat16')
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='under torchrun')
     add_cfg_options(parser)
     arguments = vars(parser.parse_args(argv))
     out = arguments.pop('json')
     if out and not Path(out).parent.is_dir():
         raise UserError(f'cannot write {out}: folder {Path(out).parent} does not exist')
     result = benchmark_step(**arguments)
+    if not is_main_process():
+        return
     print(show(result))
     if out:
         Path(out).write_text(json.dumps(result, indent=2) + '\n')

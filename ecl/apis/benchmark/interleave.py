@@ -2,7 +2,10 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from unittest.mock import patch
 
+from mmengine.dist import barrier
 from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import Runner
@@ -14,12 +17,18 @@ class Enough(Exception):
     """Ends a training whose steps have been timed."""
 
 
+def alone() -> AbstractContextManager:
+    """A context in which this process knows of no others, so that losses exchange nothing."""
+    return patch('mmengine.dist.utils.is_distributed', lambda: False)
+
+
 class InterleaveHook(Hook):
     """Take turns: a window of the runner's steps, then one of each other loop, and so on.
 
     Machines have fast and slow minutes; loops that take turns share them, so the ratios of
     neighbouring windows stay true. The first window only warms up. Steps whose data the loader's
-    workers prepared while another loop had its turn are not counted.
+    workers prepared while another loop had its turn are not counted. Of several processes each
+    runs the other loops for itself, and all begin a turn together.
 
     Args:
         build: ``build(runner, batch)``, called after the warm-up: the other loops by name, each a
@@ -85,12 +94,17 @@ class InterleaveHook(Hook):
             self.peak_memory = peak_memory_mb(self._device)
             self._loops = self.build(runner, batch)
             self.readings |= {name: [] for name in self._loops}
-            for step in self._loops.values():
-                step()
+            with alone():
+                for step in self._loops.values():
+                    step()
+            barrier()
             return
         self.readings['runner'].append(reading)
         self.waiting.append(self._waited / (reading.wall * self.steps))
         for name, step in self._loops.items():
-            self.readings[name].append(self._watch.measure(step, self.steps))
+            barrier()
+            with alone():
+                self.readings[name].append(self._watch.measure(step, self.steps))
+        barrier()
         if len(self.waiting) == self.repeats:
             raise Enough

@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import get_world_size
 from mmengine.evaluator import Evaluator
+from mmengine.model import is_model_wrapper
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 from mmpretrain.models import ImageClassifier
@@ -18,6 +20,7 @@ from ecl.apis.benchmark.interleave import Enough, InterleaveHook
 from ecl.apis.benchmark.loops import build_loops
 from ecl.apis.benchmark.readings import Stopwatch, machine, median_rate, median_ratio
 from ecl.apis.config import load_config, use_mixed_precision
+from ecl.apis.launch import set_launcher
 from ecl.errors import UserError
 
 
@@ -28,8 +31,13 @@ def benchmark_step(
     eval_images: int = 2000,
     amp: bool = False,
     cfg_options: Mapping[str, Any] | None = None,
+    launcher: str = 'none',
 ) -> dict[str, Any]:
     """Time a configuration's training: the runner's loop beside barer ones, in turns.
+
+    In several processes the runner trains in all of them together, while every other loop runs in
+    each for itself, all at once: ``ratio`` then is the efficiency of the processes, beside that of
+    the runner, with every core as busy as in training.
 
     Args:
         config: A training configuration. Nothing of the run is kept.
@@ -38,12 +46,13 @@ def benchmark_step(
         eval_images: Test images to predict, at most; 0 leaves evaluation out.
         amp: Mixed precision in bfloat16.
         cfg_options: Values by dotted key that replace those of the file.
+        launcher: ``'none'``, or ``'pytorch'`` in a process that torchrun started.
 
     Returns:
-        - ``images_per_s``: of ``runner``, the training as it is; ``bare``, the same model, losses
-          and update on tensors in memory; ``experts``, the experts' forward and backward alone;
-          ``momentum``, the momentum encoder forward; ``reference``, float32 in contiguous layout
-          with PIL transforms image by image.
+        - ``images_per_s``, of this process: of ``runner``, the training as it is; ``bare``, the same
+          model, losses and update on tensors in memory; ``experts``, the experts' forward and
+          backward alone; ``momentum``, the momentum encoder forward; ``reference``, float32 in
+          contiguous layout with PIL transforms image by image.
         - ``cpu_images_per_s``: the same by processor time of this process. On a busy machine it
           is the one to trust, but it leaves out data-loading workers and waiting.
         - ``ratio``: runner / bare; ``networks_share``: time of experts and momentum encoder over
@@ -52,7 +61,8 @@ def benchmark_step(
         - ``data_waiting``: share of the runner's time spent waiting for a batch.
         - ``peak_memory_mb``: of the GPU, or of the process; ``start_up_s``: from reading the
           configuration to the end of the first step; ``evaluation_images_per_s``, or None.
-        - ``config``, ``batch_size``, ``precision``, ``steps``, ``repeats``, ``machine``.
+        - ``config``, ``batch_size`` of a process, ``processes``, ``precision``, ``steps``,
+          ``repeats``, ``machine``.
 
     Raises:
         UserError: If the configuration cannot be trained, or ends too early to be timed.
@@ -68,6 +78,9 @@ def benchmark_step(
         evaluation = {key: cfg.pop(f'val_{key}', None) for key in ('dataloader', 'evaluator')}
         for key in ('val_cfg', 'test_cfg', 'test_dataloader', 'test_evaluator'):
             cfg.pop(key, None)
+        if cfg.train_cfg.pop('by_epoch', False):
+            cfg.train_cfg.type = 'ResumableTrainLoop'
+        set_launcher(cfg, launcher)
         hook, model = _train(cfg, steps, repeats)
         rate = None
         if evaluation['dataloader'] and eval_images:
@@ -75,6 +88,7 @@ def benchmark_step(
     return {
         'config': str(config),
         'batch_size': cfg.train_dataloader.batch_size,
+        'processes': get_world_size(),
         'precision': cfg.optim_wrapper.get('type', 'OptimWrapper'),
         'steps': steps,
         'repeats': repeats,
@@ -89,7 +103,7 @@ def _train(cfg: Config, steps: int, repeats: int) -> tuple[InterleaveHook, nn.Mo
         def optimizer(model: nn.Module) -> torch.optim.Optimizer:
             return build_optim_wrapper(model, cfg.optim_wrapper).optimizer
 
-        return build_loops(runner.model, runner.optim_wrapper, batch, optimizer)
+        return build_loops(_unwrapped(runner), runner.optim_wrapper, batch, optimizer)
 
     hook = InterleaveHook(build, steps, repeats)
     runner = Runner.from_cfg(cfg)
@@ -97,11 +111,15 @@ def _train(cfg: Config, steps: int, repeats: int) -> tuple[InterleaveHook, nn.Mo
     try:
         runner.train()
     except Enough:
-        return hook, runner.model
+        return hook, _unwrapped(runner)
     raise UserError(
         f'the training ended before {repeats} x {steps} of its steps were timed: lower --steps or '
         '--repeats, or raise train_cfg.max_epochs'
     )
+
+
+def _unwrapped(runner: Runner) -> nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _summary(hook: InterleaveHook, batch_size: int) -> dict[str, Any]:

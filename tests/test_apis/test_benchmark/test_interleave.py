@@ -2,6 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.dist import get_world_size
 
 from ecl.apis.benchmark import interleave, readings
 from ecl.apis.benchmark.interleave import Enough, InterleaveHook
@@ -45,3 +46,13 @@ def test_the_loops_take_turns_and_each_is_timed_alone(clock, num_workers):
     assert len(calls) == 1 + 3 * 4
     # Steps whose batches lay ready, one more, and those of the window: four times.
     assert steps == 4 * (2 * num_workers + 1 + 4)
+
+
+def test_alone_a_process_knows_of_no_others(monkeypatch):
+    monkeypatch.setattr('mmengine.dist.utils.is_distributed', lambda: True)
+    monkeypatch.setattr('mmengine.dist.utils.torch_dist.get_world_size', lambda group: 2)
+    monkeypatch.setattr('mmengine.dist.utils.get_default_group', lambda: None)
+    assert get_world_size() == 2
+    with interleave.alone():
+        assert get_world_size() == 1
+    assert get_world_size() == 2
