@@ -49,7 +49,7 @@ def benchmark_step(
         launcher: ``'none'``, or ``'pytorch'`` in a process that torchrun started.
 
     Returns:
-        - ``images_per_s``, of this process: of ``runner``, the training as it is; ``bare``, the same
+        - ``images_per_s`` of this process: ``runner``, the training as it is; ``bare``, the same
           model, losses and update on tensors in memory; ``experts``, the experts' forward and
           backward alone; ``momentum``, the momentum encoder forward; ``reference``, float32 in
           contiguous layout with PIL transforms image by image.
