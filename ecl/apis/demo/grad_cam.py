@@ -1,5 +1,7 @@
 """Where the experts look: Grad-CAM on their last feature maps."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from captum.attr import LayerAttribution, LayerGradCam
@@ -12,7 +14,7 @@ from ecl.apis.predictor import Predictor
 SIDE = 224
 
 
-def expert_maps(predictor: Predictor, image: Image.Image, label: int) -> np.ndarray:
+def expert_maps(predictor: Predictor, prepared: dict[str, Any], label: int) -> np.ndarray:
     """What speaks for a class in an image, by the last feature map of each expert.
 
     The logit of the whole model is the mean over the experts, and an expert's map reaches it
@@ -20,16 +22,14 @@ def expert_maps(predictor: Predictor, image: Image.Image, label: int) -> np.ndar
 
     Args:
         predictor: Of the model.
-        image: Any image.
+        prepared: An image that its ``prepare`` made ready.
         label: The class.
 
     Returns:
         Grad-CAM (Selvaraju et al., 2017), shape (K, h, w) as large as the network's input, each
         0 to 1; all 0 for a backbone that ends in vectors instead of maps.
     """
-    data = predictor.model.data_preprocessor(
-        {'inputs': predictor.prepare(image)['inputs'][None]}, training=False
-    )
+    data = predictor.model.data_preprocessor({'inputs': prepared['inputs'][None]}, training=False)
     with torch.enable_grad():
         found = LayerGradCam(predictor.model, predictor.model.backbone).attribute(
             data['inputs'], target=label, relu_attributions=True
@@ -42,9 +42,9 @@ def expert_maps(predictor: Predictor, image: Image.Image, label: int) -> np.ndar
     return np.stack([(map / map.max().clamp_min(1e-12)).detach().cpu().numpy() for map in large])
 
 
-def network_input(predictor: Predictor, image: Image.Image) -> np.ndarray:
+def network_input(predictor: Predictor, prepared: dict[str, Any]) -> np.ndarray:
     """An image as the network gets it: (h, w, 3), uint8, RGB."""
-    pixels = predictor.prepare(image)['inputs'].numpy().transpose(1, 2, 0)
+    pixels = prepared['inputs'].numpy().transpose(1, 2, 0)
     to_rgb = getattr(predictor.model.data_preprocessor, 'to_rgb', False)
     return np.ascontiguousarray(pixels[..., ::-1] if to_rgb else pixels)
 

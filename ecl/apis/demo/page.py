@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
 from ecl.apis.demo.grad_cam import expert_maps, network_input, overlay
 from ecl.apis.predictor import Guess, Prediction, Predictor
@@ -71,14 +70,18 @@ def build_page(predictor: Predictor, name: str) -> gr.Blocks:
     experts = range(predictor.num_experts if predictor.num_experts > 1 else 0)
     num_maps = max(1, len(experts))
 
-    def look(image: Image.Image | None, top: float, explained: int) -> list[Any]:
+    def look(image: str | None, top: float, explained: int) -> list[Any]:
         if image is None:
             return [None] * (1 + len(experts) + num_maps)
-        (prediction,) = predictor([image])
+        try:
+            prepared = predictor.prepare(image)
+        except UserError as error:
+            raise gr.Error(str(error).removeprefix(f'{image}: '), print_exception=False) from error
+        (prediction,) = predictor.predict_batch([prepared])
         guesses = [_shares(predictor, prediction, int(top), expert) for expert in (None, *experts)]
         label = int(prediction.scores.argmax()) if explained == MOST_PROBABLE else explained
-        pixels, title = network_input(predictor, image), f'Grad-CAM: {predictor.classes[label]}'
-        maps = expert_maps(predictor, image, label)[-num_maps:]
+        pixels, title = network_input(predictor, prepared), f'Grad-CAM: {predictor.classes[label]}'
+        maps = expert_maps(predictor, prepared, label)[-num_maps:]
         return [*guesses, *(gr.Image(overlay(pixels, heat), label=title) for heat in maps)]
 
     with gr.Blocks(title=name, analytics_enabled=False, delete_cache=KEPT) as page:
@@ -92,7 +95,13 @@ def build_page(predictor: Predictor, name: str) -> gr.Blocks:
             with gr.Column(scale=1, min_width=260):
                 sources: list[Any] = ['upload', 'clipboard']
                 image = gr.Image(
-                    type='pil', sources=sources, label='image', height=280, elem_id='image'
+                    # The file as it is, read as tools/predict.py reads it.
+                    type='filepath',
+                    image_mode=None,
+                    sources=sources,
+                    label='image',
+                    height=280,
+                    elem_id='image',
                 )
                 top = gr.Slider(
                     1,

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch.nn.functional import interpolate
 
 from ecl.apis import Predictor
@@ -14,18 +13,23 @@ def predictor(digits_run):
 
 
 @pytest.fixture
-def image():
-    return Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 8, 3), dtype=np.uint8))
+def pixels():
+    return np.random.default_rng(0).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def prepared(predictor, pixels):
+    return predictor.prepare(pixels)
 
 
 @pytest.mark.parametrize('label', [0, 7])
-def test_maps_are_those_of_the_formula(predictor, image, label):
+def test_maps_are_those_of_the_formula(predictor, prepared, label):
     model = predictor.model
-    inputs = model.data_preprocessor({'inputs': predictor.prepare(image)['inputs'][None]})['inputs']
+    inputs = model.data_preprocessor({'inputs': prepared['inputs'][None]})['inputs']
     feature_maps = [m.detach().requires_grad_() for m in model.backbone(inputs)]
     logit = model.head(model.neck(tuple(feature_maps)))[0, label]
     gradients = torch.autograd.grad(logit, feature_maps)
-    found = expert_maps(predictor, image, label)
+    found = expert_maps(predictor, prepared, label)
     assert found.shape == (3, 8, 8)
     for own, values, gradient in zip(found, feature_maps, gradients, strict=True):
         weights = gradient.mean(dim=(2, 3), keepdim=True)
@@ -34,7 +38,7 @@ def test_maps_are_those_of_the_formula(predictor, image, label):
         assert own == pytest.approx(heat / max(heat.max(), 1e-12), abs=1e-4)
 
 
-def test_a_model_without_maps_gets_dark_pictures(predictor, image, monkeypatch):
+def test_a_model_without_maps_gets_dark_pictures(predictor, prepared, monkeypatch):
     class Vectors(torch.nn.Module):
         def forward(self, x):
             return (x.flatten(1)[:, :64] * 2,)
@@ -46,11 +50,11 @@ def test_a_model_without_maps_gets_dark_pictures(predictor, image, monkeypatch):
         'forward',
         lambda feats: predictor.model.head.label_classifiers[0](feats[0]),
     )
-    assert not expert_maps(predictor, image, 0).any()
+    assert not expert_maps(predictor, prepared, 0).any()
 
 
-def test_the_shown_image_is_what_the_network_gets(predictor, image):
-    assert np.array_equal(network_input(predictor, image), np.asarray(image))
+def test_the_shown_image_is_what_the_network_gets(predictor, prepared, pixels):
+    assert np.array_equal(network_input(predictor, prepared), pixels)
 
 
 def test_the_overlay_is_enlarged_and_brightest_where_the_map_is():

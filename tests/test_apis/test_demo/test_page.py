@@ -7,6 +7,7 @@ import urllib.request
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
 from PIL import Image
 
 from ecl.apis import Predictor
@@ -66,6 +67,24 @@ def test_pictures_explain_the_class_that_was_chosen(client, digit):
         shown[label] = [np.asarray(Image.open(picture['value'])) for picture in pictures]
     assert shown[2][0].shape == (224, 224, 3)
     assert any(not np.array_equal(a, b) for a, b in zip(shown[2], shown[6], strict=True))
+
+
+def test_a_file_is_read_as_everywhere_else(client, checkpoint, tmp_path):
+    deep = Digits(split='test')[3]['img'][..., 0].astype(np.uint16) * 257
+    Image.fromarray(deep).save(tmp_path / 'deep.png')
+    answer = client.predict(handle_file(tmp_path / 'deep.png'), 1, -1, api_name='/look')[0]
+    (prediction,) = Predictor(checkpoint, device='cpu')([tmp_path / 'deep.png'])
+    assert answer['confidences'][0]['confidence'] == pytest.approx(
+        prediction.scores.max(), abs=1e-4
+    )
+
+
+def test_a_damaged_file_is_told(client, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (90, 90, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / 'a.png')
+    (tmp_path / 'cut.png').write_bytes((tmp_path / 'a.png').read_bytes()[:9000])
+    with pytest.raises(AppError, match='it is damaged: '):
+        client.predict(handle_file(tmp_path / 'cut.png'), 1, -1, api_name='/look')
 
 
 def test_without_an_image_the_page_is_empty(client):
