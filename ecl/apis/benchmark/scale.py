@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ecl.apis.benchmark.loops import train_step
 from ecl.apis.benchmark.readings import Stopwatch, machine
 from ecl.apis.config import load_config
+from ecl.engine.hooks.keep_memory import keep_memory
 from ecl.registry import MODELS
 
 BATCH, IMAGE = 32, 32
@@ -56,6 +57,7 @@ def benchmark_scale(
         ``milliseconds``: processor time of a step, as ``{axis: {value: time}}``; ``prediction``:
         images a second by processor time of the ensemble and cheaper forms of it; ``machine``.
     """
+    keep_memory()
     measured: dict[str, dict[int, float]] = {}
     for axis, values in axes.items():
         measured[axis] = {}
@@ -65,8 +67,9 @@ def benchmark_scale(
             # As many pixels at every size, so that the largest fits.
             size = value if axis == 'image' else IMAGE
             shown = max(1, number * IMAGE**2 // size**2) if axis == 'image' else number
-            step = _step(load_config(config, cfg_options=options), shown, size)
-            measured[axis][value] = 1e3 * _least(step, repeats) * number / shown
+            cfg = load_config(config, cfg_options=options)
+            step = one_step(training_model(cfg), cfg, shown, size)
+            measured[axis][value] = 1e3 * least_time(step, repeats) * number / shown
     return {
         'config': str(config),
         'machine': machine(torch.device('cpu')),
@@ -100,18 +103,35 @@ def draw_scale(result: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _step(cfg: Config, batch: int, size: int) -> Callable[[], None]:
+def training_model(cfg: Config) -> nn.Module:
+    """A configuration's model in training mode, which has been told of a long tail."""
     model = _model(cfg).train()
-    classes = cfg.model.head.num_classes
     for module in model.modules():
         tell = getattr(module, 'set_class_counts', None)
         if tell is not None:
-            tell(range(classes, 0, -1))
+            tell(range(cfg.model.head.num_classes, 0, -1))
+    return model
+
+
+def one_step(model: nn.Module, cfg: Config, batch: int, size: int) -> Callable[[], None]:
+    """A training step of ``batch`` random images of ``size`` pixels in two views."""
     views = [_images(batch, size) for _ in range(2)]
-    samples = [DataSample().set_gt_label(index % classes) for index in range(batch)]
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     precision = partial(wrapper.optim_context, model)
+    samples = labelled(batch, cfg.model.head.num_classes)
     return partial(train_step, model, wrapper.optimizer, views, samples, precision)
+
+
+def labelled(batch: int, classes: int) -> list[DataSample]:
+    """Samples whose labels go round the classes."""
+    return [DataSample().set_gt_label(index % classes) for index in range(batch)]
+
+
+def least_time(step: Callable[[], object], repeats: int) -> float:
+    """Least processor time of a step, in seconds, after one to warm up."""
+    step()
+    watch = Stopwatch(torch.device('cpu'))
+    return min(watch.measure(step, 1).cpu for _ in range(repeats))
 
 
 def _prediction(config: str | Path, repeats: int, batch: int = 100) -> dict[str, float]:
@@ -127,7 +147,7 @@ def _prediction(config: str | Path, repeats: int, batch: int = 100) -> dict[str,
         model = _model(load_config(config, cfg_options=options)).eval()
         for suffix, network in (('', model), (', BatchNorm folded', fuse_conv_bn(deepcopy(model)))):
             with torch.inference_mode():
-                rates[name + suffix] = batch / _least(partial(network, images), repeats)
+                rates[name + suffix] = batch / least_time(partial(network, images), repeats)
     return rates
 
 
@@ -139,9 +159,3 @@ def _model(cfg: Config) -> nn.Module:
 
 def _images(number: int, size: int) -> Tensor:
     return torch.randn(number, 3, size, size).contiguous(memory_format=torch.channels_last)
-
-
-def _least(step: Callable[[], object], repeats: int) -> float:
-    step()
-    watch = Stopwatch(torch.device('cpu'))
-    return min(watch.measure(step, 1).cpu for _ in range(repeats))

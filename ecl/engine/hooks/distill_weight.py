@@ -86,8 +86,22 @@ class DistillWeightHook(Hook):
         self._history = self._read(runner) if runner.epoch > 0 else None
         self._sums = None
         self._handles = [
-            module.register_forward_hook(self._accumulate, with_kwargs=True) for module in modules
+            module.register_forward_hook(self.accumulate, with_kwargs=True) for module in modules
         ]
+
+    @torch.compiler.disable
+    @torch.no_grad()
+    def accumulate(self, module: nn.Module, args: tuple, kwargs: dict, weights: Tensor) -> None:
+        """Add the weights of a step; the forward hook of a comparison in training."""
+        if not module.training:
+            return
+        # forward(label_logits, distill_logits, labels)
+        label_logits = kwargs['label_logits'] if 'label_logits' in kwargs else args[0]
+        labels = kwargs['labels'] if 'labels' in kwargs else args[2]
+        if self._sums is None:
+            shape = (2, len(weights), label_logits.shape[-1])
+            self._sums = weights.new_zeros(shape)
+        self._sums.index_add_(2, labels, torch.stack([weights, torch.ones_like(weights)]))
 
     def after_train_iter(
         self,
@@ -150,19 +164,6 @@ class DistillWeightHook(Hook):
     def load_state_dict(self, state: dict[str, Tensor | None]) -> None:
         """Go on in an epoch with the sums of :meth:`state_dict`."""
         self._sums = state['sums']
-
-    @torch.compiler.disable
-    @torch.no_grad()
-    def _accumulate(self, module: nn.Module, args: tuple, kwargs: dict, weights: Tensor) -> None:
-        if not module.training:
-            return
-        # forward(label_logits, distill_logits, labels)
-        label_logits = kwargs['label_logits'] if 'label_logits' in kwargs else args[0]
-        labels = kwargs['labels'] if 'labels' in kwargs else args[2]
-        if self._sums is None:
-            shape = (2, len(weights), label_logits.shape[-1])
-            self._sums = weights.new_zeros(shape)
-        self._sums.index_add_(2, labels, torch.stack([weights, torch.ones_like(weights)]))
 
     def _read(self, runner: Runner) -> np.ndarray | None:
         """The epochs before the resumed one, if a file of this model's shape tells of them."""

@@ -12,6 +12,14 @@ from ecl.registry import HOOKS
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, LARGEST = -1, -3, 2**31 - 1
 
 
+def keep_memory() -> None:
+    """Set the options of glibc for this process, and for the workers started from it."""
+    if platform.libc_ver()[0] == 'glibc':
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, LARGEST)
+        library.mallopt(M_TRIM_THRESHOLD, LARGEST)
+
+
 @HOOKS.register_module()
 class KeepMemoryHook(Hook):
     """Tell the C library not to hand large freed buffers back to the system.
@@ -25,8 +33,5 @@ class KeepMemoryHook(Hook):
     """
 
     def before_run(self, runner: Runner) -> None:
-        """Set the options of this process; workers started from it inherit them."""
-        if platform.libc_ver()[0] == 'glibc':
-            library = ctypes.CDLL(None)
-            library.mallopt(M_MMAP_THRESHOLD, LARGEST)
-            library.mallopt(M_TRIM_THRESHOLD, LARGEST)
+        """Set the options before there are workers."""
+        keep_memory()

@@ -86,7 +86,7 @@ def test_watches_only_while_training(make_runner):
 def test_validation_losses_do_not_count():
     hook = DistillWeightHook()
     comparison = PredictionComparison(2, 3).eval()
-    comparison.register_forward_hook(hook._accumulate, with_kwargs=True)
+    comparison.register_forward_hook(hook.accumulate, with_kwargs=True)
     logits = torch.randn(2, 5, 3)
     comparison(logits, logits, torch.zeros(5, dtype=torch.long))
     assert hook._sums is None
@@ -97,7 +97,7 @@ def test_validation_losses_do_not_count():
 def test_survives_compilation():
     hook = DistillWeightHook()
     comparison = PredictionComparison(2, 3)
-    comparison.register_forward_hook(hook._accumulate, with_kwargs=True)
+    comparison.register_forward_hook(hook.accumulate, with_kwargs=True)
     compiled = torch.compile(comparison, backend='eager')
     logits, labels = torch.randn(2, 2, 5, 3), torch.tensor([0, 1, 1, 2, 2])
     for _ in range(2):
