@@ -50,7 +50,8 @@ def test(
     Args:
         config: The configuration file of the checkpoint's training.
         checkpoint: A checkpoint file.
-        work_dir: Folder of the log. By default that of the training.
+        work_dir: Folder of the training, where its configuration stays as it is: log and
+            configuration of the test go to ``test`` in it. By default as in training.
         out: JSON file to write the metrics to.
         per_class: CSV file to write the accuracy of each class to, beside its training images.
         imbalance_factors: Other test distributions to print the accuracy under; see
@@ -77,6 +78,7 @@ def test(
     if cfg.get('test_dataloader') is None or cfg.get('test_cfg') is None:
         raise UserError(f'{config} has no test_dataloader or no test_cfg: it cannot be tested')
     cfg.load_from, cfg.resume = str(checkpoint), False
+    cfg.work_dir = str(Path(cfg.work_dir) / 'test')
     content = load_checkpoint(checkpoint)
     counts = content.get('meta', {}).get('class_counts')
     if imbalance_factors and counts is None:

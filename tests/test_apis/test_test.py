@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,15 @@ def test_a_checkpoint_repeats_the_metrics_of_its_training(
         'metrics': metrics,
     }
     assert '| ensemble ' in capsys.readouterr().out
+
+
+def test_the_files_of_the_training_stay_as_they_are(digits_run, digits_config, tmp_path):
+    run = shutil.copytree(digits_run, tmp_path / 'run')
+    before = {path: path.read_bytes() for path in run.rglob('*') if path.is_file()}
+    options = {'model.head.predict_with': 'label'}
+    evaluate(digits_config, run / 'epoch_3.pth', work_dir=run, cfg_options=options)
+    assert {path: path.read_bytes() for path in before} == before
+    assert "predict_with='label'" in (run / 'test' / f'{digits_config.stem}.py').read_text()
 
 
 def test_no_training_data_is_needed(digits_run, digits_config, tmp_path):
