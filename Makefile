@@ -12,7 +12,7 @@ PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-ch
 train: $(VENV)/.runtime
 	$(VENV)/bin/python tools/train.py $(CONFIG) --work-dir $(WORK_DIR)
 	@echo 'Writing a page about the training ...'
-	@$(VENV)/bin/python tools/analysis/report.py $(WORK_DIR)
+	@$(VENV)/bin/python tools/analysis/report.py --trust-checkpoint $(WORK_DIR)
 
 test: $(VENV)/.tests
 	$(VENV)/bin/python -m pytest
@@ -22,6 +22,7 @@ lint: $(VENV)/.tests
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m mypy
 	$(VENV)/bin/python -m interrogate ecl tools docs
+	$(VENV)/bin/python -m pytest --quiet tests/test_package/test_doctests.py
 
 docs: $(VENV)/.tests
 	$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs/en docs/en/_build

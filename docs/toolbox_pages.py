@@ -94,6 +94,7 @@ def tools_page() -> str:
             if name:
                 lines += [f'### {path.name} {name}', '']
             usage = command.format_usage().removeprefix('usage: ').rstrip()
+            usage = usage.replace('\n       ', '\n')  # as wide as what was removed
             lines += ['```text', usage, '```', '', '| argument | meaning |', '|---|---|']
             for words, meaning in options(command):
                 lines.append(f'| `{_cell(words)}` | {_cell(meaning)} |')

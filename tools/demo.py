@@ -3,7 +3,7 @@
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
-from ecl.apis import run_tool
+from ecl.apis import add_trust_argument, run_tool, trust_checkpoints
 from ecl.apis.demo import demo
 
 
@@ -12,7 +12,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(description='Serve a page to try a model on, to this machine alone.')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--port', type=int, help='default: the first free one from 7860 on')
-    demo(**vars(parser.parse_args(argv)))
+    add_trust_argument(parser)
+    arguments = vars(parser.parse_args(argv))
+    with trust_checkpoints(arguments.pop('trust_checkpoint')):
+        demo(**arguments)
 
 
 if __name__ == '__main__':

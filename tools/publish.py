@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from ecl.apis import publish, run_tool
+from ecl.apis import add_trust_argument, publish, run_tool, trust_checkpoints
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -14,8 +14,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--out', metavar='FILE.pth', help='default: FOLDER_CHECKPOINT, beside it')
+    add_trust_argument(parser)
     arguments = parser.parse_args(argv)
-    path = publish(arguments.checkpoint, arguments.out)
+    with trust_checkpoints(arguments.trust_checkpoint):
+        path = publish(arguments.checkpoint, arguments.out)
     before, after = (Path(file).stat().st_size / 1e6 for file in (arguments.checkpoint, path))
     print(f'{path} ({after:.1f} MB, before {before:.1f} MB)')
 

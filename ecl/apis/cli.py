@@ -88,5 +88,6 @@ def add_trust_argument(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='open checkpoints that hold more than tensors and plain data; they can run anything',
+        help='import the modules that a checkpoint names, and open it even if it holds more than '
+        'tensors and plain data; either can run anything',
     )

@@ -3,6 +3,7 @@
 import hashlib
 import io
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 
@@ -34,8 +35,8 @@ def publish(checkpoint: str | Path, out: str | Path | None = None) -> Path:
         The file, such as ``models/ecl_digits-1a2b3c4d.pth``.
 
     Raises:
-        UserError: If the checkpoint cannot be loaded without running code, or no model be built
-            from it alone.
+        UserError: If the checkpoint, or what would be published of a trusted one, cannot be loaded
+            without running code, or no model be built from it alone.
     """
     source = Path(checkpoint)
     target = Path(out) if out else source.with_name(f'{source.resolve().parent.name}_{source.name}')
@@ -50,6 +51,11 @@ def publish(checkpoint: str | Path, out: str | Path | None = None) -> Path:
     weights = {k: v for k, v in content['state_dict'].items() if not k.startswith(CONTRAST)}
     buffer = io.BytesIO()  # in a file, the sum would depend on the file's name
     torch.save({'meta': {**meta, 'cfg': cfg.pretty_text}, 'state_dict': weights}, buffer)
+    buffer.seek(0)
+    try:  # a trusted checkpoint may hold more than what is safe to hand on
+        torch.load(buffer, weights_only=True)
+    except UnpicklingError as error:
+        raise UserError(f'{source}: its meta holds more than tensors and plain data') from error
     digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
     path = target.with_name(f'{target.stem}-{digest[:8]}.pth')
     with atomic_write(path) as file:

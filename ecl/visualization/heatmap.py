@@ -57,7 +57,7 @@ def weight_heatmap(
     axes.set_title('Mean distillation weight by class and epoch')
     axes.set_xlabel('epoch')
     axes.set_ylabel('training images of the class')
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     ticks = np.unique(np.linspace(0, len(counts) - 1, min(len(counts), 12)).round().astype(int))
     axes.set_yticks(ticks, [str(count) for count in counts[order][ticks]])
     _mark_groups(axes, counts, thresholds)

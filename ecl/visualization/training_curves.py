@@ -61,7 +61,7 @@ def training_curves(
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     plain_axes(axes)
     columns = len(series) if len(series) <= 4 else 3
     figure.legend(loc='outside upper center', ncols=columns, frameon=False, handlelength=1.6)

@@ -59,3 +59,17 @@ def test_a_file_that_runs_code_is_refused(digits_run, tmp_path, monkeypatch):
     with trust_checkpoints():
         assert load_checkpoint(tmp_path / 'a.pth')
     assert [file.name for file in tmp_path.iterdir()] == ['a.pth']
+
+
+def test_of_a_trusted_file_only_what_is_safe_is_published(digits_run, tmp_path, monkeypatch):
+    content = load_checkpoint(digits_run / 'epoch_3.pth')
+    monkeypatch.setattr(_Stranger, '__module__', 'builtins')
+    monkeypatch.setattr('builtins._Stranger', _Stranger, raising=False)
+    torch.save({**content, 'extra': _Stranger()}, tmp_path / 'a.pth')
+    content['meta'] = {**content['meta'], 'seed': _Stranger()}
+    torch.save(content, tmp_path / 'b.pth')
+    with trust_checkpoints():
+        published = publish(tmp_path / 'a.pth')
+        with pytest.raises(UserError, match=r'b\.pth: its meta holds more than tensors'):
+            publish(tmp_path / 'b.pth')
+    assert 'extra' not in load_checkpoint(published)

@@ -49,7 +49,7 @@ def _make(checkout: Path, *words: str) -> list[str]:
 WORK_DIR = 'work_dirs/ecl_r8_digits-lt'
 TRAIN = [
     f'tools/train.py configs/ecl/ecl_r8_digits-lt.py --work-dir {WORK_DIR}',
-    f'tools/analysis/report.py {WORK_DIR}',
+    f'tools/analysis/report.py --trust-checkpoint {WORK_DIR}',
 ]
 
 
@@ -72,7 +72,7 @@ def test_tests_add_to_the_environment_of_the_training(checkout):
 
 def test_lint_and_manual_use_the_same_environment(checkout):
     lint = _make(checkout, 'lint')[2:]
-    assert [words.split()[1] for words in lint] == ['ruff', 'ruff', 'mypy', 'interrogate']
+    assert [words.split()[1] for words in lint] == ['ruff', 'ruff', 'mypy', 'interrogate', 'pytest']
     (manual,) = _make(checkout, 'docs')
     assert manual.startswith('-m sphinx --fail-on-warning')
 

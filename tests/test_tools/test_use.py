@@ -1,11 +1,13 @@
-"""The command lines of predict, export, publish and compare."""
+"""The command lines of the tools that take a trained model."""
 
 import re
 
 import pytest
 from PIL import Image
 
+from ecl.checkpoint_file import trusts_checkpoints
 from ecl.datasets import Digits
+from ecl.errors import UserError
 
 
 def test_predict_exits_with_1_if_a_file_is_no_image(load_tool, digits_run, tmp_path, capsys):
@@ -43,3 +45,27 @@ def test_arguments_reach_the_comparison(load_tool, monkeypatch):
     monkeypatch.setattr(tool, 'compare', lambda **arguments: calls.append(arguments))
     tool.main(['a', 'b', 'c.json', '--out', 'x'])
     assert calls == [dict(paths=['a', 'b', 'c.json'], out='x')]
+
+
+@pytest.mark.parametrize(
+    ('name', 'words'),
+    [
+        ('test', 'config.py a.pth'),
+        ('predict', 'a.pth b.png'),
+        ('demo', 'a.pth'),
+        ('export', 'a.pth --out b.onnx'),
+        ('publish', 'a.pth'),
+        ('analysis/compare', 'a b'),
+        ('analysis/report', 'a'),
+    ],
+)
+def test_a_model_with_parts_of_ones_own_may_be_trusted(load_tool, monkeypatch, name, words):
+    def called(*_, **__):
+        raise UserError('trusted' if trusts_checkpoints() else 'not trusted')
+
+    tool = load_tool(name)
+    monkeypatch.setattr(tool, name.rpartition('/')[2], called)
+    with pytest.raises(UserError, match='not trusted'):
+        tool.main(words.split())
+    with pytest.raises(UserError, match=r'^trusted'):
+        tool.main([*words.split(), '--trust-checkpoint'])

@@ -5,9 +5,9 @@ from ecl.visualization import training_curves
 
 def test_each_line_has_its_values_and_its_own_look():
     series = {
-        'overall': ([20, 40], [50.0, 60.0]),
-        'many': ([20, 40], [70.0, 80.0]),
-        'few': ([20, 40], [10.0, 30.0]),
+        'overall': ([20, 40, 60], [50.0, 60.0, 70.0]),
+        'many': ([20, 40, 60], [70.0, 80.0, 85.0]),
+        'few': ([20, 40, 60], [10.0, 30.0, 40.0]),
     }
     (axes,) = training_curves(series, 'accuracy (%)').axes
     lines = {line.get_label(): line for line in axes.lines}
@@ -16,6 +16,7 @@ def test_each_line_has_its_values_and_its_own_look():
         assert np.array_equal(lines[name].get_ydata(), values)
     looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in axes.lines}
     assert len(looks) == 3
+    assert {20, 40, 60} <= set(axes.get_xticks())
 
 
 def test_lines_without_colour_of_their_own_differ_in_their_dashes():

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
-from ecl.apis import run_tool
+from ecl.apis import add_trust_argument, run_tool, trust_checkpoints
 from ecl.apis.report import report
 
 
@@ -16,7 +16,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         metavar='FILE.html',
         help='default: report.html, in the work dir if there is one only',
     )
-    print(report(**vars(parser.parse_args(argv))))
+    add_trust_argument(parser)
+    arguments = vars(parser.parse_args(argv))
+    with trust_checkpoints(arguments.pop('trust_checkpoint')):
+        print(report(**arguments))
 
 
 if __name__ == '__main__':

@@ -169,8 +169,10 @@ TOPICS = (
     ),
     Topic(
         'Distillation weights',
-        'How much the experts learn from each other about a class: red more, blue less than the '
-        'average. The most frequent classes are on top.',
+        'Above 1 (red) the experts teach each other more about a class than about an average '
+        'image, below 1 (blue) less. The weight grows where the classifier taught by labels is '
+        'surer of the right class than the one taught by peers. The most frequent classes are on '
+        'top.',
         _weights,
     ),
     Topic(
