@@ -36,7 +36,7 @@ model = dict(
         num_classes=100,
         classifier=dict(_delete_=True, type='CosineLinear', scale=8.0),
         labels_teach='label',
-        distill_loss=dict(student='both', teacher='label', comparison='ratio', gamma=1.0),
+        distill_loss=dict(student='both', teacher='label'),
         predict_with='label',
     ),
 )
