@@ -71,12 +71,14 @@ def build_page(predictor: Predictor, name: str) -> gr.Blocks:
     num_maps = max(1, len(experts))
 
     def look(image: str | None, top: float, explained: int) -> list[Any]:
+        nothing = [None] * (1 + len(experts) + num_maps)
         if image is None:
-            return [None] * (1 + len(experts) + num_maps)
+            return nothing
         try:
             prepared = predictor.prepare(image)
         except UserError as error:
-            raise gr.Error(str(error).removeprefix(f'{image}: '), print_exception=False) from error
+            gr.Warning(f'This file cannot be used: {str(error).removeprefix(f"{image}: ")}')
+            return nothing
         (prediction,) = predictor.predict_batch([prepared])
         guesses = [_shares(predictor, prediction, int(top), expert) for expert in (None, *experts)]
         label = int(prediction.scores.argmax()) if explained == MOST_PROBABLE else explained
