@@ -10,9 +10,9 @@ from rich import box
 from rich.table import Table
 
 from ecl.apis.checkpoint import latest_checkpoint
+from ecl.apis.compare.methods import read_methods
 from ecl.apis.predictions import evaluate_checkpoint
 from ecl.engine.atomic import atomic_write
-from ecl.engine.hooks.run_record import RECORD
 from ecl.errors import UserError
 from ecl.evaluation import BalanceAccuracy
 from ecl.evaluation.balance import STRENGTHS
@@ -48,15 +48,15 @@ def balance(
     strengths = sorted(strengths)
     if not Path(out).parent.is_dir():
         raise UserError(f'cannot write {out}: folder {Path(out).parent} does not exist')
-    runs = {path: _work_dirs(Path(path)) for path in paths}
     methods: list[dict[str, Any]] = []
-    for path, work_dirs in runs.items():
-        found = [_curves(work_dir, strengths, cfg_options) for work_dir in work_dirs]
-        records = [json.loads((work_dir / RECORD).read_text()) for work_dir in work_dirs]
+    for method in read_methods(paths):
+        if not method.work_dirs:
+            raise UserError(f'{method.name} is no work dir of a training, nor a folder of such')
+        found = [_curves(work_dir, strengths, cfg_options) for work_dir in method.work_dirs]
         methods.append(
             {
-                'name': Path(path).resolve().name,
-                'seeds': [record['seed'] for record in records],
+                'name': method.name,
+                'seeds': [record.get('seed') for record in method.records],
                 **{group: [curves[group] for curves in found] for group in found[0]},
             }
         )
@@ -71,15 +71,6 @@ def balance(
             file.write(f'{written}\n'.encode())
     print(text)
     return result
-
-
-def _work_dirs(path: Path) -> list[Path]:
-    found = (
-        [path] if (path / RECORD).is_file() else sorted(p.parent for p in path.glob(f'*/{RECORD}'))
-    )
-    if not found:
-        raise UserError(f'{path} holds no {RECORD}, nor does a folder in it: no training ended')
-    return found
 
 
 def _curves(

@@ -1,8 +1,8 @@
 """What is compared: a method, trained once or with several seeds."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,12 @@ class Method:
     Attributes:
         name: What to call it.
         records: Content of ``results.json`` of each training, one a seed.
-        work_dir: Folder of the training, if it is a single one.
+        work_dirs: Folder of each training; empty where only records are at hand.
     """
 
     name: str
     records: list[dict[str, Any]]
-    work_dir: Path | None = None
+    work_dirs: list[Path] = field(default_factory=list)
 
     def values(self, key: str) -> list[float]:
         """A metric of each training; empty if one lacks it."""
@@ -30,18 +30,26 @@ class Method:
         return [] if None in found else found
 
 
-def read_methods(path: str | Path) -> list[Method]:
-    """Read what a command line names.
+def read_methods(paths: Sequence[str | Path]) -> list[Method]:
+    """Read what a command line names; methods of the same name are numbered.
 
     Args:
-        path: The work dir of a training; a folder of such, taken for seeds of one method; the JSON
-            file of a matrix, each row of which is a method; or ``results.json`` or the output of
-            ``tools/test.py`` on its own.
+        paths: Each the work dir of a training; a folder of such, taken for seeds of one method; the
+            JSON file of a matrix, each row of which is a method; or ``results.json`` or the output
+            of ``tools/test.py`` on its own.
 
     Raises:
-        UserError: If it is none of these.
+        UserError: If one is none of these.
     """
-    path = Path(path)
+    methods = [method for path in paths for method in _read_path(Path(path))]
+    names = [method.name for method in methods]
+    for number, method in enumerate(methods, 1):
+        if names.count(method.name) > 1:
+            method.name = f'{method.name} ({number})'
+    return methods
+
+
+def _read_path(path: Path) -> list[Method]:
     if path.is_dir():
         return [_from_folder(path)]
     if not path.is_file():
@@ -56,11 +64,12 @@ def read_methods(path: str | Path) -> list[Method]:
 def _from_folder(folder: Path) -> Method:
     name = folder.resolve().name
     if (folder / RECORD).is_file():
-        return Method(name, [_checked(_read(folder / RECORD), folder)], folder)
+        return Method(name, [_checked(_read(folder / RECORD), folder)], [folder])
     records = sorted(folder.glob(f'*/{RECORD}'))
     if not records:
         raise UserError(f'{folder} holds no {RECORD}, nor does a folder in it: no training ended')
-    return Method(name, [_checked(_read(file), file) for file in records])
+    folders = [file.parent for file in records]
+    return Method(name, [_checked(_read(file), file) for file in records], folders)
 
 
 def _read(path: Path) -> dict[str, Any]:

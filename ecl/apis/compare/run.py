@@ -45,10 +45,9 @@ def compare(
     """
     if out is not None and not Path(out).parent.is_dir():
         raise UserError(f'cannot write {out}: folder {Path(out).parent} does not exist')
-    methods = [method for path in paths for method in read_methods(path)]
+    methods = read_methods(paths)
     if len(methods) < 2:
         raise UserError('there is nothing to compare: name at least two trainings or methods')
-    _name_apart(methods)
     predictions = {
         method.name: collect_predictions(checkpoint)
         for method in methods
@@ -72,20 +71,13 @@ def compare(
     return differences
 
 
-def _name_apart(methods: list[Method]) -> None:
-    names = [method.name for method in methods]
-    for number, method in enumerate(methods, 1):
-        if names.count(method.name) > 1:
-            method.name = f'{method.name} ({number})'
-
-
 def _alone(methods: list[Method]) -> bool:
     """Whether images have to stand in for seeds."""
     return all(len(method.records) == 1 for method in methods)
 
 
 def _checkpoint(method: Method) -> str | None:
-    return latest_checkpoint(method.work_dir) if method.work_dir else None
+    return latest_checkpoint(method.work_dirs[0]) if method.work_dirs else None
 
 
 def _differences(
