@@ -5,9 +5,9 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
+from statistics import harmonic_mean, median
 from typing import NamedTuple
 
 import torch
@@ -53,6 +53,21 @@ class Stopwatch:
         if self.device.type == 'cuda':
             torch.cuda.synchronize(self.device)
         return Reading(time.perf_counter(), time.process_time())
+
+
+def of_all_processes(readings: Sequence[list[Reading]]) -> list[Reading]:
+    """Readings of a loop in several processes as one list, so that their rates add up.
+
+    Args:
+        readings: Of each process the same number of readings.
+
+    Returns:
+        Seconds in which all processes together do one step each: harmonic means.
+    """
+    return [
+        Reading(*(harmonic_mean(times) for times in zip(*window, strict=True)))
+        for window in zip(*readings, strict=True)
+    ]
 
 
 def median_ratio(above: list[Reading], below: list[Reading], clock: str) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import get_world_size
+from mmengine.dist import all_gather_object, get_world_size
 from mmengine.evaluator import Evaluator
 from mmengine.model import is_model_wrapper
 from mmengine.optim import build_optim_wrapper
@@ -18,7 +18,13 @@ from torch import nn
 
 from ecl.apis.benchmark.interleave import Enough, InterleaveHook
 from ecl.apis.benchmark.loops import build_loops
-from ecl.apis.benchmark.readings import Stopwatch, machine, median_rate, median_ratio
+from ecl.apis.benchmark.readings import (
+    Stopwatch,
+    machine,
+    median_rate,
+    median_ratio,
+    of_all_processes,
+)
 from ecl.apis.config import load_config, use_mixed_precision
 from ecl.apis.launch import set_launcher
 from ecl.errors import UserError
@@ -49,7 +55,7 @@ def benchmark_step(
         launcher: ``'none'``, or ``'pytorch'`` in a process that torchrun started.
 
     Returns:
-        - ``images_per_s`` of this process: ``runner``, the training as it is; ``bare``, the same
+        - ``images_per_s`` of all processes: ``runner``, the training as it is; ``bare``, the same
           model, losses and update on tensors in memory; ``experts``, the experts' forward and
           backward alone; ``momentum``, the momentum encoder forward; ``reference``, float32 in
           contiguous layout with PIL transforms image by image.
@@ -58,8 +64,8 @@ def benchmark_step(
         - ``ratio``: runner / bare; ``networks_share``: time of experts and momentum encoder over
           that of the full step; ``speedup``: runner / reference. Each is a median over neighbouring
           windows, by wall clock, and as ``cpu_ratio`` and so on by processor time.
-        - ``data_waiting``: share of the runner's time spent waiting for a batch.
-        - ``peak_memory_mb``: of the GPU, or of the process; ``start_up_s``: from reading the
+        - Of this process alone: ``data_waiting``, share of the runner's time spent waiting for a batch;
+          ``peak_memory_mb`` of the GPU, or of the process; ``start_up_s``, from reading the
           configuration to the end of the first step; ``evaluation_images_per_s``, or None.
         - ``config``, ``batch_size`` of a process, ``processes``, ``precision``, ``steps``,
           ``repeats``, ``machine``.
@@ -93,7 +99,7 @@ def benchmark_step(
         'steps': steps,
         'repeats': repeats,
         'machine': machine(next(model.parameters()).device),
-        **_summary(hook, cfg.train_dataloader.batch_size),
+        **_summary(hook, cfg.train_dataloader.batch_size * get_world_size()),
         'evaluation_images_per_s': rate,
     }
 
@@ -123,7 +129,8 @@ def _unwrapped(runner: Runner) -> nn.Module:
 
 
 def _summary(hook: InterleaveHook, batch_size: int) -> dict[str, Any]:
-    loops = hook.readings
+    processes = all_gather_object(hook.readings)
+    loops = {name: of_all_processes([each[name] for each in processes]) for name in processes[0]}
     networks = loops['experts']
     if 'momentum' in loops:
         networks = [

@@ -26,14 +26,14 @@ def show(result: dict[str, Any]) -> str:
     Returns:
         Lines of text.
     """
-    machine = result['machine']
+    machine, processes = result['machine'], result['processes']
+    each = f' in each of {processes} processes' if processes > 1 else ''
     lines = [
-        f'{result["config"]}: batch {result["batch_size"]} in each of {result["processes"]} '
-        f'process{"es" * (result["processes"] > 1)}, {result["precision"]}',
+        f'{result["config"]}: batch {result["batch_size"]}{each}, {result["precision"]}',
         f'{machine["device"]}, {machine["processor"]}, {machine["cores"]} cores, '
         f'{machine["threads"]} threads, PyTorch {machine["torch"]}',
         '',
-        f'{"images/s of a process":>51} {"by CPU time":>12}',
+        f'{"images/s":>51} {"by CPU time":>12}',
     ]
     by_wall, by_cpu = result['images_per_s'], result['cpu_images_per_s']
     for name, meaning in LOOPS.items():
