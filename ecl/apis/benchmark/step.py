@@ -64,8 +64,8 @@ def benchmark_step(
         - ``ratio``: runner / bare; ``networks_share``: time of experts and momentum encoder over
           that of the full step; ``speedup``: runner / reference. Each is a median over neighbouring
           windows, by wall clock, and as ``cpu_ratio`` and so on by processor time.
-        - Of this process alone: ``data_waiting``, share of the runner's time spent waiting for a batch;
-          ``peak_memory_mb`` of the GPU, or of the process; ``start_up_s``, from reading the
+        - Of this process alone: ``data_waiting``, share of the runner's time spent waiting for a
+          batch; ``peak_memory_mb`` of the GPU, or of the process; ``start_up_s``, from reading the
           configuration to the end of the first step; ``evaluation_images_per_s``, or None.
         - ``config``, ``batch_size`` of a process, ``processes``, ``precision``, ``steps``,
           ``repeats``, ``machine``.
