@@ -48,12 +48,8 @@ def compare(
     methods = read_methods(paths)
     if len(methods) < 2:
         raise UserError('there is nothing to compare: name at least two trainings or methods')
-    predictions = {
-        method.name: collect_predictions(checkpoint)
-        for method in methods
-        if _alone(methods) and (checkpoint := _checkpoint(method))
-    }
     first, *others = methods
+    predictions = {name: collect_predictions(file) for name, file in _checkpoints(methods).items()}
     differences = {other.name: _differences(first, other, predictions) for other in others}
     text = _text(methods, differences, bool(predictions))
     print(text)
@@ -71,13 +67,16 @@ def compare(
     return differences
 
 
-def _alone(methods: list[Method]) -> bool:
-    """Whether images have to stand in for seeds."""
-    return all(len(method.records) == 1 for method in methods)
-
-
-def _checkpoint(method: Method) -> str | None:
-    return latest_checkpoint(method.work_dirs[0]) if method.work_dirs else None
+def _checkpoints(methods: list[Method]) -> dict[str, str]:
+    """Whose images stand in for seeds, by name: the first method's and others'; else nobody's."""
+    if any(len(method.records) > 1 for method in methods):
+        return {}
+    found = {
+        method.name: checkpoint
+        for method in methods
+        if method.work_dirs and (checkpoint := latest_checkpoint(method.work_dirs[0]))
+    }
+    return found if methods[0].name in found and len(found) > 1 else {}
 
 
 def _differences(
@@ -142,14 +141,11 @@ def _text(
         else "p and interval: Welch's t-test over seeds; empty with a single seed"
     )
     parts = [markdown(accuracies, 300), markdown(changes, 300), f'{test}.']
-    protocols = dict.fromkeys(json.dumps(_protocol(method)) for method in methods)
+    known = (method.records[0].get('protocol') for method in methods)
+    protocols = dict.fromkeys(json.dumps(protocol) for protocol in known if protocol)
     if len(protocols) > 1:
         parts.append('NOT THE SAME PROTOCOL:\n' + '\n'.join(protocols))
     return '\n\n'.join(parts)
-
-
-def _protocol(method: Method) -> dict[str, Any]:
-    return method.records[0].get('protocol', {})
 
 
 def _cell(values: Sequence[float]) -> str:

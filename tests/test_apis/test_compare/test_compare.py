@@ -1,5 +1,6 @@
 import json
 import shutil
+from importlib import import_module
 
 import pytest
 
@@ -51,6 +52,17 @@ def test_other_protocols_are_told(tmp_path, capsys):
     differences = compare([tmp_path / 'a', tmp_path / 'b'])
     assert differences['b']['overall'].p is None
     assert 'NOT THE SAME PROTOCOL' in capsys.readouterr().out
+
+
+def test_an_evaluation_has_neither_images_nor_protocol(digits_run, tmp_path, monkeypatch, capsys):
+    module = import_module('ecl.apis.compare.run')
+    monkeypatch.setattr(module, 'collect_predictions', pytest.fail)
+    (tmp_path / 'm.json').write_text(json.dumps({'config': 'a.py', 'metrics': METRICS}))
+    (differences,) = compare([digits_run, tmp_path / 'm.json']).values()
+    assert differences['overall'].p is None
+    printed = capsys.readouterr().out
+    assert 'McNemar' not in printed
+    assert 'PROTOCOL' not in printed
 
 
 def test_single_trainings_are_compared_image_by_image(digits_run, tmp_path, capsys):
