@@ -169,10 +169,8 @@ TOPICS = (
     ),
     Topic(
         'Distillation weights',
-        'Above 1 (red) the experts teach each other more about a class than about an average '
-        'image, below 1 (blue) less. The weight grows where the classifier taught by labels is '
-        'surer of the right class than the one taught by peers. The most frequent classes are on '
-        'top.',
+        'Above 1 (red) the experts teach each other more about a class: labels alone make a '
+        'classifier surer of it than peers do. Below 1 (blue) less.',
         _weights,
     ),
     Topic(
