@@ -63,7 +63,7 @@ def class_accuracy(
                 axes.annotate(
                     short_name(str(names[index]), 14),
                     (max(counts[index], 0.7), accuracy),
-                    (0, -12),
+                    (0, -12 if accuracy > 10 else 5),  # clear of the axis
                     textcoords='offset points',
                     ha='center',
                     fontsize='small',

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from ecl.visualization import class_accuracy
 
@@ -33,3 +34,11 @@ def test_names_are_written_where_there_is_room(repeats, named):
     names = [f'class {index}' for index in range(len(counts))]
     (axes,) = class_accuracy(np.tile(ACCURACIES, repeats), counts, names).axes
     assert len(axes.texts) == named
+
+
+def test_names_stay_clear_of_the_axis():
+    figure = class_accuracy(np.array([0.0, 100.0]), [5, 50], ['none', 'all'])
+    FigureCanvasAgg(figure).draw()
+    (axes,) = figure.axes
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert all(axes.bbox.y0 < box.y0 and box.y1 < axes.bbox.y1 for box in boxes)
