@@ -11,7 +11,7 @@ default_hooks = dict(
 )
 custom_hooks = [
     dict(type='ClassStatisticsHook'),
-    dict(type='EpochSeedHook'),
+    dict(type='StepSeedHook'),
     dict(type='FiniteLossHook'),
     dict(type='DistillWeightHook', interval=50),
     dict(type='BadImageHook'),

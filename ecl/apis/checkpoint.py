@@ -1,18 +1,36 @@
 """Checkpoints: loaded without running code in them, compared with the model before use."""
 
-import ast
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.model import is_model_wrapper
 from torch import nn
 
+from ecl.apis.config_text import parse_config
 from ecl.checkpoint_file import load_from_file
 from ecl.engine.hooks.checkpoint import kept_checkpoints
 from ecl.errors import UserError
+
+#: What a checkpoint must hold to be resumed, beside weights.
+_STATE = {
+    'meta': Mapping,
+    'meta.epoch': int,
+    'meta.iter': int,
+    'optimizer': Mapping,
+    'message_hub': Mapping,
+}
+#: Settings that a checkpoint overrules when it is resumed, or that its schedules follow from.
+_BEGUN_WITH = (
+    'train_cfg.max_epochs',
+    'train_cfg.max_iters',
+    'optim_wrapper.optimizer',
+    'optim_wrapper.paramwise_cfg',
+    'param_scheduler',
+)
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -84,37 +102,58 @@ def check_weights_fit(checkpoint: Mapping[str, Any], model: nn.Module, path: str
             )
 
 
-def check_schedule_fits(
-    checkpoint: Mapping[str, Any], max_epochs: int | None, path: str | Path
-) -> None:
-    """Refuse to resume a training with another number of epochs than it was begun with.
+def check_resumable(checkpoint: Mapping[str, Any], cfg: Config, path: str | Path) -> None:
+    """Refuse to resume what holds no training, or with settings that resuming would pass over.
 
-    The schedule of the learning rate comes back from the checkpoint with its old end, so the added
-    epochs would run at the learning rate the schedule ended on, often zero.
+    Optimizer and schedules come back from the checkpoint as they were begun, whatever the
+    configuration says by now; and a schedule comes with its old end, so added epochs would run at
+    the learning rate it ended on, often zero.
 
     Args:
         checkpoint: What :func:`load_checkpoint` returned.
-        max_epochs: Epochs of the configuration, None if it counts iterations.
+        cfg: The configuration to go on with.
         path: File of the checkpoint, for the message.
 
     Raises:
-        UserError: If the numbers differ and there is a schedule.
+        UserError: With what is missing, or the first setting that differs from that of the
+            configuration in the checkpoint.
     """
-    before = _max_epochs(checkpoint.get('meta', {}).get('cfg') or '')
-    scheduled = checkpoint.get('param_schedulers')
-    if scheduled and before is not None and max_epochs is not None and before != max_epochs:
+    anew = f'start a new training from its weights with --cfg-options load_from={path}'
+    absent = [key for key in _STATE if not isinstance(_at(checkpoint, key), _STATE[key])]
+    if absent:
         raise UserError(
-            f'cannot resume {path} with max_epochs {max_epochs}: it was begun with {before}, and '
-            f'its learning-rate schedule ends there; keep {before}, or start a new training from '
-            f'its weights with --cfg-options load_from={path}'
+            f'cannot resume {path}: it holds weights but no training to go on with ({absent[0]} is '
+            f'missing); {anew}'
         )
+    text = checkpoint['meta'].get('cfg')
+    try:
+        begun = parse_config(text, str(path)).to_dict() if isinstance(text, str) else {}
+    except UserError:  # not plain values, so nothing can be told
+        return
+    now = cfg.to_dict()
+    for key in _BEGUN_WITH if begun else ():
+        # Without a schedule a training may be prolonged.
+        if key.startswith('train_cfg') and not checkpoint.get('param_schedulers'):
+            continue
+        difference = _difference(_at(begun, key), _at(now, key), key)
+        if difference:
+            name, was, is_now = difference
+            raise UserError(
+                f'cannot resume {path}: {name} was {was!r} and is now {is_now!r}, but optimizer '
+                f'and schedules go on as they were begun; keep {was!r}, or {anew}'
+            )
 
 
-def _max_epochs(config_text: str) -> int | None:
-    """``train_cfg.max_epochs`` in the text of a configuration, read without running it."""
-    for node in ast.walk(ast.parse(config_text)):
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == 'train_cfg':
-            for keyword in getattr(node.value, 'keywords', ()):
-                if keyword.arg == 'max_epochs':
-                    return ast.literal_eval(keyword.value)
-    return None
+def _at(node: Any, key: str) -> Any:
+    """What stands under a dotted key, None if nothing does."""
+    for part in key.split('.'):
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node
+
+
+def _difference(one: Any, other: Any, key: str) -> tuple[str, Any, Any] | None:
+    """The first dotted key under which two values differ, and the values."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        parts = (_difference(one.get(k), other.get(k), f'{key}.{k}') for k in {**one, **other})
+        return next(filter(None, parts), None)
+    return None if one == other else (key, one, other)

@@ -1,6 +1,7 @@
 """What the command-line tools share."""
 
 import errno
+import logging
 import sys
 from argparse import ArgumentError, ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
@@ -8,31 +9,57 @@ from typing import Any
 
 from mmengine.config import DictAction
 
+from ecl.apis.faults import out_of_memory
 from ecl.apis.launch import LAUNCHERS
 from ecl.errors import UserError
 
+#: What the system refuses for reasons that lie with a disk, a folder or its owner.
+_REFUSALS = {
+    errno.ENOSPC: 'no space left on the disk',
+    errno.EDQUOT: 'no space left on the disk',
+    errno.EROFS: 'the disk cannot be written to',
+    errno.EACCES: 'no permission',
+    errno.EPERM: 'no permission',
+    errno.EEXIST: 'a file is there already',
+    errno.ENOTDIR: 'a part of the path is a file',
+    errno.EISDIR: 'a folder is where a file should be',
+    errno.EIO: 'the disk cannot be read or written',
+}
+
 
 def run_tool(main: Callable[[], None]) -> None:
-    """Run a tool: a UserError or a full disk becomes one line and status 2, Ctrl-C exits with 130.
+    """Run a tool: Ctrl-C exits with 130, and what the user can put right is one line and status 2.
+
+    That is a UserError, memory that ran out, and a disk that is full or refuses otherwise.
 
     Args:
         main: The tool.
     """
+    # A log file on a full disk: its lines are on the console too, without a traceback for each.
+    logging.raiseExceptions = False
     try:
         main()
     except UserError as error:
         # A data loader's worker puts its traceback before the message.
         line = str(error).strip().splitlines()[-1]
-        print(f'error: {line.removeprefix("ecl.errors.UserError: ")}', file=sys.stderr)
-        sys.exit(2)
+        _fail(line.removeprefix('ecl.errors.UserError: '))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in _REFUSALS:
             raise
         where = f' for {error.filename}' if error.filename else ''
-        print(f'error: no space left on the disk{where}', file=sys.stderr)
-        sys.exit(2)
+        _fail(f'{_REFUSALS[error.errno]}{where}')
+    except (RuntimeError, MemoryError) as error:
+        fault = out_of_memory(error)
+        if fault is None:
+            raise
+        _fail(fault)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _fail(message: str) -> None:
+    print(f'error: {message}', file=sys.stderr)
+    sys.exit(2)
 
 
 class OptionAction(DictAction):

@@ -64,7 +64,10 @@ def load_config(
     options = dict(cfg_options or {})
     for key in options:
         _check_option(cfg, key, source)
-    cfg.merge_from_dict(options)
+    try:
+        cfg.merge_from_dict(options)
+    except (TypeError, KeyError, IndexError) as error:
+        raise UserError(f'{source}, --cfg-options: {" ".join(str(error).split())}') from error
     if work_dir is not None or cfg.get('work_dir') is None:
         cfg.work_dir = str(work_dir or Path('work_dirs') / Path(path).stem)
     cfg.setdefault('randomness', {})

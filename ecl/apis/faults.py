@@ -41,7 +41,7 @@ def explain_faults(cfg: Config, source: str) -> Iterator[None]:
     except SettingError as error:
         raise UserError(f'{source}: {_key(cfg, error)} {error.fault}') from error
     except (RuntimeError, MemoryError) as error:
-        for explain in (_out_of_memory, _worker_fault, _lost_process):
+        for explain in (_explain_memory, _worker_fault, _lost_process):
             if line := explain(cfg, error):
                 raise UserError(line) from error
         raise
@@ -64,9 +64,20 @@ def _key(cfg: Config, error: SettingError) -> str:
     return f'{paths[0]}.{error.name}' if paths else f'{error.owner}.{error.name}'
 
 
-def _out_of_memory(cfg: Config, error: BaseException) -> str | None:
+def out_of_memory(error: BaseException) -> str | None:
+    """Which memory an error says has run out, and what was asked for; None for other errors."""
     on_gpu = isinstance(error, torch.OutOfMemoryError)
     if not (on_gpu or isinstance(error, MemoryError) or 'DefaultCPUAllocator' in str(error)):
+        return None
+    asked = re.search(r'[Tt]ried to allocate ([\d.]+ \w+)', str(error))
+    return f'out of {"GPU memory" if on_gpu else "memory"}' + (
+        f' ({asked[1]} more were asked for)' if asked else ''
+    )
+
+
+def _explain_memory(cfg: Config, error: BaseException) -> str | None:
+    fault = out_of_memory(error)
+    if fault is None:
         return None
     loader = _loader(error)
     keys = [f'{loader}.batch_size', *(_MEMORY if loader == 'train_dataloader' else ())]
@@ -74,11 +85,9 @@ def _out_of_memory(cfg: Config, error: BaseException) -> str | None:
     lower = [f'{key} (now {value})' for key, value in values.items() if value is not None]
     if loader == 'train_dataloader':
         lower.append('the size or number of views in the train pipeline')
-    asked = re.search(r'[Tt]ried to allocate ([\d.]+ \w+)', str(error))
     precision = _value(cfg, 'optim_wrapper.type') or 'OptimWrapper'
     return (
-        f'out of {"GPU memory" if on_gpu else "memory"}'
-        + (f' ({asked[1]} more were asked for)' if asked else '')
+        fault
         + f': lower {" or ".join(lower)}'
         + ('; or train with --amp' if precision == 'OptimWrapper' else '')
     )

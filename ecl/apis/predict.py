@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
+from ecl.apis.faults import out_of_memory
 from ecl.apis.predictor import Guess, Prediction, Predictor
 from ecl.datasets.folder import EXTENSIONS
 from ecl.engine.atomic import atomic_write
@@ -99,6 +100,9 @@ def predict_files(
 
     Yields:
         Each file, in the order given, with its prediction or with what is wrong with it.
+
+    Raises:
+        UserError: If memory runs out.
     """
 
     def prepare(path: str) -> dict[str, Any] | str:
@@ -117,7 +121,12 @@ def predict_files(
             batch = paths[start : start + batch_size]
             prepared = list(pool.map(prepare, batch))
             sound = [item for item in prepared if not isinstance(item, str)]
-            predictions = iter(predictor.predict_batch(sound) if sound else ())
+            try:
+                predictions = iter(predictor.predict_batch(sound) if sound else ())
+            except (RuntimeError, MemoryError) as error:
+                if fault := out_of_memory(error):
+                    raise UserError(f'{fault}: lower --batch-size (now {batch_size})') from error
+                raise
             for path, item in zip(batch, prepared, strict=True):
                 yield path, item if isinstance(item, str) else next(predictions)
             progress.advance(task, len(batch))

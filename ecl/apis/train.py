@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ecl.apis.checkpoint import (
-    check_schedule_fits,
+    check_resumable,
     check_weights_fit,
     latest_checkpoint,
     load_checkpoint,
@@ -21,7 +21,9 @@ from ecl.apis.faults import explain_faults
 from ecl.apis.launch import set_launcher
 from ecl.apis.lock import alone_in
 from ecl.engine.atomic import remove_drafts
+from ecl.engine.hooks.checkpoint import LAST_CHECKPOINT, kept_checkpoints
 from ecl.engine.hooks.run_record import RECORD
+from ecl.engine.stop import stop_at_once
 from ecl.errors import UserError
 
 
@@ -71,7 +73,8 @@ def train(
     if cfg.train_cfg.pop('by_epoch', False):
         cfg.train_cfg.type = 'ResumableTrainLoop'
     first = launcher == 'none' or os.environ.get('RANK') == '0'
-    with explain_faults(cfg, str(config)), alone_in(cfg.work_dir) if first else nullcontext():
+    lock = alone_in(cfg.work_dir) if first else nullcontext()
+    with stop_at_once(), explain_faults(cfg, str(config)), lock:
         checkpoint = _resume(cfg, resume, seed)
         set_launcher(cfg, launcher)
         runner = Runner.from_cfg(cfg)
@@ -93,6 +96,12 @@ def _resume(cfg: Config, resume: str | Path | None, seed: int | None) -> dict[st
         resume = load_from or 'auto'
     if resume == 'auto':
         resume = latest_checkpoint(cfg.work_dir)
+        if resume is None and kept_checkpoints(cfg.work_dir):
+            # A training anew would write over what may yet be rescued.
+            raise UserError(
+                f'no checkpoint that {Path(cfg.work_dir, LAST_CHECKPOINT)} names can be loaded; '
+                'name another by --resume PATH, or remove that file to begin anew'
+            )
         if resume is None:
             print(f'No checkpoint in {cfg.work_dir} yet: training starts from the beginning.')
     if resume is None:
@@ -100,8 +109,8 @@ def _resume(cfg: Config, resume: str | Path | None, seed: int | None) -> dict[st
             raise UserError(f'checkpoint {load_from}, to load from, does not exist')
         return None
     checkpoint = load_checkpoint(resume)
-    check_schedule_fits(checkpoint, cfg.train_cfg.get('max_epochs'), resume)
-    saved_seed = checkpoint.get('meta', {}).get('seed')
+    check_resumable(checkpoint, cfg, resume)
+    saved_seed = checkpoint['meta'].get('seed')
     if seed is not None and saved_seed not in (None, seed):
         raise UserError(f'cannot resume {resume} with seed {seed}: it was begun with {saved_seed}')
     # The engine itself takes the seed over only after it has seeded the samplers.

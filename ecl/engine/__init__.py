@@ -7,10 +7,10 @@ from .hooks import (
     CheckpointHook,
     ClassStatisticsHook,
     DistillWeightHook,
-    EpochSeedHook,
     FiniteLossHook,
     LoggerHook,
     RunRecordHook,
+    StepSeedHook,
     TrainingProgressHook,
 )
 from .loop import ResumableTrainLoop
@@ -23,11 +23,11 @@ __all__ = [
     'CheckpointHook',
     'ClassStatisticsHook',
     'DistillWeightHook',
-    'EpochSeedHook',
     'FiniteLossHook',
     'LoggerHook',
     'ResumableTrainLoop',
     'RunRecordHook',
+    'StepSeedHook',
     'TrainingProgressHook',
     'epoch_worker_init_fn',
 ]

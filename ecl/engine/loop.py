@@ -19,7 +19,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     - SIGTERM, SIGUSR1 and Ctrl-C end the training after the step they fall into, with its state
       saved by :class:`~ecl.engine.hooks.CheckpointHook`; see :class:`~ecl.engine.stop.StopSignals`.
     - A training that resumes inside an epoch goes on with the next batch. This needs
-      :class:`~ecl.engine.hooks.EpochSeedHook`.
+      :class:`~ecl.engine.hooks.StepSeedHook`.
     - A validation that was interrupted is made up for on resuming.
 
     :func:`ecl.apis.train` takes it for every configuration with ``train_cfg.by_epoch``.
@@ -29,7 +29,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             :class:`mmengine.runner.EpochBasedTrainLoop`.
 
     Raises:
-        UserError: On resuming inside an epoch without EpochSeedHook.
+        UserError: On resuming inside an epoch without StepSeedHook.
     """
 
     def run(self) -> nn.Module:
@@ -52,7 +52,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         if done and not isinstance(self.dataloader.batch_sampler, SeededBatches):
             raise UserError(
                 'the checkpoint was saved inside an epoch: to resume it, add '
-                "dict(type='EpochSeedHook') to custom_hooks"
+                "dict(type='StepSeedHook') to custom_hooks"
             )
         if done:
             # What the engine noted in the step before the interruption.

@@ -2,6 +2,8 @@
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -11,6 +13,26 @@ from torch import distributed
 #: Exit status of a training that was told to stop and can be resumed: EX_TEMPFAIL of sysexits.h.
 EXIT_STOPPED = 75
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+
+@contextmanager
+def stop_at_once() -> Iterator[None]:
+    """End the process with ``EXIT_STOPPED`` at SIGTERM and SIGUSR1, while there is nothing to save.
+
+    The status tells a scheduler to try again, as it does later on; Ctrl-C has its usual effect.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(EXIT_STOPPED)
+
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():
+        handlers = {n: signal.signal(n, leave) for n in (signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 class StopSignals:

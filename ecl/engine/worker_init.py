@@ -23,7 +23,7 @@ def epoch_worker_init_fn(worker_id: int) -> None:
       scheduler that stops a job signals all of its processes, and a worker that ended at once would
       take the training down before it is saved.
 
-    :class:`~ecl.engine.hooks.EpochSeedHook` puts it in charge of the training's workers, unless the
+    :class:`~ecl.engine.hooks.StepSeedHook` puts it in charge of the training's workers, unless the
     config names another function.
 
     Args:

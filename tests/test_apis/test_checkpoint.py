@@ -2,10 +2,11 @@ import pickle
 
 import pytest
 import torch
+from mmengine.config import Config
 from torch import nn
 
 from ecl.apis.checkpoint import (
-    check_schedule_fits,
+    check_resumable,
     check_weights_fit,
     latest_checkpoint,
     load_checkpoint,
@@ -116,26 +117,75 @@ def test_a_weight_that_the_model_lacks_is_named():
         check_weights_fit(checkpoint, nn.Linear(2, 3, bias=False), 'a.pth')
 
 
-TEXT = 'lr = 0.1\ntrain_cfg = dict(by_epoch=True, max_epochs=20)\n'
+TEXT = """
+train_cfg = dict(by_epoch=True, max_epochs=20)
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))
+param_scheduler = [dict(type='CosineAnnealingLR', T_max=20)]
+"""
+
+
+def resumable(text=TEXT, **parts):
+    meta = {'epoch': 1, 'iter': 9, 'cfg': text}
+    return dict(meta=meta, optimizer={}, message_hub={}, param_schedulers=[{}]) | parts
+
+
+def config(changes):
+    cfg = Config.fromstring(TEXT, '.py')
+    cfg.merge_from_dict(changes)
+    return cfg
 
 
 @pytest.mark.parametrize(
-    ('text', 'schedulers', 'max_epochs'),
+    'changes',
     [
-        (TEXT, [{}], 20),
-        (TEXT, [], 30),
-        (TEXT, [{}], None),
-        ('train_cfg = dict(by_epoch=False, max_iters=20)', [{}], 30),
-        ('', [{}], 30),
+        {},
+        {'optim_wrapper.clip_grad': dict(max_norm=1)},
+        {'train_cfg.val_interval': 5},
+        {'train_cfg.by_epoch': False},
     ],
 )
-def test_a_schedule_that_fits_or_cannot_matter_passes(text, schedulers, max_epochs):
-    checkpoint = {'meta': {'cfg': text}, 'param_schedulers': schedulers}
-    check_schedule_fits(checkpoint, max_epochs, 'a.pth')
+def test_settings_that_take_effect_may_change(changes):
+    check_resumable(resumable(), config(changes), 'a.pth')
 
 
-@pytest.mark.parametrize('max_epochs', [10, 30])
-def test_a_schedule_with_another_end_names_both_numbers(max_epochs):
-    checkpoint = {'meta': {'cfg': TEXT}, 'param_schedulers': [{}]}
-    with pytest.raises(UserError, match=f'a.pth with max_epochs {max_epochs}: .* begun with 20'):
-        check_schedule_fits(checkpoint, max_epochs, 'a.pth')
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'train_cfg.max_epochs': 30}, r'train_cfg\.max_epochs was 20 and is now 30, .* keep 20'),
+        ({'train_cfg.max_epochs': 10}, r'train_cfg\.max_epochs was 20 and is now 10'),
+        ({'train_cfg.max_iters': 9}, r'train_cfg\.max_iters was None and is now 9'),
+        ({'optim_wrapper.optimizer.lr': 0.01}, r'optimizer\.lr was 0\.1 and is now 0\.01'),
+        ({'optim_wrapper.optimizer.type': 'Adam'}, r"type was 'SGD' and is now 'Adam'"),
+        ({'param_scheduler.0.T_max': 30}, 'param_scheduler was .* and is now'),
+    ],
+)
+def test_settings_that_the_checkpoint_overrules_are_refused(changes, message):
+    with pytest.raises(UserError, match=f'^cannot resume a.pth: .*{message}') as caught:
+        check_resumable(resumable(), config(changes), 'a.pth')
+    assert 'load_from=a.pth' in str(caught.value)
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('text', [None, '', 'a = (', 'a = open("b")', [1]])
+def test_a_configuration_that_cannot_be_read_is_not_compared(text):
+    check_resumable(resumable(text), config({'train_cfg.max_epochs': 30}), 'a.pth')
+
+
+def test_without_a_schedule_a_training_may_be_prolonged():
+    saved = resumable(param_schedulers=[])
+    check_resumable(saved, config({'train_cfg.max_epochs': 30}), 'a.pth')
+
+
+@pytest.mark.parametrize(
+    ('parts', 'missing'),
+    [
+        ({'meta': None}, 'meta'),
+        ({'meta': {'iter': 9}}, 'meta.epoch'),
+        ({'meta': {'epoch': 'x', 'iter': 9}}, 'meta.epoch'),
+        ({'optimizer': None}, 'optimizer'),
+        ({'message_hub': []}, 'message_hub'),
+    ],
+)
+def test_weights_alone_are_no_training_to_resume(parts, missing):
+    with pytest.raises(UserError, match=rf'no training to go on with \({missing} is missing\)'):
+        check_resumable(resumable(**parts), config({}), 'a.pth')

@@ -1,7 +1,9 @@
 import errno
+import logging
 from argparse import ArgumentParser
 
 import pytest
+import torch
 
 from ecl.apis import add_common_arguments, run_tool
 from ecl.errors import UserError
@@ -33,6 +35,30 @@ def test_a_full_disk_is_one_line_and_status_2(capsys):
     assert capsys.readouterr().err == 'error: no space left on the disk for a/results.json\n'
     with pytest.raises(FileNotFoundError):
         run_tool(lambda: _raise(FileNotFoundError(errno.ENOENT, 'No such file', 'b')))
+
+
+def test_a_folder_that_refuses_and_memory_that_runs_out_are_one_line(capsys, tmp_path):
+    (tmp_path / 'file').touch()
+    for fault, line in (
+        (lambda: (tmp_path / 'file').mkdir(), f'a file is there already for {tmp_path / "file"}'),
+        (lambda: tmp_path.read_text(), f'a folder is where a file should be for {tmp_path}'),
+        (lambda: torch.empty(1 << 55), r'out of memory (144115188075855872 bytes more'),
+        (lambda: _raise(MemoryError()), 'out of memory'),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            run_tool(fault)
+        assert caught.value.code == 2
+        (said,) = capsys.readouterr().err.splitlines()
+        assert said.startswith(f'error: {line}')
+
+
+def test_a_log_file_on_a_full_disk_leaves_no_traceback(capsys):
+    def log():
+        handler = logging.FileHandler('/dev/full')
+        handler.handle(logging.makeLogRecord({'msg': 'a step'}))
+
+    run_tool(log)
+    assert capsys.readouterr().err == ''
 
 
 def test_an_interrupt_is_silent_and_status_130(capsys):

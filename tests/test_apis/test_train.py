@@ -1,5 +1,8 @@
 import json
+import os
 import shutil
+import signal
+import sys
 
 import pytest
 import torch
@@ -83,8 +86,30 @@ def test_auto_resume_without_a_checkpoint_starts_afresh(digits_run, train_digits
     assert not _differing(load_checkpoint(digits_run / 'epoch_1.pth')['state_dict'], fresh)
 
 
+def test_a_training_whose_checkpoints_are_all_damaged_is_not_written_over(train_digits, tmp_path):
+    (tmp_path / 'epoch_1.pth').write_bytes(b'')
+    for content in (b'epoch_1.pth\n', b'gone.pth\n', b'\xff\x00'):
+        (tmp_path / 'last_checkpoint').write_bytes(content)
+        with pytest.raises(UserError, match='last_checkpoint names can be loaded; name another'):
+            train_digits(tmp_path, epochs=3, resume='auto')
+        assert (tmp_path / 'last_checkpoint').read_bytes() == content
+    assert (tmp_path / 'epoch_1.pth').read_bytes() == b''
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_before_the_first_step_gives_the_same_status(
+    train_digits, tmp_path, monkeypatch, number
+):
+    module = sys.modules['ecl.apis.train']  # whose function has the same name
+    monkeypatch.setattr(module, 'set_launcher', lambda *_: os.kill(os.getpid(), number))
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit, match='75'):
+        train_digits(tmp_path, epochs=1)
+    assert signal.getsignal(number) is before
+
+
 def test_resuming_with_more_epochs_than_the_schedule_is_refused(digits_run, train_digits, tmp_path):
-    with pytest.raises(UserError, match='max_epochs 5: it was begun with 3'):
+    with pytest.raises(UserError, match='max_epochs was 3 and is now 5'):
         train_digits(tmp_path, epochs=5, resume=digits_run / 'epoch_2.pth')
 
 
@@ -117,5 +142,5 @@ def test_weights_to_start_from_must_exist(digits_config, tmp_path):
 
 def test_resume_may_stand_in_the_configuration(digits_run, digits_config, tmp_path):
     options = {'resume': True, 'load_from': str(digits_run / 'epoch_2.pth')}
-    with pytest.raises(UserError, match=r'cannot resume .*epoch_2\.pth with max_epochs 60'):
+    with pytest.raises(UserError, match=r'cannot resume .*epoch_2\.pth: train_cfg\.max_epochs'):
         train(digits_config, work_dir=tmp_path, cfg_options=options)

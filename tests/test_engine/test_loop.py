@@ -10,7 +10,7 @@ from ecl.apis.soak import differences
 from ecl.errors import UserError
 
 STEPS = 6  # of an epoch
-HOOKS = ['ClassStatisticsHook', 'EpochSeedHook', 'DistillWeightHook', 'RunRecordHook']
+HOOKS = ['ClassStatisticsHook', 'StepSeedHook', 'DistillWeightHook', 'RunRecordHook']
 
 
 class SignalAt(Hook):
@@ -105,5 +105,5 @@ def test_inside_an_epoch_the_seeds_are_needed(train):
     hooks = ['ClassStatisticsHook', 'RunRecordHook']
     with pytest.raises(SystemExit):
         train('run', stop=dict(step=2), hooks=hooks)
-    with pytest.raises(UserError, match='EpochSeedHook'):
+    with pytest.raises(UserError, match='StepSeedHook'):
         train('run', hooks=hooks)

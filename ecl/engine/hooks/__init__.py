@@ -4,11 +4,11 @@ from .bad_image import BadImageHook
 from .checkpoint import CheckpointHook
 from .class_statistics import ClassStatisticsHook
 from .distill_weight import DistillWeightHook
-from .epoch_seed import EpochSeedHook
 from .finite_loss import FiniteLossHook
 from .keep_memory import KeepMemoryHook
 from .logger import LoggerHook
 from .run_record import RunRecordHook
+from .step_seed import StepSeedHook
 from .training_progress import TrainingProgressHook
 
 __all__ = [
@@ -16,10 +16,10 @@ __all__ = [
     'CheckpointHook',
     'ClassStatisticsHook',
     'DistillWeightHook',
-    'EpochSeedHook',
     'FiniteLossHook',
     'KeepMemoryHook',
     'LoggerHook',
     'RunRecordHook',
+    'StepSeedHook',
     'TrainingProgressHook',
 ]

@@ -22,6 +22,7 @@ _COURSE = {
     'world_size': 'the number of processes',
     'batch_size': 'batch_size',
     'iterations': 'the number of steps in an epoch',
+    'accumulative_counts': 'optim_wrapper.accumulative_counts',
 }
 
 
@@ -35,7 +36,7 @@ def kept_checkpoints(work_dir: str | Path) -> list[str]:
         Paths relative to it, newest first; empty without any.
     """
     pointer = Path(work_dir, LAST_CHECKPOINT)
-    lines = pointer.read_text().split('\n') if pointer.is_file() else []
+    lines = pointer.read_text(errors='replace').split('\n') if pointer.is_file() else []
     # The engine itself writes an absolute path, which fails once the folder has moved.
     return [Path(line).name if os.path.isabs(line) else line for line in lines if line]
 
@@ -83,7 +84,8 @@ class CheckpointHook(EngineCheckpointHook):
 
     Raises:
         UserError: If another place than a local disk is asked for; or on resuming with another
-            number of processes, batch size or number of steps in an epoch.
+            number of processes, batch size, number of steps in an epoch or of steps whose gradients
+            are summed.
 
     Example:
         >>> default_hooks = dict(checkpoint=dict(type='CheckpointHook', interval=5))
@@ -145,15 +147,18 @@ class CheckpointHook(EngineCheckpointHook):
         if stop is not None:
             stop.leave()
 
-    def save_interim(self, runner: Runner, epoch: int, iteration: int) -> None:
+    def save_interim(self, runner: Runner, epoch: int, iteration: int) -> bool:
         """Save the training until the next checkpoint; all processes have to call.
 
         Args:
             runner: In training.
             epoch: Finished epochs.
             iteration: Finished iterations, over all epochs.
+
+        Returns:
+            Whether this process met no error; the first one writes.
         """
-        self._save(runner, f'{_INTERIM}{iteration}.pth', epoch, iteration)
+        return self._save(runner, f'{_INTERIM}{iteration}.pth', epoch, iteration)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Add what each process has for itself, and what must not change on resuming."""
@@ -176,9 +181,10 @@ class CheckpointHook(EngineCheckpointHook):
                 )
         self._resumed = checkpoint.get('ranks', [])
 
-    def _save(self, runner: Runner, name: str, epoch: int, iteration: int) -> None:
+    def _save(self, runner: Runner, name: str, epoch: int, iteration: int) -> bool:
         self._states = gather_states(runner)
         self.last_ckpt = os.path.join(self.out_dir, name)
+        written = True
         try:
             runner.save_checkpoint(
                 self.out_dir,
@@ -192,10 +198,12 @@ class CheckpointHook(EngineCheckpointHook):
             if is_main_process():
                 self._retain(runner.work_dir, os.path.relpath(self.last_ckpt, runner.work_dir))
         except OSError as error:
+            written = False
             _warn(runner, self.last_ckpt, error)
         self._states = []
         # Nobody may go, and have the others ended for it, before the file is there.
         barrier()
+        return written
 
     def _retain(self, work_dir: str, newest: str) -> None:
         """Name the checkpoints to keep, then remove the others."""
@@ -270,6 +278,7 @@ def _course(runner: Runner) -> dict[str, int | None]:
         'world_size': runner.world_size,
         'batch_size': getattr(loader.batch_sampler, 'batch_size', None),
         'iterations': len(loader),
+        'accumulative_counts': getattr(runner.optim_wrapper, '_accumulative_counts', None),
     }
 
 

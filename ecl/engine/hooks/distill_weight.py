@@ -1,6 +1,7 @@
 """Record of the distillation weights."""
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -65,6 +66,7 @@ class DistillWeightHook(Hook):
         self.thresholds = thresholds
         self._handles: list[RemovableHandle] = []
         self._sums: Tensor | None = None
+        self._step: Tensor | None = None  # the share of the step that is running
         self._history: np.ndarray | None = None
 
     def before_train(self, runner: Runner) -> None:
@@ -84,7 +86,7 @@ class DistillWeightHook(Hook):
         self._groups = shot_groups(counts, self.thresholds)
         self._path = Path(runner.work_dir, ARRAYS)
         self._history = self._read(runner) if runner.epoch > 0 else None
-        self._sums = None
+        self._sums = self._step = None
         self._handles = [
             module.register_forward_hook(self.accumulate, with_kwargs=True) for module in modules
         ]
@@ -98,10 +100,10 @@ class DistillWeightHook(Hook):
         # forward(label_logits, distill_logits, labels)
         label_logits = kwargs['label_logits'] if 'label_logits' in kwargs else args[0]
         labels = kwargs['labels'] if 'labels' in kwargs else args[2]
-        if self._sums is None:
+        if self._step is None:
             shape = (2, len(weights), label_logits.shape[-1])
-            self._sums = weights.new_zeros(shape)
-        self._sums.index_add_(2, labels, torch.stack([weights, torch.ones_like(weights)]))
+            self._step = weights.new_zeros(shape)
+        self._step.index_add_(2, labels, torch.stack([weights, torch.ones_like(weights)]))
 
     def after_train_iter(
         self,
@@ -110,7 +112,10 @@ class DistillWeightHook(Hook):
         data_batch: DATA_BATCH = None,
         outputs: dict | None = None,
     ) -> None:
-        """Pass the means over the groups on to the log."""
+        """Count the step, which has ended well; pass the means over the groups on to the log."""
+        if self._step is not None:
+            before = 0 if self._sums is None else self._sums.to(self._step.device)
+            self._sums, self._step = self._step + before, None
         due = self.every_n_inner_iters(batch_idx, self.interval)
         due = due or self.end_of_epoch(runner.train_dataloader, batch_idx)
         if self._sums is None or not due:
@@ -169,8 +174,12 @@ class DistillWeightHook(Hook):
         """The epochs before the resumed one, if a file of this model's shape tells of them."""
         if not self._path.exists():
             return None
-        with np.load(self._path) as file:
-            weights, counts = file['weights'], file['class_counts']
+        try:
+            with np.load(self._path) as file:
+                weights, counts = file['weights'], file['class_counts']
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
+            runner.logger.warning(f'{self._path} is damaged ({error}): starting it anew')
+            return None
         if not np.array_equal(counts, self._class_counts):
             runner.logger.warning(f'{self._path} belongs to other data: starting it anew')
             return None

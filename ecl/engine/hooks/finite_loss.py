@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ecl.engine.atomic import atomic_write
+from ecl.engine.atomic import atomic_write, outlive_write_errors
 from ecl.engine.hooks.checkpoint import CheckpointHook
 from ecl.errors import UserError
 from ecl.registry import HOOKS
@@ -149,18 +149,19 @@ class FiniteLossHook(Hook):
         place = dict(epoch=runner.epoch + 1, iteration=runner.iter + 1)
         if is_main_process():
             report = dict(losses=bad, **place, images=images)
-            with atomic_write(Path(runner.work_dir, REPORT)) as file:
+            path = Path(runner.work_dir, REPORT)
+            with outlive_write_errors(runner.logger, REPORT), atomic_write(path) as file:
                 file.write(json.dumps(report, indent=1).encode() + b'\n')
-        saved = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)][:1]
-        for hook in saved:
-            hook.save_interim(runner, runner.epoch, runner.iter)
+        hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)][:1]
+        saved = [hook for hook in hooks if hook.save_interim(runner, runner.epoch, runner.iter)]
         raise UserError(
             f'{" and ".join(f"{name} is {value}" for name, value in bad.items())} in epoch '
             f'{place["epoch"]}, iteration {place["iteration"]}, on {_named(images)} (see '
             f'{Path(runner.work_dir, REPORT)}); '
             + ('' if sound else 'the weights had ceased to be finite before; ')
             + ('the training is saved as before this step; ' if saved else '')
-            + 'lower the learning rate, or limit gradients by optim_wrapper.clip_grad'
+            + 'limit gradients by optim_wrapper.clip_grad and resume an earlier checkpoint, or '
+            'begin anew with a lower learning rate'
         )
 
 

@@ -84,10 +84,11 @@ class RunRecordHook(Hook):
             return
         record = self._record(runner)
         path = Path(runner.work_dir, RECORD)
+        table = metric_table(record['metrics'])
+        # Shown first: a full disk must not cost the table.
+        runner.logger.info(f'Results, for {path}' + (f':\n{table}' if table else ''))
         with atomic_write(path) as file:
             file.write(json.dumps(record, indent=2, allow_nan=False).encode() + b'\n')
-        table = metric_table(record['metrics'])
-        runner.logger.info(f'Results in {path}' + (f':\n{table}' if table else ''))
 
     def _record(self, runner: Runner) -> dict[str, Any]:
         return {

@@ -22,7 +22,7 @@ def train(make_runner, tmp_path):
         resumed = latest_checkpoint(tmp_path / folder)
         torch.manual_seed(0)  # the model is made before the runner sets its seed
         runner = make_runner(
-            ['EpochSeedHook'],
+            ['StepSeedHook'],
             work_dir=str(tmp_path / folder),
             train_cfg=dict(type='ResumableTrainLoop', max_epochs=max_epochs, **(train_cfg or {})),
             default_hooks=dict(checkpoint=dict(type='CheckpointHook', **settings)),
@@ -166,7 +166,7 @@ def test_a_damaged_checkpoint_is_trained_again(train, work_dir):
 def test_a_new_training_forgets_the_checkpoints_of_the_one_before(make_runner, train, work_dir):
     train(max_epochs=2, interval=1)
     hooks = dict(checkpoint=dict(type='CheckpointHook', interval=5, save_last=False))
-    make_runner(['EpochSeedHook'], work_dir=str(work_dir), default_hooks=hooks).train()
+    make_runner(['StepSeedHook'], work_dir=str(work_dir), default_hooks=hooks).train()
     assert latest_checkpoint(work_dir) is None
 
 
@@ -176,12 +176,14 @@ def test_a_new_training_forgets_the_checkpoints_of_the_one_before(make_runner, t
         ('batch_size', 8, r'epoch_1\.pth: batch_size was 8 and is now 32, .* keep 8'),
         ('world_size', 2, r'number of processes was 2 and is now 1'),
         ('iterations', 7, r'number of steps in an epoch was 7 and is now 6'),
+        ('accumulative_counts', 4, r'accumulative_counts was 4 and is now 1'),
     ],
 )
 def test_another_course_than_the_one_begun_is_refused(train, work_dir, key, value, message):
     train(max_epochs=1, interval=1)
     checkpoint = load_checkpoint(work_dir / 'epoch_1.pth')
-    assert checkpoint['meta']['course'] == dict(world_size=1, batch_size=32, iterations=6)
+    course = dict(world_size=1, batch_size=32, iterations=6, accumulative_counts=1)
+    assert checkpoint['meta']['course'] == course
     checkpoint['meta']['course'][key] = value
     torch.save(checkpoint, work_dir / 'epoch_1.pth')
     with pytest.raises(UserError, match=message):

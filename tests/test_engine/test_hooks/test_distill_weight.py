@@ -89,9 +89,9 @@ def test_validation_losses_do_not_count():
     comparison.register_forward_hook(hook.accumulate, with_kwargs=True)
     logits = torch.randn(2, 5, 3)
     comparison(logits, logits, torch.zeros(5, dtype=torch.long))
-    assert hook._sums is None
+    assert hook._step is None
     comparison.train()(logits, logits, torch.zeros(5, dtype=torch.long))
-    assert hook._sums[1].tolist() == [[5, 0, 0]] * 2
+    assert hook._step[1].tolist() == [[5, 0, 0]] * 2
 
 
 def test_survives_compilation():
@@ -102,8 +102,8 @@ def test_survives_compilation():
     logits, labels = torch.randn(2, 2, 5, 3), torch.tensor([0, 1, 1, 2, 2])
     for _ in range(2):
         weights = compiled(*logits, labels)
-    assert hook._sums[1].tolist() == [[2, 4, 4]] * 2
-    assert hook._sums[0, :, 1].float() == pytest.approx(2 * weights[:, 1:3].sum(1))
+    assert hook._step[1].tolist() == [[2, 4, 4]] * 2
+    assert hook._step[0, :, 1].float() == pytest.approx(2 * weights[:, 1:3].sum(1))
 
 
 def test_resume_continues_the_file_from_the_resumed_epoch(make_runner, tmp_path):

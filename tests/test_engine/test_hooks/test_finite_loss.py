@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 import os
@@ -8,6 +9,7 @@ import torch.multiprocessing as mp
 from torch import distributed, nn
 
 from ecl.apis.checkpoint import load_checkpoint
+from ecl.engine.hooks.checkpoint import AtomicBackend
 from ecl.engine.hooks.finite_loss import REPORT
 from ecl.errors import UserError
 
@@ -41,7 +43,7 @@ def make_poisoned(make_runner):
                 'accuracy': torch.tensor(math.nan),
             }
 
-    def make(value=math.nan, rank=0, **settings):
+    def make(value=math.nan, rank=0, hooks=(), **settings):
         dataset = make_runner.Vectors()
         plain = dataset.__getitem__
 
@@ -51,7 +53,7 @@ def make_poisoned(make_runner):
                 item['data_samples'].set_metainfo({'img_path': f'{index}.png'})
                 return item
 
-        hooks = ['EpochSeedHook', 'FiniteLossHook']
+        hooks = ['StepSeedHook', 'FiniteLossHook', *hooks]
         model = Poisoned(value, rank)
         loader = {'drop_last': True, 'batch_size': 25}
         options = {'default_hooks': {'checkpoint': {'type': 'CheckpointHook'}}, **settings}
@@ -76,6 +78,27 @@ def test_the_training_stops_with_the_state_before_the_step(make_poisoned, tmp_pa
     for name, tensor in runner.model.before.items():
         torch.testing.assert_close(saved['state_dict'][name], tensor, rtol=0, atol=0, msg=name)
     assert not saved['ranks'][0]['gradients']
+
+
+def test_on_a_full_disk_the_loss_is_named_all_the_same(make_poisoned, monkeypatch, capfd):
+    def full(path, *_):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr('ecl.engine.hooks.finite_loss.atomic_write', full)
+    monkeypatch.setattr(AtomicBackend, 'put', full)
+    with pytest.raises(UserError, match=r'^extra_loss is nan in epoch 2') as caught:
+        make_poisoned().train()
+    assert 'is saved' not in str(caught.value)
+    assert f'{REPORT} could not be written' in ''.join(capfd.readouterr())
+
+
+def test_the_batch_that_failed_is_not_in_the_recorded_weights(make_poisoned, tmp_path):
+    runner = make_poisoned(hooks=['ClassStatisticsHook', 'DistillWeightHook'])
+    with pytest.raises(UserError, match='epoch 2, iteration 10'):
+        runner.train()
+    state = load_checkpoint(tmp_path / 'run/resume_iter_9.pth')['ranks'][0]['hooks']
+    images = state['DistillWeightHook']['sums'][1]
+    assert images.sum(1).tolist() == [3 * 25] * 2  # of three steps, for each expert
 
 
 def test_resumed_it_fails_at_the_same_step(make_poisoned, tmp_path):

@@ -1,4 +1,4 @@
-"""Random numbers that depend on the iteration, not on what ran before it."""
+"""Random numbers that depend on the step, not on what ran before it."""
 
 from functools import partial
 
@@ -17,7 +17,7 @@ STEP = 1
 
 
 @HOOKS.register_module()
-class EpochSeedHook(Hook):
+class StepSeedHook(Hook):
     """Seed ``random``, NumPy and PyTorch for each batch and each step of the model.
 
     The seeds follow from the training's seed, the process and the iteration. A resumed training
@@ -29,7 +29,7 @@ class EpochSeedHook(Hook):
     runner was started with, it takes over the checkpoint's.
 
     Example:
-        >>> custom_hooks = [dict(type='EpochSeedHook')]
+        >>> custom_hooks = [dict(type='StepSeedHook')]
     """
 
     # Last, so that no other hook draws numbers between the seeding and the step.

@@ -23,13 +23,13 @@ def loader(num_workers, persistent_workers=False):
 @pytest.mark.parametrize('workers', [(0,), (2,), (2, True)])
 def test_resume_repeats_what_an_uninterrupted_training_sees(make_runner, tmp_path, workers, noise):
     settings = dict(dataset=make_runner.Vectors(noise=noise), loader=loader(*workers))
-    whole = make_runner(['EpochSeedHook'], max_epochs=2, **settings)
+    whole = make_runner(['StepSeedHook'], max_epochs=2, **settings)
     whole.train()
     random.seed(99)
     np.random.seed(99)
     torch.manual_seed(99)
     resumed = make_runner(
-        ['EpochSeedHook'],
+        ['StepSeedHook'],
         load_from=str(tmp_path / 'run/epoch_1.pth'),
         resume=True,
         max_epochs=2,
@@ -49,7 +49,7 @@ def test_resume_repeats_what_an_uninterrupted_training_sees(make_runner, tmp_pat
 def test_seed_decides(make_runner, num_workers):
     seen = []
     for seed in (1, 1, 2):
-        runner = make_runner(['EpochSeedHook'], seed=seed, max_epochs=1, loader=loader(num_workers))
+        runner = make_runner(['StepSeedHook'], seed=seed, max_epochs=1, loader=loader(num_workers))
         runner.train()
         seen += epochs_of(runner)
     assert torch.equal(seen[0], seen[1])
@@ -59,7 +59,7 @@ def test_seed_decides(make_runner, num_workers):
 def test_the_number_of_workers_does_not_change_what_is_drawn(make_runner):
     seen = []
     for workers in ((0,), (1,), (3, True)):
-        runner = make_runner(['EpochSeedHook'], loader=loader(*workers))
+        runner = make_runner(['StepSeedHook'], loader=loader(*workers))
         runner.train()
         seen.append(torch.cat(epochs_of(runner)))
     assert torch.equal(seen[0], seen[1])
@@ -67,9 +67,9 @@ def test_the_number_of_workers_does_not_change_what_is_drawn(make_runner):
 
 
 def test_processes_and_steps_draw_different_numbers(make_runner):
-    runner = make_runner(['EpochSeedHook'], max_epochs=1)
+    runner = make_runner(['StepSeedHook'], max_epochs=1)
     runner.train()
-    (hook,) = [hook for hook in runner.hooks if type(hook).__name__ == 'EpochSeedHook']
+    (hook,) = [hook for hook in runner.hooks if type(hook).__name__ == 'StepSeedHook']
     drawn = []
     for rank, iteration in ((0, 0), (0, 1), (1, 0), (0, 0)):
         runner._rank, runner.train_loop._iter = rank, iteration
@@ -80,11 +80,11 @@ def test_processes_and_steps_draw_different_numbers(make_runner):
 
 
 def test_resume_takes_over_the_seed_of_the_checkpoint_in_the_sampler(make_runner, tmp_path):
-    whole = make_runner(['EpochSeedHook'], seed=5)
+    whole = make_runner(['StepSeedHook'], seed=5)
     whole.train()
     checkpoint = str(tmp_path / 'run/epoch_1.pth')
     assert load_checkpoint(checkpoint)['meta']['seed'] == 5
-    resumed = make_runner(['EpochSeedHook'], seed=0, load_from=checkpoint, resume=True)
+    resumed = make_runner(['StepSeedHook'], seed=0, load_from=checkpoint, resume=True)
     resumed.train()
     assert torch.equal(epochs_of(resumed)[0], epochs_of(whole)[1])
 
@@ -92,7 +92,7 @@ def test_resume_takes_over_the_seed_of_the_checkpoint_in_the_sampler(make_runner
 def test_own_worker_function_stays(make_runner):
     named = dict(type='epoch_worker_init_fn')
     runner = make_runner(
-        ['EpochSeedHook'], max_epochs=1, loader={**loader(1), 'worker_init_fn': named}
+        ['StepSeedHook'], max_epochs=1, loader={**loader(1), 'worker_init_fn': named}
     )
     before = runner.train_dataloader.worker_init_fn
     runner.train()
