@@ -15,18 +15,18 @@ WARPS = frozenset({'ShearX', 'ShearY', 'TranslateX', 'TranslateY', 'Rotate'})
 
 
 @lru_cache(maxsize=256)
-def _sources(height: int, width: int, name: str, magnitude: float) -> Tensor:
+def _sources(height: int, width: int, name: str, magnitude: float, device: torch.device) -> Tensor:
     """Of each pixel of a warped image the one that it is a copy of; H x W stands for none."""
     pixels = torch.arange(height * width, dtype=torch.float32).view(1, 1, height, width)
     moved = _apply_op(
         pixels, name, magnitude, InterpolationMode.NEAREST, fill=[float(height * width)]
     )
-    return moved.flatten().long()
+    return moved.flatten().long().to(device)
 
 
 def warp(images: Tensor, name: str, magnitude: float, fill: int) -> Tensor:
     """Shear, shift or turn by nearest neighbours, uncovering ``fill``."""
-    sources = _sources(*images.shape[2:], name, magnitude).to(images.device)
+    sources = _sources(*images.shape[2:], name, magnitude, images.device)
     padded = F.pad(images.flatten(2), [0, 1], value=fill)
     return padded[:, :, sources].view_as(images)
 
