@@ -7,11 +7,20 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.config.utils import ConfigParsingError
 
-from ecl.apis.config_check import check_config, nearest, registered_objects, top_level_keys, walk
+from ecl.apis.config_check import (
+    check_config,
+    nearest,
+    reads_keys,
+    registered_objects,
+    top_level_keys,
+    walk,
+)
 from ecl.errors import UserError
+from ecl.settings import SettingError, check_whole
 
 #: Seconds for which the workers of a data loader may give no batch.
 WORKER_TIMEOUT = 300
+LOG_LEVELS = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
 #: Wrappers of the optimizer that ``amp`` may replace: plain precision, or mixed already.
 _REPLACEABLE = ('OptimWrapper', 'AmpOptimWrapper', 'Bfloat16OptimWrapper')
 
@@ -73,15 +82,26 @@ def load_config(
     cfg.setdefault('randomness', {})
     if seed is not None or cfg.randomness.get('seed') is None:
         cfg.randomness.seed = seed or 0
+    level = cfg.get('log_level', 'INFO')
+    if not isinstance(level, int) and level not in LOG_LEVELS:
+        raise UserError(f'{source}: log_level must be {" or ".join(LOG_LEVELS)}')
     check_config(cfg, source)
-    _limit_waiting(cfg, source)
+    _check_loaders(cfg, source)
     return cfg
 
 
-def _limit_waiting(cfg: Config, source: str) -> None:
-    """Give loaders with workers a timeout; PyTorch would wait for a worker that hangs for ever."""
+def _check_loaders(cfg: Config, source: str) -> None:
+    """Check the numbers of the data loaders, and give those with workers a timeout.
+
+    PyTorch would wait for a worker that hangs for ever.
+    """
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name) or {}
+        for key, least in (('batch_size', 1), ('num_workers', 0)):
+            try:
+                check_whole(cfg, at_least=least, **{key: loader.get(key, least)})
+            except SettingError as error:
+                raise UserError(f'{source}: {name}.{key} {error.fault}') from error
         if loader.get('num_workers'):
             loader.setdefault('timeout', WORKER_TIMEOUT)
         elif loader.get('timeout'):
@@ -124,7 +144,9 @@ def _check_option(cfg: Config, key: str, source: str) -> None:
         elif isinstance(node, list | tuple) and part.isdigit() and int(part) < len(node):
             node = node[int(part)]
         # A new key; whether its owner accepts it is the concern of check_config.
-        elif isinstance(node, Mapping) and (part is parts[-1] or 'type' in node or not node):
+        elif isinstance(node, Mapping) and (
+            part is parts[-1] or reads_keys(path, node) or not node
+        ):
             return
         else:
             known = node if isinstance(node, Mapping) else ()

@@ -115,6 +115,16 @@ def walk(node: Any, path: str = '') -> Iterator[tuple[str, Any]]:
             yield from walk(child, f'{path}.{key}' if path else str(key))
 
 
+def reads_keys(path: str, node: Mapping) -> bool:
+    """Whether it is known what is built from a dict of a configuration, and so which keys it has.
+
+    Args:
+        path: Its dotted path.
+        node: The dict.
+    """
+    return 'type' in node or bool(_untyped(path, node))
+
+
 def _target(path: str, node: Mapping, source: str) -> list[Callable | Accepted]:
     """What may be built from ``node``: every object registered under its type, or the default."""
     kind = node.get('type')

@@ -3,6 +3,7 @@
 import multiprocessing
 import re
 import signal
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import build_from_cfg
 from mmengine.runner import BaseLoop, TestLoop, ValLoop
 from torch import distributed
 
@@ -17,6 +19,8 @@ from ecl.apis.config_check import walk
 from ecl.errors import UserError
 from ecl.settings import SettingError
 
+#: Whose constructors complain of their arguments only.
+_LIBRARIES = ('torch', 'mmengine', 'mmcv', 'mmpretrain')
 #: What uses memory in training, beside the batch.
 _MEMORY = ('model.backbone.num_experts', 'model.contrast.queue_size')
 
@@ -25,9 +29,9 @@ _MEMORY = ('model.backbone.num_experts', 'model.contrast.queue_size')
 def explain_faults(cfg: Config, source: str) -> Iterator[None]:
     """Turn what a user can put right into a UserError, whatever raised it.
 
-    That is: a constructor's argument out of range, which gets its dotted key; memory that ran out,
-    of a GPU or the machine; a data worker that died or gave nothing for too long; another process
-    of the training that ended.
+    That is: a constructor's argument out of range, which gets its dotted key; what the libraries'
+    own classes refuse to be built from; memory that ran out, of a GPU or the machine; a data worker
+    that died or gave nothing for too long; another process of the training that ended.
 
     Args:
         cfg: The configuration of the run.
@@ -40,6 +44,10 @@ def explain_faults(cfg: Config, source: str) -> Iterator[None]:
         yield
     except SettingError as error:
         raise UserError(f'{source}: {_key(cfg, error)} {error.fault}') from error
+    except (TypeError, ValueError, AssertionError) as error:
+        if line := _refused_setting(cfg, error):
+            raise UserError(f'{source}: {line}') from error
+        raise
     except (RuntimeError, MemoryError) as error:
         for explain in (_explain_memory, _worker_fault, _lost_process):
             if line := explain(cfg, error):
@@ -62,6 +70,30 @@ def _key(cfg: Config, error: SettingError) -> str:
     ]
     paths = same or [path for path, _ in owned]
     return f'{paths[0]}.{error.name}' if paths else f'{error.owner}.{error.name}'
+
+
+def _refused_setting(cfg: Config, error: BaseException) -> str | None:
+    """What a class of the libraries said while it was built from a part of the configuration.
+
+    A constructor from elsewhere may have a fault of its own, so its traceback is worth more; but
+    any may lack an argument.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    building = [i for i, frame in enumerate(frames) if frame.f_code is build_from_cfg.__code__]
+    if isinstance(error, UserError) or not building:
+        return None
+    known = frames[building[-1]].f_locals
+    part, target = known['cfg'], known.get('obj_cls')
+    constructor = frames[building[-1] + 1 :][:1]
+    names = [frame.f_globals['__name__'].partition('.')[0] for frame in constructor]
+    if target is None or not set(names) <= set(_LIBRARIES):
+        return None
+    alike = [(path, node) for path, node in walk(cfg) if path and node.get('type') == part['type']]
+    # What is built may have got more than the configuration says.
+    same = [path for path, node in alike if all(part.get(k) == v for k, v in node.items())]
+    places = same or [path for path, _ in alike]
+    reason = ' '.join(str(error).split()) or f'it does not take {dict(part)}'
+    return f'{places[0] + ": " if places else ""}{target.__name__} cannot be built: {reason}'
 
 
 def out_of_memory(error: BaseException) -> str | None:

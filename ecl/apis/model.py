@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose
 from mmengine.device import get_device
@@ -70,7 +71,8 @@ def build_model(
         The model, in evaluation mode.
 
     Raises:
-        UserError: If the weights are not those of the configuration's model.
+        UserError: If the weights are not those of the configuration's model, or there is no such
+            device.
     """
     network = cfg.model.copy()
     network.pop('contrast', None)
@@ -81,7 +83,13 @@ def build_model(
     weights = {k: v for k, v in content['state_dict'].items() if not k.startswith(CONTRAST)}
     check_weights_fit({'state_dict': weights}, model, source)
     model.load_state_dict(weights)
-    return model.to(device or get_device()).eval()
+    try:
+        return model.to(device or get_device()).eval()
+    except (RuntimeError, AssertionError) as error:
+        if device is None or isinstance(error, torch.OutOfMemoryError):
+            raise
+        reason = str(error).splitlines()[0]
+        raise UserError(f'device {device!r} cannot be used: {reason}') from error
 
 
 def read_config(content: dict[str, Any], source: str | Path) -> Config:

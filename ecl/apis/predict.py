@@ -149,15 +149,19 @@ def _images(source: Path) -> list[str]:
         return [str(source)]
     if not source.is_dir():
         raise UserError(f'{source} does not exist; name an image or a folder of images')
-    found = sorted(
-        os.path.join(folder, name)
-        for folder, _, names in os.walk(source, followlinks=True)
-        for name in names
-        if name.lower().endswith(EXTENSIONS)
-    )
+    found: list[str] = []
+    searched: set[str] = set()
+    for folder, inner, names in os.walk(source, followlinks=True):
+        inner.sort()
+        place = os.path.realpath(folder)
+        if place in searched:  # by a link, which may lead round in a circle
+            inner.clear()
+            continue
+        searched.add(place)
+        found += [os.path.join(folder, n) for n in names if n.lower().endswith(EXTENSIONS)]
     if not found:
         raise UserError(f'{source} holds no image (images end in {", ".join(EXTENSIONS)})')
-    return found
+    return sorted(found)
 
 
 def _text(results: Sequence[ImagePrediction]) -> str:

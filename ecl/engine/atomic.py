@@ -38,7 +38,8 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         draft.replace(path)
         _flush_folder(path.parent)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk does not say what was written
+        if error.filename in (None, str(draft)):  # a full disk does not say what was written
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     finally:
         draft.unlink(missing_ok=True)

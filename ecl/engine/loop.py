@@ -2,14 +2,16 @@
 
 import signal
 
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
+from torch.utils.data import DataLoader
 
 from ecl.engine.hooks.checkpoint import CheckpointHook
 from ecl.engine.seeding import SeededBatches
 from ecl.engine.stop import StopSignals
 from ecl.errors import UserError
 from ecl.registry import LOOPS
+from ecl.settings import check_whole
 
 
 @LOOPS.register_module()
@@ -29,8 +31,23 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             :class:`mmengine.runner.EpochBasedTrainLoop`.
 
     Raises:
-        UserError: On resuming inside an epoch without StepSeedHook.
+        UserError: If a number is out of range; on resuming inside an epoch without StepSeedHook.
     """
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: DataLoader | dict,
+        max_epochs: int,
+        val_begin: int = 1,
+        val_interval: int = 1,
+        dynamic_intervals: list[tuple[int, int]] | None = None,
+    ) -> None:
+        # Later, the engine would end the first epoch with them.
+        check_whole(
+            self, at_least=1, max_epochs=max_epochs, val_begin=val_begin, val_interval=val_interval
+        )
+        super().__init__(runner, dataloader, max_epochs, val_begin, val_interval, dynamic_intervals)
 
     def run(self) -> nn.Module:
         """Train from the current epoch and iteration to the end."""

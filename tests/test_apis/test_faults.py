@@ -70,6 +70,39 @@ def test_a_setting_is_traced_to_its_key(owner, name, value, key):
     assert message == f'a.py: {key} must be good, not {value!r}'
 
 
+@pytest.mark.parametrize(
+    ('key', 'value', 'message'),
+    [
+        (
+            'optim_wrapper.optimizer.momentum',
+            -1,
+            r'optimizer: SGD cannot be built: .* -1',
+        ),
+        ('train_cfg.val_interval', 0, r'train_cfg\.val_interval must be .* at least 1'),
+        ('val_dataloader.batch_size', 'x', r'val_dataloader\.batch_size must be a whole number'),
+        ('train_dataloader.num_workers', -1, r'train_dataloader\.num_workers must be a whole'),
+        ('log_level', 'INFOO', r'log_level must be DEBUG or INFO or'),
+        ('optim_wrapper.clip_grad', 1, r'OptimWrapper cannot be built: If `clip_grad`'),
+        ('optim_wrapper.clip_grad.max_norn', 1, r"max_norn is not .*; did you mean 'max_norm'"),
+        ('default_hooks.checkpoint.interval', 'x', r'default_hooks\.checkpoint\.interval must be'),
+        (
+            'default_hooks.logger.interval',
+            -1,
+            r'default_hooks\.logger: LoggerHook cannot be built',
+        ),
+        (
+            'train_dataloader.dataset.dataset.pipeline.0.transforms.0.0.padding_mode',
+            'x',
+            r"transforms\.0\.0: RandomCrop cannot be built: it does not take .*'x'",
+        ),
+    ],
+)
+def test_a_setting_that_a_library_refuses_is_one_line(digits_config, tmp_path, key, value, message):
+    with pytest.raises(UserError, match=rf'ecl_r8_digits-lt\.py: .*{message}') as caught:
+        train(digits_config, work_dir=tmp_path, cfg_options={key: value})
+    assert '\n' not in str(caught.value)
+
+
 GPU = 'CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 15.77 GiB'
 
 

@@ -2,6 +2,7 @@ import csv
 import json
 
 import pytest
+import torch
 from PIL import Image
 
 from ecl.apis import predict
@@ -17,6 +18,7 @@ def images(tmp_path):
         Image.fromarray(digits[i]['img']).resize((20, 30)).save(tmp_path / f'in/deep er/{i} é.PNG')
     (tmp_path / 'in' / 'bad.jpg').write_bytes(b'no image')
     (tmp_path / 'in' / 'notes.txt').write_text('not to be read')
+    (tmp_path / 'in' / 'in a circle').symlink_to('.')
     return tmp_path / 'in'
 
 
@@ -57,6 +59,7 @@ def test_an_image_by_one_expert_as_json_and_as_text(digits_run, images, tmp_path
     [
         (dict(topk=0), '--topk must be at least 1'),
         (dict(expert=3), '--expert 3: the model has 3 experts'),
+        (dict(device='gpu'), "device 'gpu' cannot be used: Expected one of cpu, cuda"),
         (dict(out='a.txt'), r'must end in \.csv or \.json'),
         (dict(out='nowhere/a.csv'), 'nowhere does not exist'),
         (dict(source='gone'), 'gone does not exist'),
@@ -68,3 +71,12 @@ def test_mistakes(digits_run, images, tmp_path, monkeypatch, arguments, message)
     monkeypatch.chdir(tmp_path / 'empty')
     with pytest.raises(UserError, match=message):
         predict(digits_run / 'epoch_3.pth', **{'source': images, 'device': 'cpu', **arguments})
+
+
+def test_memory_that_runs_out_names_the_option(digits_run, images, monkeypatch):
+    def full(*_):
+        return torch.empty(1 << 55)
+
+    monkeypatch.setattr('ecl.apis.predictor.Predictor.predict_batch', full)
+    with pytest.raises(UserError, match=r'^out of memory .*: lower --batch-size \(now 2\)'):
+        predict(digits_run / 'epoch_3.pth', images, batch_size=2, device='cpu')

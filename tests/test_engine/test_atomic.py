@@ -21,3 +21,15 @@ def test_failure_leaves_the_old_file_and_no_draft(tmp_path):
         raise RuntimeError
     assert path.read_bytes() == b'old'
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_names_the_file_and_not_its_draft(tmp_path):
+    (tmp_path / 'folder').mkdir()
+    with pytest.raises(IsADirectoryError) as caught, atomic_write(tmp_path / 'folder'):
+        pass
+    assert caught.value.filename == str(tmp_path / 'folder')
+    with pytest.raises(OSError, match='No space') as caught, atomic_write(tmp_path / 'a') as file:
+        with open('/dev/full', 'wb', buffering=0) as full:
+            full.write(b'a')
+        file.write(b'a')
+    assert caught.value.filename == str(tmp_path / 'a')

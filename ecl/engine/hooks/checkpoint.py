@@ -14,6 +14,7 @@ from ecl.engine.atomic import atomic_write
 from ecl.engine.rank_state import gather_states, restore_state
 from ecl.errors import UserError
 from ecl.registry import HOOKS
+from ecl.settings import check_whole
 
 #: File in the work dir that names the checkpoints of the training, newest first, one a line.
 LAST_CHECKPOINT = 'last_checkpoint'
@@ -83,9 +84,9 @@ class CheckpointHook(EngineCheckpointHook):
             ``max_keep_ckpts``, ``save_best`` and ``rule``. Files go to a local disk only.
 
     Raises:
-        UserError: If another place than a local disk is asked for; or on resuming with another
-            number of processes, batch size, number of steps in an epoch or of steps whose gradients
-            are summed.
+        UserError: If a number is out of range, or another place than a local disk is asked for; on
+            resuming with another number of processes, batch size, number of steps in an epoch or of
+            steps whose gradients are summed.
 
     Example:
         >>> default_hooks = dict(checkpoint=dict(type='CheckpointHook', interval=5))
@@ -97,6 +98,8 @@ class CheckpointHook(EngineCheckpointHook):
         for key in ('backend_args', 'file_client_args'):
             if kwargs.get(key):
                 raise UserError(f'CheckpointHook writes to local disks only: take out {key}')
+        for key in ('interval', 'max_keep_ckpts'):
+            check_whole(self, at_least=-1, **{key: kwargs.get(key, -1)})
         super().__init__(**kwargs)
         self.backend_args = {'backend': 'atomic'}
         self._kept: list[str] = []
