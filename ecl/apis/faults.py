@@ -88,12 +88,14 @@ def _refused_setting(cfg: Config, error: BaseException) -> str | None:
     names = [frame.f_globals['__name__'].partition('.')[0] for frame in constructor]
     if target is None or not set(names) <= set(_LIBRARIES):
         return None
-    alike = [(path, node) for path, node in walk(cfg) if path and node.get('type') == part['type']]
+    kind = part.get('type')
+    alike = [(path, node) for path, node in walk(cfg) if kind and node.get('type') == kind]
     # What is built may have got more than the configuration says.
     same = [path for path, node in alike if all(part.get(k) == v for k, v in node.items())]
     places = same or [path for path, _ in alike]
     reason = ' '.join(str(error).split()) or f'it does not take {dict(part)}'
-    return f'{places[0] + ": " if places else ""}{target.__name__} cannot be built: {reason}'
+    place = f'{places[0]}: ' if places else ''
+    return f'{place}{getattr(target, "__name__", kind)} cannot be built: {reason}'
 
 
 def out_of_memory(error: BaseException) -> str | None:
