@@ -86,8 +86,16 @@ def load_config(
     if not isinstance(level, int) and level not in LOG_LEVELS:
         raise UserError(f'{source}: log_level must be {" or ".join(LOG_LEVELS)}')
     check_config(cfg, source)
+    _check_whole(source, 'randomness', 0, seed=cfg.randomness.seed)
     _check_loaders(cfg, source)
     return cfg
+
+
+def _check_whole(source: str, owner: str, least: int, **setting: Any) -> None:
+    try:
+        check_whole(owner, at_least=least, at_most=2**32 - 1, **setting)
+    except SettingError as error:
+        raise UserError(f'{source}: {owner}.{error.name} {error.fault}') from error
 
 
 def _check_loaders(cfg: Config, source: str) -> None:
@@ -97,11 +105,8 @@ def _check_loaders(cfg: Config, source: str) -> None:
     """
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name) or {}
-        for key, least in (('batch_size', 1), ('num_workers', 0)):
-            try:
-                check_whole(cfg, at_least=least, **{key: loader.get(key, least)})
-            except SettingError as error:
-                raise UserError(f'{source}: {name}.{key} {error.fault}') from error
+        _check_whole(source, name, 1, batch_size=loader.get('batch_size', 1))
+        _check_whole(source, name, 0, num_workers=loader.get('num_workers', 0))
         if loader.get('num_workers'):
             loader.setdefault('timeout', WORKER_TIMEOUT)
         elif loader.get('timeout'):

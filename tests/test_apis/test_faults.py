@@ -81,6 +81,7 @@ def test_a_setting_is_traced_to_its_key(owner, name, value, key):
         ('train_cfg.val_interval', 0, r'train_cfg\.val_interval must be .* at least 1'),
         ('val_dataloader.batch_size', 'x', r'val_dataloader\.batch_size must be a whole number'),
         ('train_dataloader.num_workers', -1, r'train_dataloader\.num_workers must be a whole'),
+        ('randomness.seed', -1, r'randomness\.seed must be a whole number of at least 0'),
         ('log_level', 'INFOO', r'log_level must be DEBUG or INFO or'),
         ('optim_wrapper.clip_grad', 1, r'OptimWrapper cannot be built: If `clip_grad`'),
         ('optim_wrapper.clip_grad.max_norn', 1, r"max_norn is not .*; did you mean 'max_norm'"),
