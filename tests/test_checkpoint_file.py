@@ -147,11 +147,14 @@ def test_no_other_loader_is_called():
             'yaml.load',
         )
     ]
-    # The one that guards, and annotations that the dataset itself holds in memory.
+    # The one that guards, annotations that the dataset itself holds in memory, and torch's own
+    # guard on what is about to be published.
     assert sorted(line.partition(':')[0] for line in called) == [
         'checkpoint_file.py',
         'class_counts.py',
+        'publish.py',
     ]
+    assert 'publish.py: torch.load(buffer, weights_only=True)' in called
 
 
 def _bytes() -> bytes:
