@@ -17,7 +17,7 @@ def test_the_page_is_there_until_it_is_interrupted(tools, digits_run, environmen
             with urllib.request.urlopen(words[1]) as answer:
                 assert 'epoch_3.pth' in answer.read().decode()
             process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=60) in (0, 130)
+            assert process.wait(timeout=240) in (0, 130)
         finally:
             process.kill()
 
