@@ -37,27 +37,36 @@ METHODS = {
     'balanced softmax, one network': 'balanced softmax',
     'independent experts': 'three independent experts',
     'mutual distillation, T = 1': 'plain mutual distillation',
-    'NCL without contrast': 'NCL without its contrastive branch',
+    'NCL': 'NCL',
     'main and reference, ratio': 'ECL without contrast and features',
     'ratio + contrast': 'ECL without features',
+    'everything': 'ECL',
 }
 CHOICES = {
     name: name
     for name in (
         'independent experts',
         'mutual distillation, T = 1',
+        'mutual distillation, T = 2',
         'strict, unweighted',
         'strict, ratio',
         'both distilled, unweighted',
         'both distilled, ratio',
         'main and reference, unweighted',
-        'main and reference, unweighted: both classifiers predict',
         'main and reference, ratio',
         'main and reference, ratio: both classifiers predict',
+        'main and reference, ratio: label classifiers predict',
+        'main and reference, ratio by class',
+        'main and reference, difference',
+        'main and reference, ratio of losses',
         'main and reference, root of the ratio of losses',
         'root of the ratio of losses, contrast',
         'root of the ratio of losses, everything',
+        'ratio, first stage shared',
+        'ratio + features through adapters',
+        'ratio + relations between images',
         'ratio + contrast',
+        'everything',
     )
 }
 PAGES = {ROOT / 'README.md': METHODS, ROOT / 'docs' / 'en' / 'method.md': CHOICES}
