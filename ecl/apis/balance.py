@@ -99,7 +99,8 @@ def _text(result: Mapping[str, Any]) -> str:
         seeds = str(len(method['seeds']))
         table.add_row(method['name'], seeds, *(f'{one} / {two}' for one, two in columns))
     return (
-        f'# Accuracy at equal balance\n\n{markdown(table, 300)}\n\nOf the ensemble, with t * log prior taken off its logits; '
+        f'# Accuracy at equal balance\n\n{markdown(table, 300)}\n\n'
+        'Of the ensemble, with t * log prior taken off its logits; '
         'mean ± sample standard deviation over the seeds.'
     )
 
