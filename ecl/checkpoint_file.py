@@ -99,9 +99,9 @@ def load_from_file(path: str | Path, map_location: Any = 'cpu') -> Any:
 
 def _check_sums(path: Path) -> None:
     """Raise UserError if a part of the file is not what was written; older files hold no sums."""
-    if not zipfile.is_zipfile(path):
-        return
     try:
+        if not zipfile.is_zipfile(path):
+            return
         with zipfile.ZipFile(path) as file:
             damaged = file.testzip()
     except Exception as error:  # of a damaged directory anything may come
