@@ -19,10 +19,14 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 def stop_at_once() -> Iterator[None]:
     """End the process with ``EXIT_STOPPED`` at SIGTERM and SIGUSR1, while there is nothing to save.
 
-    The status tells a scheduler to try again, as it does later on; Ctrl-C has its usual effect.
+    The status tells a scheduler to try again, as it does later on; Ctrl-C has its usual effect. A
+    fault after the signal counts as its effect, such as the loss of another process that it ended.
     """
+    told = False
 
     def leave(number: int, frame: FrameType | None) -> None:
+        nonlocal told
+        told = True
         raise SystemExit(EXIT_STOPPED)
 
     handlers = {}
@@ -30,6 +34,10 @@ def stop_at_once() -> Iterator[None]:
         handlers = {n: signal.signal(n, leave) for n in (signal.SIGTERM, signal.SIGUSR1)}
     try:
         yield
+    except Exception:
+        if told:
+            raise SystemExit(EXIT_STOPPED) from None
+        raise
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -1,9 +1,10 @@
 import os
 import signal
+from contextlib import suppress
 
 import pytest
 
-from ecl.engine.stop import EXIT_STOPPED, StopSignals
+from ecl.engine.stop import EXIT_STOPPED, StopSignals, stop_at_once
 
 
 def handlers():
@@ -39,3 +40,16 @@ def test_a_second_interrupt_does_not_wait():
             stop.leave()
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_fault_after_a_signal_is_its_effect():
+    with pytest.raises(SystemExit) as stopped, stop_at_once():
+        with suppress(SystemExit):  # raised where Python passes over it, as in a callback
+            signal.raise_signal(signal.SIGTERM)
+        raise RuntimeError('another process, which got the signal too, is gone')
+    assert stopped.value.code == EXIT_STOPPED
+
+
+def test_a_fault_without_a_signal_stays_one():
+    with pytest.raises(RuntimeError, match='of its own'), stop_at_once():
+        raise RuntimeError('of its own')
