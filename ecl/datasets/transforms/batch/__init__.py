@@ -13,6 +13,7 @@ from ecl.datasets.transforms.batch.geometry import (
     BatchRandomCrop,
     BatchRandomFlip,
     BatchRandomResizedCrop,
+    BatchRandomRotation,
 )
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     'BatchRandomFlip',
     'BatchRandomGrayscale',
     'BatchRandomResizedCrop',
+    'BatchRandomRotation',
 ]

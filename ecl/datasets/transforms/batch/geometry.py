@@ -54,6 +54,39 @@ class BatchRandomFlip:
 
 
 @TRANSFORMS.register_module()
+class BatchRandomRotation:
+    """torchvision's ``RandomRotation`` about the centre, nearest pixel, an angle for each image.
+
+    Args:
+        degrees: Largest angle in degrees, either way, 0 to 180.
+        fill: Value of the pixels that a rotation uncovers, 0 to 255.
+    """
+
+    def __init__(self, degrees: float, fill: float = 0.0) -> None:
+        check_numbers(self, at_least=0, at_most=180, degrees=degrees)
+        check_numbers(self, at_least=0, at_most=255, fill=fill)
+        self.degrees = degrees
+        self.fill = fill
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Rotate images (N, 3, H, W)."""
+        drawn = torch.rand(len(images), device=images.device)
+        return self.rotate(images, (2 * drawn - 1) * self.degrees)
+
+    def rotate(self, images: Tensor, angles: Tensor) -> Tensor:
+        """Rotate images (N, 3, H, W) by angles (N,) in degrees, counter-clockwise."""
+        height, width = images.shape[2:]
+        cos, sin = torch.cos(angles.deg2rad()), torch.sin(angles.deg2rad())
+        # From a place in the result to that in the image, coordinates in [-1, 1]: (N, 2, 3).
+        zero = torch.zeros_like(cos)
+        rows = [[cos, -sin * height / width, zero], [sin * width / height, cos, zero]]
+        theta = torch.stack([torch.stack(row, 1) for row in rows], 1)
+        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+        rotated = F.grid_sample(images - self.fill, grid, mode='nearest', align_corners=False)
+        return rotated + self.fill
+
+
+@TRANSFORMS.register_module()
 class BatchCutout:
     """MMPretrain's ``Cutout``: a square of one value, at its own place in each image.
 

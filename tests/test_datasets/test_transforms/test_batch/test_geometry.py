@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 import torch
 from mmpretrain.datasets.transforms import Cutout, RandomResizedCrop
+from torchvision.transforms.functional import rotate
 
 from ecl.datasets.transforms.batch import (
     BatchCutout,
     BatchRandomCrop,
     BatchRandomFlip,
     BatchRandomResizedCrop,
+    BatchRandomRotation,
 )
 
 
@@ -79,3 +81,29 @@ def test_a_box_is_resized_as_if_cut_out_before(monkeypatch):
         cut = image[:, top : top + high, left : left + wide].permute(1, 2, 0).numpy()
         expected = mmcv.imresize(cut, (16, 16), interpolation='bilinear', backend='cv2')
         np.testing.assert_allclose(result.permute(1, 2, 0).numpy(), expected, atol=0.05)
+
+
+@pytest.mark.parametrize('size', [(32, 32), (9, 14)])
+def test_images_rotate_as_torchvision_rotates_them(size):
+    images = torch.randint(1, 256, (40, 3, *size)).float()
+    angles = torch.empty(40).uniform_(-180, 180)
+    expected = torch.stack(
+        [
+            rotate(one, angle.item(), fill=[7.0] * 3)
+            for one, angle in zip(images, angles, strict=True)
+        ]
+    )
+    rotated = BatchRandomRotation(180, fill=7).rotate(images, angles)
+    # A source between two pixels may round to either.
+    assert (rotated == expected).float().mean() > 0.999
+
+
+def test_angles_are_uniform_within_the_limit():
+    # A bar through the centre turns by the drawn angle, which its slope tells.
+    column = torch.zeros(2000, 3, 101, 101)
+    column[:, :, :, 50] = 1
+    rotated = BatchRandomRotation(15)(column)
+    top = rotated[:, 0, 10:13].sum(1).argmax(1) - 50.0  # about 39 pixels above the centre
+    angles = torch.atan2(top, torch.tensor(39.0)).rad2deg()
+    assert angles.abs().max() < 17
+    assert abs(angles.mean()) < 0.7 and abs(angles.std() - 15 / 3**0.5) < 0.5
