@@ -22,7 +22,7 @@ INTERFACE = {
     'visualization': ('Figures', ['ecl.visualization']),
     'apis': (
         'What tools and notebooks call',
-        ['ecl.apis', 'ecl.apis.report', 'ecl.apis.demo', 'ecl.errors'],
+        ['ecl.apis', 'ecl.apps.report', 'ecl.apps.demo', 'ecl.errors'],
     ),
 }
 

@@ -16,7 +16,7 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 
 import ecl.checkpoint_file
-from ecl.apis.cli import run_tool
+from ecl.apps.cli import run_tool
 from ecl.checkpoint_file import load_from_file, trust_checkpoints
 from ecl.errors import UserError
 

@@ -3,7 +3,8 @@
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
-from ecl.apis import add_trust_argument, export, run_tool, trust_checkpoints
+from ecl.apis import export, trust_checkpoints
+from ecl.apps.cli import add_trust_argument, run_tool
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -4,7 +4,9 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
-from ecl.apis import add_trust_argument, predict, run_tool, trust_checkpoints
+from ecl.apis import trust_checkpoints
+from ecl.apps.cli import add_trust_argument, run_tool
+from ecl.apps.predict import predict
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -4,7 +4,8 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from ecl.apis import add_trust_argument, publish, run_tool, trust_checkpoints
+from ecl.apis import publish, trust_checkpoints
+from ecl.apps.cli import add_trust_argument, run_tool
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -3,7 +3,8 @@
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
-from ecl.apis import add_common_arguments, run_tool, test, trust_checkpoints
+from ecl.apis import test, trust_checkpoints
+from ecl.apps.cli import add_common_arguments, run_tool
 from ecl.evaluation.distributions import IMBALANCE_FACTORS
 
 

@@ -3,7 +3,8 @@
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
-from ecl.apis import add_common_arguments, run_tool, train, trust_checkpoints
+from ecl.apis import train, trust_checkpoints
+from ecl.apps.cli import add_common_arguments, run_tool
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -6,8 +6,8 @@ import torch
 from mmengine.hooks import Hook
 
 from ecl.apis.checkpoint import latest_checkpoint, load_checkpoint
-from ecl.apis.soak import differences
 from ecl.errors import UserError
+from soak import differences
 
 STEPS = 6  # of an epoch
 HOOKS = ['ClassStatisticsHook', 'StepSeedHook', 'DistillWeightHook', 'RunRecordHook']

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from ecl.apis.check import Report
+from ecl.apps.data.verify import Report
 
 
 @pytest.fixture

@@ -3,8 +3,9 @@
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
-from ecl.apis import add_trust_argument, balance, run_tool, trust_checkpoints
-from ecl.apis.cli import add_cfg_options
+from ecl.apis import trust_checkpoints
+from ecl.apps.cli import add_cfg_options, add_trust_argument, run_tool
+from ecl.apps.experiments.balance import balance
 from ecl.evaluation.balance import STRENGTHS
 
 

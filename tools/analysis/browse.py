@@ -3,9 +3,8 @@
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
-from ecl.apis import run_tool
-from ecl.apis.cli import add_cfg_options
-from ecl.apis.look import browse
+from ecl.apps.cli import add_cfg_options, run_tool
+from ecl.apps.data.browse import browse
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -3,7 +3,9 @@
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
-from ecl.apis import add_trust_argument, compare, run_tool, trust_checkpoints
+from ecl.apis import trust_checkpoints
+from ecl.apps.cli import add_trust_argument, run_tool
+from ecl.apps.experiments.compare import compare
 
 
 def main(argv: Sequence[str] | None = None) -> None:

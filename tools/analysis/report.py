@@ -3,8 +3,9 @@
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
-from ecl.apis import add_trust_argument, run_tool, trust_checkpoints
-from ecl.apis.report import report
+from ecl.apis import trust_checkpoints
+from ecl.apps.cli import add_trust_argument, run_tool
+from ecl.apps.report import report
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -2,13 +2,242 @@
 
 import json
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from copy import deepcopy
+from functools import partial
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
-from ecl.apis import run_tool
-from ecl.apis.benchmark.losses import benchmark_losses
-from ecl.apis.benchmark.scale import benchmark_scale, draw_scale
+import torch
+from matplotlib.figure import Figure
+from mmcv.cnn import fuse_conv_bn
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+
+from ecl.apis.config import load_config, use_mixed_precision
+from ecl.apps.cli import run_tool
+from ecl.engine.hooks import DistillWeightHook
+from ecl.engine.hooks.keep_memory import keep_memory
 from ecl.errors import UserError
+from ecl.models.heads import ECLHead
+from ecl.models.losses import PredictionComparison
+from ecl.registry import MODELS
+from loops import train_step
+from timing import Stopwatch, machine
+
+Precision = Callable[[], AbstractContextManager]
+
+
+def benchmark_losses(
+    config: str | Path, batches: tuple[int, ...] = (4, 16), size: int = 224, repeats: int = 3
+) -> dict[str, Any]:
+    """Time a configuration's step, and in it what grows with the classes, on random images.
+
+    In bfloat16, where the networks are cheapest and the share of the losses, computed in float32,
+    is largest.
+
+    Args:
+        config: A training configuration with contrast.
+        batches: Images a step.
+        size: Their side in pixels.
+        repeats: Steps of each; the least processor time counts.
+
+    Returns:
+        ``config``, ``classes``, ``image`` and ``batches``: for each the milliseconds of a whole
+        ``step``; of the ``losses``, those of labels and between predictions with their weights
+        and the record of them, from logits to the gradients of logits; of the ``classifiers``
+        forward and backward; and ``share``, losses / step.
+    """
+    keep_memory()
+    cfg = load_config(config)
+    use_mixed_precision(cfg, str(config))
+    model: Any = training_model(cfg)
+    classes = cfg.model.head.num_classes
+    for module in model.modules():
+        if isinstance(module, PredictionComparison):
+            module.register_forward_hook(DistillWeightHook().accumulate, with_kwargs=True)
+    precision = partial(build_optim_wrapper(model, cfg.optim_wrapper).optim_context, model)
+    measured = {}
+    for batch in batches:
+        feats = torch.randn(model.head.num_experts, batch, model.head.in_channels)
+        samples = labelled(batch, classes)
+        times = {
+            'step': least_time(one_step(model, cfg, batch, size), repeats),
+            'losses': least_time(_losses(model.head, feats, samples, precision), 3 * repeats),
+            'classifiers': least_time(partial(_classify, model.head, feats, precision), repeats),
+        }
+        measured[batch] = {name: 1e3 * time for name, time in times.items()}
+        measured[batch]['share'] = times['losses'] / times['step']
+    return {'config': str(config), 'classes': classes, 'image': size, 'batches': measured}
+
+
+def _losses(
+    head: ECLHead, feats: Tensor, samples: list[DataSample], precision: Precision
+) -> Callable[[], None]:
+    with torch.no_grad(), precision():
+        logits = [each.requires_grad_() for each in head.classify(tuple(feats))]
+
+    def step() -> None:
+        with (
+            patch.object(head, 'classify', lambda feats: logits),
+            patch.object(head, 'feature_loss', None),
+            precision(),
+        ):
+            losses = head.loss(tuple(feats), samples)
+        torch.autograd.grad(list(losses.values()), logits)
+
+    return step
+
+
+def _classify(head: ECLHead, feats: Tensor, precision: Precision) -> None:
+    with precision():
+        outputs = head.classify(tuple(feats.clone().requires_grad_()))
+    torch.autograd.backward(outputs, [torch.ones_like(each) for each in outputs])
+
+
+BATCH, IMAGE = 32, 32
+#: What grows -> the values it takes, smallest first.
+AXES: dict[str, tuple[int, ...]] = {
+    'experts': (1, 2, 3, 4, 5, 6),
+    'batch': (16, 32, 64, 128),
+    'classes': (100, 1000, 8142),
+    'queue': (1024, 4096, 16384, 65536),
+    'image': (32, 64, 128, 224),
+}
+#: The key of the configuration that an axis sets; the others size the data.
+KEYS = {
+    'experts': 'model.backbone.num_experts',
+    'classes': 'model.head.num_classes',
+    'queue': 'model.contrast.queue_size',
+}
+
+
+def benchmark_scale(
+    config: str | Path,
+    axes: Mapping[str, tuple[int, ...]] = AXES,
+    repeats: int = 3,
+    batch: int = BATCH,
+) -> dict[str, Any]:
+    """Time a configuration's bare step along several axes, on random images.
+
+    Args:
+        config: A training configuration with contrast, of 32-pixel images.
+        axes: Values to take along 'experts', 'batch', 'classes', 'queue', 'image'; all other
+            sizes stay those of the configuration, ``batch`` and 32 pixels.
+        repeats: Steps of each; the least processor time counts, since what disturbs only adds.
+        batch: Images a step.
+
+    Returns:
+        ``milliseconds``: processor time of a step, as ``{axis: {value: time}}``; ``prediction``:
+        images a second by processor time of the ensemble and cheaper forms of it; ``machine``.
+    """
+    keep_memory()
+    measured: dict[str, dict[int, float]] = {}
+    for axis, values in axes.items():
+        measured[axis] = {}
+        for value in values:
+            options = {KEYS[axis]: value} if axis in KEYS else {}
+            number = value if axis == 'batch' else batch
+            # As many pixels at every size, so that the largest fits.
+            size = value if axis == 'image' else IMAGE
+            shown = max(1, number * IMAGE**2 // size**2) if axis == 'image' else number
+            cfg = load_config(config, cfg_options=options)
+            step = one_step(training_model(cfg), cfg, shown, size)
+            measured[axis][value] = 1e3 * least_time(step, repeats) * number / shown
+    return {
+        'config': str(config),
+        'machine': machine(torch.device('cpu')),
+        'milliseconds': measured,
+        'prediction': _prediction(config, repeats),
+    }
+
+
+def draw_scale(result: Mapping[str, Any]) -> Figure:
+    """Draw the cost along every axis.
+
+    Args:
+        result: What :func:`benchmark_scale` returns.
+
+    Returns:
+        A figure with a panel an axis.
+    """
+    curves = result['milliseconds']
+    figure = Figure(figsize=(2.6 * len(curves), 3.2), layout='constrained')
+    panels = figure.subplots(1, len(curves), squeeze=False)[0]
+    for panel, (axis, times) in zip(panels, curves.items(), strict=True):
+        values = [int(value) for value in times]
+        panel.plot(values, list(times.values()), 'o-', color='tab:blue')
+        if axis != 'experts':
+            panel.set_xscale('log', base=2)
+        panel.set_xticks(values, [f'{value:,}' for value in values], rotation=45)
+        panel.minorticks_off()
+        panel.set_ylim(0, 1.08 * max(times.values()))
+        panel.set_xlabel(axis)
+    panels[0].set_ylabel('CPU time of a step (ms)')
+    return figure
+
+
+def training_model(cfg: Config) -> nn.Module:
+    """A configuration's model in training mode, which has been told of a long tail."""
+    model = _model(cfg).train()
+    for module in model.modules():
+        tell = getattr(module, 'set_class_counts', None)
+        if tell is not None:
+            tell(range(cfg.model.head.num_classes, 0, -1))
+    return model
+
+
+def one_step(model: nn.Module, cfg: Config, batch: int, size: int) -> Callable[[], None]:
+    """A training step of ``batch`` random images of ``size`` pixels in two views."""
+    views = [_images(batch, size) for _ in range(2)]
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    precision = partial(wrapper.optim_context, model)
+    samples = labelled(batch, cfg.model.head.num_classes)
+    return partial(train_step, model, wrapper.optimizer, views, samples, precision)
+
+
+def labelled(batch: int, classes: int) -> list[DataSample]:
+    """Samples whose labels go round the classes."""
+    return [DataSample().set_gt_label(index % classes) for index in range(batch)]
+
+
+def least_time(step: Callable[[], object], repeats: int) -> float:
+    """Least processor time of a step, in seconds, after one to warm up."""
+    step()
+    watch = Stopwatch(torch.device('cpu'))
+    return min(watch.measure(step, 1).cpu for _ in range(repeats))
+
+
+def _prediction(config: str | Path, repeats: int, batch: int = 100) -> dict[str, float]:
+    """Images a second of the ensemble, of one expert, of shared trunks; BatchNorm folded."""
+    forms = {
+        'ensemble': {},
+        'one stage shared': {'model.backbone.shared_stages': 1},
+        'two stages shared': {'model.backbone.shared_stages': 2},
+        'one expert alone': {'model.backbone.num_experts': 1},
+    }
+    images, rates = _images(batch, IMAGE), {}
+    for name, options in forms.items():
+        model = _model(load_config(config, cfg_options=options)).eval()
+        for suffix, network in (('', model), (', BatchNorm folded', fuse_conv_bn(deepcopy(model)))):
+            with torch.inference_mode():
+                rates[name + suffix] = batch / least_time(partial(network, images), repeats)
+    return rates
+
+
+def _model(cfg: Config) -> nn.Module:
+    init_default_scope('ecl')
+    torch.manual_seed(0)
+    return MODELS.build({**cfg.model, 'data_preprocessor': cfg.get('data_preprocessor')})
+
+
+def _images(number: int, size: int) -> Tensor:
+    return torch.randn(number, 3, size, size).contiguous(memory_format=torch.channels_last)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -6,9 +6,8 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from ecl.apis import run_tool
-from ecl.apis.check import KINDS, check_data, print_report
-from ecl.apis.cli import add_cfg_options
+from ecl.apps.cli import add_cfg_options, run_tool
+from ecl.apps.data.verify import KINDS, check_data, print_report
 
 
 def main(argv: Sequence[str] | None = None) -> None:

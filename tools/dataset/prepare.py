@@ -7,9 +7,9 @@ python tools/dataset/prepare.py imagenet-lt PATH --lists PATH
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from ecl.apis import run_tool
-from ecl.apis.prepare import prepare_folder, prepare_public, print_summary
-from ecl.apis.prepare.public import BENCHMARKS
+from ecl.apps.cli import run_tool
+from ecl.apps.data.prepare import prepare_folder, prepare_public, print_summary
+from ecl.apps.data.prepare.public import BENCHMARKS
 from ecl.errors import UserError
 
 

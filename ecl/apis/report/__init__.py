@@ -1,5 +1,0 @@
-"""A page about trainings."""
-
-from ecl.apis.report.page import report
-
-__all__ = ['report']

@@ -1,0 +1,1 @@
+"""Prepare, verify and browse the data of a training."""

@@ -1,0 +1,1 @@
+"""Train several methods with several seeds, and compare their results."""

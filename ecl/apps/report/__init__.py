@@ -1,0 +1,5 @@
+"""A page about trainings."""
+
+from ecl.apps.report.page import report
+
+__all__ = ['report']

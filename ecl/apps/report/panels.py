@@ -1,0 +1,203 @@
+"""The figures of a run, each with its heading and what it shows in words."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ecl.apps.report.run import Run
+from ecl.apps.report.scalars import accuracy_curves, loss_curves
+from ecl.evaluation import calibration_errors
+from ecl.evaluation.calibration import BINS
+from ecl.shots import shot_groups
+from ecl.visualization import (
+    agreement_matrix,
+    class_accuracy,
+    confusing_classes,
+    confusion_matrix,
+    embed,
+    experts_right,
+    feature_map,
+    reliability_diagram,
+    training_curves,
+    weight_heatmap,
+)
+
+
+@dataclass
+class Panel:
+    """A figure for a run, or the reason why there is none.
+
+    Attributes:
+        figure: The figure, or None.
+        text: What it shows, in numbers, or why it is missing.
+    """
+
+    figure: Figure | None
+    text: str
+
+
+@dataclass
+class Topic:
+    """A subject of the report.
+
+    Attributes:
+        title: Heading.
+        guide: How to read the figure.
+        draw: From a run to its panel.
+    """
+
+    title: str
+    guide: str
+    draw: Callable[[Run], Panel]
+
+
+def _losses(run: Run) -> Panel:
+    curves = loss_curves(run.scalars)
+    if not curves:
+        return Panel(None, 'The work dir holds no log of losses.')
+    _, total = curves['total']
+    figure = training_curves(curves, 'loss', yscale='log' if _positive(curves) else 'linear')
+    return Panel(figure, f'The total fell from {total[0]:.3g} to {total[-1]:.3g}.')
+
+
+def _positive(curves: dict) -> bool:
+    return all((values > 0).all() for _, values in curves.values())
+
+
+def _accuracies(run: Run) -> Panel:
+    curves = accuracy_curves(run.scalars)
+    if not curves:
+        return Panel(None, 'The training was never validated.')
+    figure = training_curves(curves, 'accuracy (%)')
+    figure.axes[0].set_ylim(0, 102)
+    epochs, _ = next(iter(curves.values()))
+    last = ', '.join(f'{name} {values[-1]:.1f}' for name, (_, values) in curves.items())
+    times = 'once' if len(epochs) == 1 else f'{len(epochs)} times'
+    return Panel(figure, f'Validated {times}; at the end {last} percent.')
+
+
+def _classes(run: Run) -> Panel:
+    accuracies = run.predictions.class_accuracies(len(run.class_counts))[0]
+    figure = class_accuracy(accuracies, run.class_counts, run.class_names, run.thresholds)
+    worst, best = np.nanargmin(accuracies), np.nanargmax(accuracies)
+    ends = [
+        f'{run.class_names[label]} ({run.class_counts[label]} training images, '
+        f'{accuracies[label]:.0f} %)'
+        for label in (best, worst)
+    ]
+    return Panel(figure, f'Best: {ends[0]}; worst: {ends[1]}.')
+
+
+def _weights(run: Run) -> Panel:
+    if run.weights is None:
+        return Panel(None, 'This model weighs no distillation.')
+    figure = weight_heatmap(run.weights, run.class_counts, run.thresholds)
+    figure.axes[0].set_title('')
+    figure.set_size_inches(4.3, 3.4)
+    means = [
+        f'{name} {np.nanmean(run.weights[-1][:, classes]):.2f}'
+        for name, classes in shot_groups(run.class_counts, run.thresholds).items()
+        if not np.isnan(run.weights[-1][:, classes]).all()
+    ]
+    return Panel(figure, f'Mean weight of a class in the last epoch: {", ".join(means)}.')
+
+
+def _agreement(run: Run) -> Panel:
+    predicted = run.predictions.predicted
+    if len(predicted) < 3:
+        return Panel(None, 'There is a single expert.')
+    experts = predicted[1:]
+    unanimous = 100 * (experts == experts[0]).all(axis=0).mean()
+    figure = agreement_matrix(predicted, run.predictions.names)
+    return Panel(figure, f'All experts name the same class on {unanimous:.1f} % of the images.')
+
+
+def _experts_right(run: Run) -> Panel:
+    right = run.predictions.right
+    if len(right) < 3:
+        return Panel(None, 'There is a single expert.')
+    groups = shot_groups(run.class_counts, run.thresholds)
+    figure = experts_right(right[1:], run.predictions.labels, groups)
+    lost = 100 * (right[1:].any(axis=0) & ~right[0]).mean()
+    return Panel(
+        figure, f'On {lost:.1f} % of the images an expert is right and the ensemble is wrong.'
+    )
+
+
+def _confusion(run: Run) -> Panel:
+    labels, predicted = run.predictions.labels, run.predictions.predicted[0]
+    classes = confusing_classes(labels, predicted, size=8)
+    if not classes.size:
+        return Panel(None, 'Every test image is classified correctly.')
+    figure = confusion_matrix(labels, predicted, classes, run.class_names)
+    named = ', '.join(run.class_names[label] for label in classes)
+    return Panel(figure, f'Shown: {named}.')
+
+
+def _features(run: Run) -> Panel:
+    labels, places = run.predictions.labels, run.features.places
+    figure = feature_map(
+        embed(run.features.vectors),
+        labels[places],
+        run.class_counts,
+        run.class_names,
+        run.thresholds,
+    )
+    return Panel(figure, f'{len(places):,} of {len(labels):,} test images.')
+
+
+def _reliability(run: Run) -> Panel:
+    confidence, right = run.predictions.confidence[0], run.predictions.right[0]
+    figure = reliability_diagram(confidence, right, BINS)
+    error = calibration_errors(run.predictions)[0]
+    return Panel(
+        figure,
+        f'Mean confidence {100 * confidence.mean():.1f} %, accuracy {100 * right.mean():.1f} %, '
+        f'expected calibration error {error:.1f} %.',
+    )
+
+
+TOPICS = (
+    Topic('Losses', 'Averaged over each epoch.', _losses),
+    Topic('Accuracy over the training', 'Of the whole model on the validation data.', _accuracies),
+    Topic(
+        'Accuracy of each class',
+        'A point is a class, a line the mean of its shot group.',
+        _classes,
+    ),
+    Topic(
+        'Distillation weights',
+        'Above 1 (red) the experts teach each other more about a class: labels alone make a '
+        'classifier surer of it than peers do. Below 1 (blue) less.',
+        _weights,
+    ),
+    Topic(
+        'Agreement between experts',
+        'On how many test images two of them name the same class, right or wrong.',
+        _agreement,
+    ),
+    Topic(
+        'How many experts are right',
+        'Where only some are right, the experts complement each other.',
+        _experts_right,
+    ),
+    Topic(
+        'Confusion among the worst classes',
+        'The classes of lowest accuracy, each with the one it is most often mistaken for. Rows add '
+        'up to 100 %.',
+        _confusion,
+    ),
+    Topic(
+        'Feature map',
+        'Test images by t-SNE, coloured by shot group: near points look alike to the experts. '
+        'Distances between clusters mean little.',
+        _features,
+    ),
+    Topic(
+        'Reliability',
+        'Below the dashed line the model is surer than it is right.',
+        _reliability,
+    ),
+)

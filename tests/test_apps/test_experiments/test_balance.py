@@ -1,0 +1,46 @@
+import json
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+
+from ecl.apps.experiments.balance import balance
+from ecl.errors import UserError
+
+
+@pytest.fixture
+def seeds(digits_run, tmp_path) -> Path:
+    """One training, taken for two seeds of a method."""
+    for seed in (0, 1):
+        copytree(digits_run, tmp_path / 'a method' / f'seed{seed}')
+    return tmp_path / 'a method'
+
+
+def test_curves_of_a_method_and_of_a_single_training(seeds, digits_run, tmp_path, capsys):
+    result = balance([seeds, digits_run], tmp_path / 'out', strengths=[0.5, 0])
+    assert result == json.loads((tmp_path / 'out.json').read_text())
+    assert (tmp_path / 'out.png').stat().st_size > 10_000
+    several, single = result['methods']
+    assert (several['name'], len(several['seeds'])) == ('a method', 2)
+    assert several['few'] == 2 * single['few']
+    # Without a correction it is what the training reported; with it the rare classes gain.
+    metrics = json.loads((digits_run / 'results.json').read_text())['metrics']
+    for group in ('overall', 'many', 'medium', 'few'):
+        assert single[group][0][0] == pytest.approx(metrics[f'shot/{group}'])
+    assert single['few'][0][1] >= single['few'][0][0]
+    text = (tmp_path / 'out.md').read_text()
+    assert text in capsys.readouterr().out
+    assert '| a method' in text and '± 0.0 /' in text and 't = 0.5' in text
+
+
+def test_what_cannot_be_compared(digits_run, tmp_path):
+    with pytest.raises(UserError, match=r'holds no results.json, nor does a folder in it'):
+        balance([tmp_path], tmp_path / 'out')
+    copytree(digits_run, tmp_path / 'bare')
+    for path in (tmp_path / 'bare').glob('*.pth'):
+        path.unlink()
+    with pytest.raises(UserError, match=r'bare holds no checkpoint'):
+        balance([tmp_path / 'bare'], tmp_path / 'out')
+    with pytest.raises(UserError, match=r'cannot write .*folder .* does not exist'):
+        balance([digits_run], tmp_path / 'none' / 'out')
+    assert not list(tmp_path.glob('out*'))

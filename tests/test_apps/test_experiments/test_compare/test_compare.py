@@ -1,0 +1,96 @@
+import json
+import shutil
+from importlib import import_module
+
+import pytest
+
+from ecl.apps.experiments.compare import compare
+from ecl.errors import UserError
+
+METRICS = {'shot/overall': 60.0, 'shot/few': 30.0}
+
+
+def _write(folder, seed, shift=0.0, **more):
+    folder.mkdir(parents=True)
+    metrics = {key: value + shift for key, value in METRICS.items()}
+    record = {'seed': seed, 'metrics': metrics, 'protocol': {'source': 'X'}, **more}
+    (folder / 'results.json').write_text(json.dumps(record))
+    return record
+
+
+@pytest.fixture
+def two_methods(tmp_path):
+    for seed in range(3):
+        _write(tmp_path / 'one' / f'seed{seed}', seed, 0.5 * seed)
+        _write(tmp_path / 'two' / f'seed{seed}', seed, 5 + 0.5 * seed)
+    return tmp_path / 'one', tmp_path / 'two'
+
+
+def test_folders_of_seeds(two_methods, tmp_path, capsys):
+    differences = compare(two_methods, tmp_path / 'out')
+    assert differences['two']['overall'].value == pytest.approx(5)
+    assert differences['two']['few'].p < 0.01
+    printed = capsys.readouterr().out
+    assert '60.50 ± 0.50' in printed
+    assert (tmp_path / 'out.md').read_text() == printed
+    content = json.loads((tmp_path / 'out.json').read_text())
+    assert content['methods'][1]['values']['overall'] == [65, 65.5, 66]
+    assert content['differences']['two']['few']['interval'][0] > 0
+
+
+def test_the_rows_of_a_matrix(two_methods, tmp_path):
+    runs = [_write(tmp_path / f'x{seed}', seed, seed) for seed in range(2)]
+    rows = [{'name': 'x', 'runs': runs}, {'name': 'x: variant'}, {'name': 'y', 'runs': runs}]
+    (tmp_path / 'table.json').write_text(json.dumps({'title': '', 'rows': rows}))
+    differences = compare([two_methods[0], tmp_path / 'table.json'])
+    assert list(differences) == ['x', 'y']
+
+
+def test_other_protocols_are_told(tmp_path, capsys):
+    _write(tmp_path / 'a', 0)
+    _write(tmp_path / 'b', 0, protocol={'source': 'Y'})
+    differences = compare([tmp_path / 'a', tmp_path / 'b'])
+    assert differences['b']['overall'].p is None
+    assert 'NOT THE SAME PROTOCOL' in capsys.readouterr().out
+
+
+def test_an_evaluation_has_neither_images_nor_protocol(digits_run, tmp_path, monkeypatch, capsys):
+    module = import_module('ecl.apps.experiments.compare.run')
+    monkeypatch.setattr(module, 'collect_predictions', pytest.fail)
+    (tmp_path / 'm.json').write_text(json.dumps({'config': 'a.py', 'metrics': METRICS}))
+    (differences,) = compare([digits_run, tmp_path / 'm.json']).values()
+    assert differences['overall'].p is None
+    printed = capsys.readouterr().out
+    assert 'McNemar' not in printed
+    assert 'PROTOCOL' not in printed
+
+
+def test_single_trainings_are_compared_image_by_image(digits_run, tmp_path, capsys):
+    shutil.copy(digits_run / 'epoch_1.pth', tmp_path)
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_1.pth'))
+    record = json.loads((digits_run / 'results.json').read_text())
+    record['metrics'] = {key: value - 5 for key, value in record['metrics'].items()}
+    (tmp_path / 'results.json').write_text(json.dumps(record))
+    (differences,) = compare([digits_run, tmp_path]).values()
+    assert differences['overall'].value == pytest.approx(-5)
+    assert 0 <= differences['overall'].p <= 1
+    assert differences['balanced'].p is None
+    assert 'McNemar' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('names', 'message'),
+    [
+        (['one'], 'name at least two'),
+        (['one', 'gone'], 'gone does not exist'),
+        (['one', 'empty'], 'empty holds no results.json'),
+        (['one', 'bad.json'], 'bad.json cannot be read'),
+        (['one', 'list.json'], 'list.json holds no metrics'),
+    ],
+)
+def test_mistakes(two_methods, tmp_path, names, message):
+    (tmp_path / 'empty').mkdir()
+    (tmp_path / 'bad.json').write_text('{')
+    (tmp_path / 'list.json').write_text('[]')
+    with pytest.raises(UserError, match=message):
+        compare([tmp_path / name for name in names])

@@ -1,0 +1,250 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import stdev
+
+import pytest
+
+import ecl
+from ecl.apis.lock import alone_in
+from ecl.apps.experiments import matrix
+from ecl.apps.experiments.matrix import run_matrix
+from ecl.apps.experiments.matrix.table import write_table
+from ecl.errors import UserError
+
+# Stands in for a training: its record tells the seed and the order in which the runs were started.
+FAKE = """
+import json, os, pathlib, sys
+told = json.loads(sys.argv[1])
+folder, options = pathlib.Path(told['work_dir']), told['cfg_options']
+with (folder.parents[1] / 'started').open('a') as file:
+    print(folder.relative_to(folder.parents[1]), os.environ['OMP_NUM_THREADS'], file=file)
+if options.get('train_cfg.val_interval') == 7 and not (folder / 'mended').exists():
+    sys.exit('error: no luck')
+overall = 50.0 + told['seed']
+metrics = {'shot/overall': overall, 'shot/few': 10.0, 'shot/expert0/overall': overall - 10,
+           'shot/expert1/overall': overall - 20}
+for name in told['variants']:
+    (folder / name).write_text(json.dumps(dict(metrics={'shot/overall': 1.0})))
+(folder / 'cost.json').write_text(json.dumps(dict(parameters=5e6, multiply_adds=7e6, views=2)))
+(folder / 'results.json').write_text(json.dumps(dict(config=told['config'], seed=told['seed'],
+    epochs=2, wall_seconds=3.0, versions=dict(torch='9'), protocol={}, metrics=metrics)))
+"""
+
+
+@pytest.fixture
+def write_matrix(tmp_path, digits_config):
+    """Write a matrix over the digits configuration, in the form of its rows."""
+
+    def write(*rows, seeds=(0, 1)):
+        path = tmp_path / 'matrix.yaml'
+        rows = [{'config': os.path.relpath(digits_config, tmp_path), **row} for row in rows]
+        path.write_text(json.dumps(dict(title='Try it', seeds=list(seeds), rows=rows)))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def fake_training(monkeypatch, tmp_path):
+    """Replace the trainings; returns a list of what was started so far."""
+    monkeypatch.setattr(matrix.run, 'JOB', (sys.executable, '-c', FAKE))
+    monkeypatch.setattr(matrix.run, 'INTERVAL', 0.05)
+
+    def started():
+        file = tmp_path / 'work/started'
+        return [line.split()[0] for line in file.read_text().splitlines()] if file.exists() else []
+
+    return started
+
+
+A = {'name': 'A'}
+UNLUCKY = {'name': 'B (unlucky)', 'cfg_options': {'train_cfg.val_interval': 7}}
+
+
+def test_all_rows_take_turns_seed_by_seed_and_once(write_matrix, fake_training, tmp_path, capsys):
+    path = write_matrix(A, {'name': 'C'}, seeds=[3, 4])
+    rows = run_matrix(path, tmp_path / 'work', tmp_path / 'out/table.v1')
+    order = ['a/seed3', 'c/seed3', 'a/seed4', 'c/seed4']
+    assert fake_training() == order
+    assert [row['mean']['overall'] for row in rows] == [53.5, 53.5]
+    assert json.loads((tmp_path / 'out/table.v1.json').read_text())['rows'] == rows
+    assert (tmp_path / 'out/table.v1.md').read_text() in capsys.readouterr().out
+    run_matrix(path, tmp_path / 'work')
+    assert fake_training() == order
+
+
+def test_a_failure_is_told_and_the_rest_goes_on(write_matrix, fake_training, tmp_path, capsys):
+    path = write_matrix(UNLUCKY, A, seeds=[0])
+    with pytest.raises(UserError, match=r'1 of 2 trainings failed: B \(unlucky\), seed 0 \(.*log'):
+        run_matrix(path, tmp_path / 'work', jobs=2)
+    assert 'error: no luck' in capsys.readouterr().out
+    rows = json.loads((tmp_path / 'work/table.json').read_text())['rows']
+    assert [len(row['runs']) for row in rows] == [0, 1]
+    (tmp_path / 'work/b-unlucky/seed0/mended').touch()
+    assert [len(row['runs']) for row in run_matrix(path, tmp_path / 'work')] == [1, 1]
+    assert sorted(fake_training()) == ['a/seed0', 'b-unlucky/seed0', 'b-unlucky/seed0']
+
+
+def test_jobs_share_the_cores(write_matrix, fake_training, tmp_path):
+    run_matrix(write_matrix(A), tmp_path / 'work', jobs=1000)
+    threads = [line.split()[1] for line in (tmp_path / 'work/started').read_text().splitlines()]
+    assert threads == ['1', '1']
+
+
+def test_a_table_kept_elsewhere_counts_as_done(write_matrix, fake_training, tmp_path):
+    out = tmp_path / 'kept'
+    before = run_matrix(write_matrix(A, seeds=[0, 1]), tmp_path / 'work', out)
+    (tmp_path / 'work/started').unlink()
+    shutil.rmtree(tmp_path / 'work/a')
+    after = run_matrix(write_matrix(A, {'name': 'C'}, seeds=[0, 1, 2]), tmp_path / 'work', out)
+    # The same configuration under another name, with the same seed, is the same training.
+    assert fake_training() == ['a/seed2', 'c/seed2']
+    assert after[0]['runs'][:2] == before[0]['runs']
+    changed = {**A, 'cfg_options': {'train_cfg.val_interval': 3}, 'name': 'changed'}
+    run_matrix(write_matrix(changed, seeds=[0]), tmp_path / 'work', out)
+    assert fake_training()[2:] == ['changed/seed0']
+
+
+def test_results_of_another_configuration_are_not_taken_over(write_matrix, fake_training, tmp_path):
+    run_matrix(write_matrix(A), tmp_path / 'work')
+    changed = write_matrix({**A, 'cfg_options': {'train_cfg.val_interval': 3}})
+    with pytest.raises(UserError, match=r'a/seed0 holds a run of another configuration'):
+        run_matrix(changed, tmp_path / 'work')
+
+
+def test_a_variant_added_later_trains_nothing_again(write_matrix, fake_training, tmp_path):
+    run_matrix(write_matrix(A, seeds=[0]), tmp_path / 'work')
+    variants = {'label only': {'model.head.predict_with': 'label'}}
+    run, variant = run_matrix(
+        write_matrix({**A, 'variants': variants}, seeds=[0]), tmp_path / 'work'
+    )
+    assert (run['name'], variant['name']) == ('A', 'A: label only')
+    assert (run['mean']['overall'], variant['mean']['overall']) == (50, 1)
+
+
+@pytest.mark.parametrize(
+    ('rows', 'message'),
+    [
+        ([{'nmae': 'A'}], "nothing reads the key 'nmae'; did you mean 'name'"),
+        ([{'name': 'A'}, {'name': 'a!'}], "several rows are named 'a'"),
+        ([{'config': 'gone.py'}], r'gone\.py does not exist'),
+        ([{'cfg_options': {'model.hed.expert': 1}}], "did you mean 'head'"),
+        ([{'variants': {'x': {'model.hed.expert': 1}}}], "did you mean 'head'"),
+        ([], "'rows' is missing"),
+    ],
+)
+def test_mistakes_are_told_before_any_training(
+    write_matrix, fake_training, tmp_path, rows, message
+):
+    with pytest.raises(UserError, match=message):
+        run_matrix(write_matrix(*rows), tmp_path / 'work')
+    assert not fake_training()
+
+
+@pytest.mark.parametrize('text', ['{', '[1, 2]'])
+def test_a_file_that_is_no_matrix(tmp_path, text):
+    (tmp_path / 'm.json').write_text(text)
+    with pytest.raises(UserError, match=r'm\.json'):
+        run_matrix(tmp_path / 'm.json', tmp_path / 'work')
+
+
+def _record(seed, overall, **metrics):
+    metrics = {'shot/overall': overall, 'shot/expert0/overall': overall, **metrics}
+    return dict(
+        seed=seed,
+        epochs=4,
+        wall_seconds=10.0 + seed,
+        metrics=metrics,
+        variants={'v': {'shot/overall': overall / 2}},
+        cost=dict(parameters=1_520_000, multiply_adds=20_000_000, views=1),
+        protocol=dict(source='Digits', evaluated=dict(source='Digits', split='test')),
+        versions=dict(torch='2'),
+    )
+
+
+def test_table(tmp_path):
+    runs = [_record(0, 40.0), _record(1, 41.0), _record(2, 45.0, **{'shot/expert1/overall': 41.0})]
+    rows = [('one', ['v'], runs), ('single', [], runs[:1]), ('none yet', [], [])]
+    lines = write_table('Heading', rows, tmp_path / 'table')
+    assert lines[0]['mean']['overall'] == 42
+    assert lines[0]['std']['overall'] == pytest.approx(stdev([40, 41, 45]))
+    assert lines[0]['mean']['one expert'] == pytest.approx((40 + 41 + 43) / 3)
+    assert lines[0]['mean']['seconds_per_epoch'] == 11 / 4
+    assert 'std' not in lines[2]
+    text = (tmp_path / 'table.md').read_text()
+    cells = [
+        [c.strip() for c in line.split('|')[1:-1]] for line in text.splitlines() if '|' in line
+    ]
+    head, _, one, variant, single, none = cells
+    assert dict(zip(head, one, strict=True)) == {
+        'method': 'one',
+        'seeds': '3',
+        'overall': '42.00 ± 2.65',
+        'many': '',
+        'medium': '',
+        'few': '',
+        'one expert': '41.33 ± 1.53',
+        's/epoch': '2.8',
+        'parameters': '1.52 M',
+        'multiply-adds': '20.0 M',
+        'views': '1',
+    }
+    assert variant[:3] == ['one: v', '3', '21.00 ± 1.32']
+    assert single[2] == '40.00'
+    assert none[1] == '0'
+    assert set(none[2:]) == {''}
+    assert 'source Digits, evaluated (source Digits, split test)' in text
+
+
+def _wait_for(condition, seconds=240):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def run_tool(tmp_path):
+    """Start the tool in a process of its own, which does not outlive the test."""
+    root = Path(ecl.__file__).parents[1]
+    started = []
+
+    def start(path):
+        command = [sys.executable, root / 'tools/analysis/matrix.py', path]
+        environment = {**os.environ, 'PYTHONPATH': str(root), 'CUDA_VISIBLE_DEVICES': ''}
+        # Threads of the test's neighbours would wait for each other: one for the training.
+        command += ['--work-dir', tmp_path / 'work', '--jobs', str(os.cpu_count())]
+        process = subprocess.Popen(command, env=environment)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait()
+
+
+def test_a_killed_matrix_leaves_no_training_behind_and_goes_on(write_matrix, run_tool, tmp_path):
+    options = {'train_cfg.max_epochs': 2, 'default_hooks.checkpoint.interval': 1}
+    variants = {'label only': {'model.head.predict_with': 'label'}}
+    path = write_matrix({**A, 'cfg_options': options, 'variants': variants}, seeds=[1])
+    folder = tmp_path / 'work/a/seed1'
+    killed = run_tool(path)
+    _wait_for(lambda: (folder / 'last_checkpoint').is_file() or killed.poll() is not None)
+    killed.send_signal(signal.SIGTERM)
+    assert killed.wait() == 130
+    with alone_in(folder):
+        pass  # nobody else is there
+    assert not (folder / 'cost.json').exists()
+
+    run, variant = run_matrix(path, tmp_path / 'work', jobs=os.cpu_count())
+    assert (folder / 'matrix.log').read_text().count('Epoch(train) [1]') == 1
+    (record,) = run['runs']
+    assert (record['epochs'], record['seed'], record['cost']['views']) == (2, 1, 2)
+    assert variant['mean'].keys() >= {'overall', 'many', 'few', 'one expert'}

@@ -1,0 +1,82 @@
+import csv
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from ecl.apps.predict import predict
+from ecl.datasets import Digits
+from ecl.errors import UserError
+
+
+@pytest.fixture
+def images(tmp_path):
+    digits = Digits(split='test')
+    (tmp_path / 'in' / 'deep er').mkdir(parents=True)
+    for i in range(5):
+        Image.fromarray(digits[i]['img']).resize((20, 30)).save(tmp_path / f'in/deep er/{i} é.PNG')
+    (tmp_path / 'in' / 'bad.jpg').write_bytes(b'no image')
+    (tmp_path / 'in' / 'notes.txt').write_text('not to be read')
+    (tmp_path / 'in' / 'in a circle').symlink_to('.')
+    return tmp_path / 'in'
+
+
+def test_a_folder_becomes_a_csv_and_bad_files_are_told(digits_run, images, tmp_path, capsys):
+    out = tmp_path / 'out.csv'
+    results = predict(
+        digits_run / 'epoch_3.pth', images, topk=3, out=out, batch_size=2, device='cpu'
+    )
+    assert [bool(result.fault) for result in results] == [True] + 5 * [False]
+    rows = list(csv.DictReader(out.open(encoding='utf-8')))
+    assert len(rows) == 15
+    assert rows[0]['path'] == str(images / 'deep er' / '0 é.PNG')
+    assert [row['rank'] for row in rows[:4]] == ['1', '2', '3', '1']
+    first = results[1].guesses[0]
+    assert rows[0]['class'] == first.name
+    assert float(rows[0]['score']) == pytest.approx(first.score, abs=1e-6)
+    captured = capsys.readouterr()
+    assert captured.out == ''
+    assert f'skipped {images / "bad.jpg"}: it is no image' in captured.err
+    assert '1 of 6 files' in captured.err
+
+
+def test_an_image_by_one_expert_as_json_and_as_text(digits_run, images, tmp_path, capsys):
+    image, out = images / 'deep er' / '0 é.PNG', tmp_path / 'out.json'
+    arguments = dict(topk=2, expert=1, device='cpu')
+    (result,) = predict(digits_run / 'epoch_3.pth', image, **arguments)
+    text = capsys.readouterr().out
+    assert text.splitlines()[0] == str(image)
+    assert f'{result.guesses[0].name} ({result.guesses[0].shot_group}-shot)' in text
+    predict(digits_run / 'epoch_3.pth', image, out=out, **arguments)
+    (read,) = json.loads(out.read_text())
+    assert read['guesses'][0]['score'] == result.guesses[0].score
+    assert (len(read['guesses']), read['fault']) == (2, '')
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (dict(topk=0), '--topk must be at least 1'),
+        (dict(expert=3), '--expert 3: the model has 3 experts'),
+        (dict(device='gpu'), "device 'gpu' cannot be used: Expected one of cpu, cuda"),
+        (dict(out='a.txt'), r'must end in \.csv or \.json'),
+        (dict(out='nowhere/a.csv'), 'nowhere does not exist'),
+        (dict(source='gone'), 'gone does not exist'),
+        (dict(source='.'), r'\. holds no image'),
+    ],
+)
+def test_mistakes(digits_run, images, tmp_path, monkeypatch, arguments, message):
+    (tmp_path / 'empty').mkdir()
+    monkeypatch.chdir(tmp_path / 'empty')
+    with pytest.raises(UserError, match=message):
+        predict(digits_run / 'epoch_3.pth', **{'source': images, 'device': 'cpu', **arguments})
+
+
+def test_memory_that_runs_out_names_the_option(digits_run, images, monkeypatch):
+    def full(*_):
+        return torch.empty(1 << 55)
+
+    monkeypatch.setattr('ecl.apis.predictor.Predictor.predict_batch', full)
+    with pytest.raises(UserError, match=r'^out of memory .*: lower --batch-size \(now 2\)'):
+        predict(digits_run / 'epoch_3.pth', images, batch_size=2, device='cpu')
