@@ -5,6 +5,7 @@ import importlib
 import itertools
 import re
 import runpy
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,10 +52,13 @@ def tool_parser(path: Path) -> argparse.ArgumentParser:
     def capture(parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
         raise _Captured(parser)
 
-    main = runpy.run_path(str(path))['main']
-    with patch.object(argparse.ArgumentParser, 'parse_args', capture):
+    # As for a script, the modules beside it can be imported.
+    with (
+        patch.object(sys, 'path', [str(path.parent), *sys.path]),
+        patch.object(argparse.ArgumentParser, 'parse_args', capture),
+    ):
         try:
-            main([])
+            runpy.run_path(str(path))['main']([])
         except _Captured as captured:
             parser = captured.args[0]
             parser.prog = f'python {path.relative_to(ROOT)}'

@@ -19,6 +19,8 @@ from mmengine.registry import init_default_scope
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from _loops import train_step
+from _timing import Stopwatch, machine
 from ecl.apis.config import load_config, use_mixed_precision
 from ecl.apps.cli import run_tool
 from ecl.engine.hooks import DistillWeightHook
@@ -27,8 +29,6 @@ from ecl.errors import UserError
 from ecl.models.heads import ECLHead
 from ecl.models.losses import PredictionComparison
 from ecl.registry import MODELS
-from loops import train_step
-from timing import Stopwatch, machine
 
 Precision = Callable[[], AbstractContextManager]
 

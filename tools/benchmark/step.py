@@ -18,12 +18,8 @@ from mmengine.runner import Runner
 from mmpretrain.models import ImageClassifier
 from torch import nn
 
-from ecl.apis.config import load_config, use_mixed_precision
-from ecl.apis.launch import LAUNCHERS, set_launcher
-from ecl.apps.cli import add_cfg_options, run_tool
-from ecl.errors import UserError
-from loops import build_loops
-from timing import (
+from _loops import build_loops
+from _timing import (
     Enough,
     InterleaveHook,
     Stopwatch,
@@ -32,6 +28,10 @@ from timing import (
     median_ratio,
     of_all_processes,
 )
+from ecl.apis.config import load_config, use_mixed_precision
+from ecl.apis.launch import LAUNCHERS, set_launcher
+from ecl.apps.cli import add_cfg_options, run_tool
+from ecl.errors import UserError
 
 
 def benchmark_step(

@@ -7,9 +7,9 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmpretrain.structures import DataSample
 
+from _loops import PILViews, build_loops, train_step
 from ecl.apis import load_config
 from ecl.registry import MODELS
-from loops import PILViews, build_loops, train_step
 
 DIGITS = Path(__file__).parents[3] / 'configs' / 'ecl' / 'ecl_r8_digits-lt.py'
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from mmengine.dist import get_world_size
 
-import timing
-from timing import Enough, InterleaveHook, Reading, median_rate, of_all_processes
+import _timing
+from _timing import Enough, InterleaveHook, Reading, median_rate, of_all_processes
 
 
 def test_rates_of_processes_add_up():
@@ -26,9 +26,9 @@ def test_one_process_is_itself():
 def clock(monkeypatch):
     """A clock that only the test moves."""
     clock = SimpleNamespace(now=0.0)
-    for module in (timing,):
+    for module in (_timing,):
         monkeypatch.setattr(module.time, 'perf_counter', lambda: clock.now)
-    monkeypatch.setattr(timing.time, 'process_time', lambda: clock.now / 2)
+    monkeypatch.setattr(_timing.time, 'process_time', lambda: clock.now / 2)
     return clock
 
 
@@ -67,6 +67,6 @@ def test_alone_a_process_knows_of_no_others(monkeypatch):
     monkeypatch.setattr('mmengine.dist.utils.torch_dist.get_world_size', lambda group: 2)
     monkeypatch.setattr('mmengine.dist.utils.get_default_group', lambda: None)
     assert get_world_size() == 2
-    with timing.alone():
+    with _timing.alone():
         assert get_world_size() == 1
     assert get_world_size() == 2
