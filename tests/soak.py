@@ -21,8 +21,8 @@ from rich.progress import track
 from ecl.apis.checkpoint import latest_checkpoint, load_checkpoint
 from ecl.apis.train import train
 from ecl.apps.cli import add_cfg_options, run_tool
-from ecl.engine.atomic import atomic_write
 from ecl.engine.hooks.run_record import RECORD
+from ecl.engine.resume.atomic_file import atomic_write
 from ecl.errors import UserError
 
 LOG = 'soak.log'

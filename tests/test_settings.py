@@ -182,7 +182,7 @@ CASES = {
         dict(scale=8),
         dict(scale=[0], crop_ratio_range=[(0, 1), (0.5, 1.5)], aspect_ratio_range=[(0, 1)]),
     ),
-    'ClassStatisticsHook': ({}, dict(thresholds=[(100, 20), (-1, 5), 20, (1, 2, 3)])),
+    'ClassCountsHook': ({}, dict(thresholds=[(100, 20), (-1, 5), 20, (1, 2, 3)])),
     'DistillWeightHook': ({}, dict(interval=[0], thresholds=[(100, 20)])),
     'ShotAccuracy': ({}, dict(thresholds=[(100, 20), 'ab'])),
 }

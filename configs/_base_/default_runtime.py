@@ -10,9 +10,9 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
 custom_hooks = [
-    dict(type='ClassStatisticsHook'),
+    dict(type='ClassCountsHook'),
     dict(type='StepSeedHook'),
-    dict(type='FiniteLossHook'),
+    dict(type='InvalidLossHook'),
     dict(type='DistillWeightHook', interval=50),
     dict(type='BadImageHook'),
     dict(type='RunRecordHook'),

@@ -25,7 +25,7 @@ class ClassBalancedLoss(nn.Module):
         self.class_weights: Tensor | None = None
 
     def set_class_counts(self, counts: Sequence[int]) -> None:
-        """Take the training images of each class, which ClassStatisticsHook brings."""
+        """Take the training images of each class, which ClassCountsHook brings."""
         weights = (1 - self.beta) / (1 - self.beta ** torch.tensor(counts, dtype=torch.float64))
         self.class_weights = (weights / weights.mean()).float()
 

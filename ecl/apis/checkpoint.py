@@ -12,7 +12,7 @@ from torch import nn
 
 from ecl.apis.config_text import parse_config
 from ecl.checkpoint_file import load_from_file
-from ecl.engine.hooks.checkpoint import kept_checkpoints
+from ecl.engine.resume.checkpoint_hook import kept_checkpoints
 from ecl.errors import UserError
 
 #: What a checkpoint must hold to be resumed, beside weights.

@@ -12,7 +12,7 @@ from mmpretrain.models import BaseClassifier
 from torch import Tensor, nn
 
 from ecl.apis.model import image_size, load_model
-from ecl.engine.atomic import atomic_write
+from ecl.engine.resume.atomic_file import atomic_write
 from ecl.errors import UserError
 from ecl.models import ECLHead, MultiExpertBackbone
 

@@ -10,7 +10,7 @@ import torch
 from ecl.apis.checkpoint import load_checkpoint
 from ecl.apis.config_text import parse_config
 from ecl.apis.model import CONTRAST, load_model
-from ecl.engine.atomic import atomic_write
+from ecl.engine.resume.atomic_file import atomic_write
 from ecl.errors import UserError
 
 #: What a user of the model needs to know of its training.

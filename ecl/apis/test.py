@@ -18,7 +18,7 @@ from ecl.apis.launch import set_launcher
 from ecl.apis.model import CONTRAST
 from ecl.apis.tta import use_tta
 from ecl.datasets import gt_labels
-from ecl.engine.atomic import atomic_write
+from ecl.engine.resume.atomic_file import atomic_write
 from ecl.errors import UserError
 from ecl.evaluation import (
     PredictionRecord,

@@ -20,10 +20,10 @@ from ecl.apis.config import load_config, use_mixed_precision
 from ecl.apis.faults import explain_faults
 from ecl.apis.launch import set_launcher
 from ecl.apis.lock import alone_in
-from ecl.engine.atomic import remove_drafts
-from ecl.engine.hooks.checkpoint import LAST_CHECKPOINT, kept_checkpoints
 from ecl.engine.hooks.run_record import RECORD
-from ecl.engine.stop import stop_at_once
+from ecl.engine.resume.atomic_file import remove_temporary_files
+from ecl.engine.resume.checkpoint_hook import LAST_CHECKPOINT, kept_checkpoints
+from ecl.engine.resume.signals import exit_on_signal
 from ecl.errors import UserError
 
 
@@ -74,7 +74,7 @@ def train(
         cfg.train_cfg.type = 'ResumableTrainLoop'
     first = launcher == 'none' or os.environ.get('RANK') == '0'
     lock = alone_in(cfg.work_dir) if first else nullcontext()
-    with stop_at_once(), explain_faults(cfg, str(config)), lock:
+    with exit_on_signal(), explain_faults(cfg, str(config)), lock:
         checkpoint = _resume(cfg, resume, seed)
         set_launcher(cfg, launcher)
         runner = Runner.from_cfg(cfg)
@@ -84,7 +84,7 @@ def train(
         if first:
             # A record of an earlier training must not pass for this one's.
             record.unlink(missing_ok=True)
-            remove_drafts(runner.work_dir)
+            remove_temporary_files(runner.work_dir)
         runner.train()
         return json.loads(record.read_text()) if record.exists() else None
 

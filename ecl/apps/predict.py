@@ -16,7 +16,7 @@ from rich.progress import Progress
 from ecl.apis.faults import out_of_memory
 from ecl.apis.predictor import Guess, Prediction, Predictor
 from ecl.datasets.folder import EXTENSIONS
-from ecl.engine.atomic import atomic_write
+from ecl.engine.resume.atomic_file import atomic_write
 from ecl.errors import UserError
 
 

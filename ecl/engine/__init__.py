@@ -1,29 +1,33 @@
-"""What runs around the model: hooks, optimizer wrappers, worker functions."""
+"""What runs around the model: hooks, training loop, checkpoints, optimizer wrapper."""
 
 import mmpretrain.engine  # noqa: F401
 
 from .hooks import (
     BadImageHook,
-    CheckpointHook,
-    ClassStatisticsHook,
+    ClassCountsHook,
     DistillWeightHook,
-    FiniteLossHook,
+    KeepMemoryHook,
     LoggerHook,
     RunRecordHook,
-    StepSeedHook,
     TrainingProgressHook,
 )
-from .loop import ResumableTrainLoop
 from .optimizers import Bfloat16OptimWrapper
-from .worker_init import epoch_worker_init_fn
+from .resume import (
+    CheckpointHook,
+    InvalidLossHook,
+    ResumableTrainLoop,
+    StepSeedHook,
+    epoch_worker_init_fn,
+)
 
 __all__ = [
     'BadImageHook',
     'Bfloat16OptimWrapper',
     'CheckpointHook',
-    'ClassStatisticsHook',
+    'ClassCountsHook',
     'DistillWeightHook',
-    'FiniteLossHook',
+    'InvalidLossHook',
+    'KeepMemoryHook',
     'LoggerHook',
     'ResumableTrainLoop',
     'RunRecordHook',

@@ -51,7 +51,7 @@ class BalanceAccuracy(ShotAccuracy):
         if self.class_counts is None:
             raise UserError(
                 'BalanceAccuracy needs the training images of each class: evaluate a checkpoint '
-                'trained with ClassStatisticsHook in custom_hooks'
+                'trained with ClassCountsHook in custom_hooks'
             )
         # Classes without a training image keep their score.
         counts = torch.tensor(self.class_counts, dtype=torch.float64).clamp(min=1)

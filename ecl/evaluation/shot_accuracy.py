@@ -27,7 +27,7 @@ class ShotAccuracy(BaseMetric):
     - ``shot/expert0/overall``, ``shot/expert0/many``, ...: the same of expert 0 alone, and so on,
       where the predictions hold ``expert_scores``.
 
-    The groups need the training counts. :class:`ecl.engine.hooks.ClassStatisticsHook` supplies
+    The groups need the training counts. :class:`ecl.engine.hooks.ClassCountsHook` supplies
     them from the training data or from a checkpoint; without them only ``overall`` and
     ``balanced`` are reported, with a warning.
 
@@ -144,7 +144,7 @@ class ShotAccuracy(BaseMetric):
         if not self._warned:
             MMLogger.get_current_instance().warning(
                 'ShotAccuracy reports no many / medium / few groups: it does not know the training '
-                'counts. Evaluate a checkpoint trained with ClassStatisticsHook in custom_hooks, '
+                'counts. Evaluate a checkpoint trained with ClassCountsHook in custom_hooks, '
                 'or pass class_counts to ShotAccuracy.'
             )
             self._warned = True

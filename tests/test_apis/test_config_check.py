@@ -168,7 +168,7 @@ def test_a_misspelt_type_is_named_with_its_path_and_the_nearest(option, name, me
         ('Digits', 'pipelin', 'pipeline'),
         ('ImageFolder', 'extension', 'extensions'),
         ('CIFAR100', 'lazy_inti', 'lazy_init'),
-        ('FiniteLossHook', 'priorit', 'priority'),
+        ('InvalidLossHook', 'priorit', 'priority'),
         ('BadImageHook', 'priorit', 'priority'),
         ('CheckpointHook', 'max_keep_ckpt', 'max_keep_ckpts'),
         ('ResNetCIFAR', 'norm_eva', 'norm_eval'),

@@ -24,7 +24,7 @@ from _timing import Stopwatch, machine
 from ecl.apis.config import load_config, use_mixed_precision
 from ecl.apps.cli import run_tool
 from ecl.engine.hooks import DistillWeightHook
-from ecl.engine.hooks.keep_memory import keep_memory
+from ecl.engine.hooks.memory import keep_memory
 from ecl.errors import UserError
 from ecl.models.heads import ECLHead
 from ecl.models.losses import PredictionComparison

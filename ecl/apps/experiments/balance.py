@@ -12,7 +12,7 @@ from rich.table import Table
 from ecl.apis.checkpoint import latest_checkpoint
 from ecl.apis.predictions import evaluate_checkpoint
 from ecl.apps.experiments.compare.methods import read_methods
-from ecl.engine.atomic import atomic_write
+from ecl.engine.resume.atomic_file import atomic_write
 from ecl.errors import UserError
 from ecl.evaluation import BalanceAccuracy
 from ecl.evaluation.balance import STRENGTHS

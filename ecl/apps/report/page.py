@@ -13,7 +13,7 @@ from ecl.apps.report.panels import TOPICS, Panel
 from ecl.apps.report.run import Run, read_run
 from ecl.apps.report.samples import sample_images
 from ecl.apps.report.svg import PALETTE, inline_svg, page_style, variable
-from ecl.engine.atomic import atomic_write
+from ecl.engine.resume.atomic_file import atomic_write
 from ecl.errors import UserError
 from ecl.evaluation.table import COLUMNS, ECE
 

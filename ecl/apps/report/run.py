@@ -83,7 +83,7 @@ def read_run(work_dir: str | Path) -> Run:
     if counts is None:
         raise UserError(
             f'{path} does not tell the training images of each class: train with '
-            "dict(type='ClassStatisticsHook') in custom_hooks"
+            "dict(type='ClassCountsHook') in custom_hooks"
         )
     cfg = read_config(content, path)
     model = build_model(content, cfg, path)

@@ -1,25 +1,19 @@
-"""Hooks: they observe and record, and never change a loss."""
+"""Hooks that observe and record. They never change a loss."""
 
 from .bad_image import BadImageHook
-from .checkpoint import CheckpointHook
-from .class_statistics import ClassStatisticsHook
+from .class_counts import ClassCountsHook
 from .distill_weight import DistillWeightHook
-from .finite_loss import FiniteLossHook
-from .keep_memory import KeepMemoryHook
 from .logger import LoggerHook
+from .memory import KeepMemoryHook
 from .run_record import RunRecordHook
-from .step_seed import StepSeedHook
 from .training_progress import TrainingProgressHook
 
 __all__ = [
     'BadImageHook',
-    'CheckpointHook',
-    'ClassStatisticsHook',
+    'ClassCountsHook',
     'DistillWeightHook',
-    'FiniteLossHook',
     'KeepMemoryHook',
     'LoggerHook',
     'RunRecordHook',
-    'StepSeedHook',
     'TrainingProgressHook',
 ]

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ecl.engine.atomic import atomic_write, outlive_write_errors
+from ecl.engine.resume.atomic_file import atomic_write, warn_on_write_error
 from ecl.errors import UserError
 from ecl.models.losses import PredictionComparison
 from ecl.registry import HOOKS
@@ -49,11 +49,11 @@ class DistillWeightHook(Hook):
         thresholds: ``(low, high)``; see :func:`ecl.shots.shot_groups`.
 
     Raises:
-        UserError: If a setting is out of range; before training, if there is no ClassStatisticsHook
+        UserError: If a setting is out of range; before training, if there is no ClassCountsHook
             to tell the class counts.
 
     Example:
-        >>> custom_hooks = [dict(type='ClassStatisticsHook'), dict(type='DistillWeightHook')]
+        >>> custom_hooks = [dict(type='ClassCountsHook'), dict(type='DistillWeightHook')]
     """
 
     # Before LoggerHook, which logs what it finds.
@@ -79,7 +79,7 @@ class DistillWeightHook(Hook):
         counts = runner.message_hub.get_info('class_counts')
         if counts is None:
             raise UserError(
-                "DistillWeightHook needs the class counts: add dict(type='ClassStatisticsHook') to "
+                "DistillWeightHook needs the class counts: add dict(type='ClassCountsHook') to "
                 'custom_hooks'
             )
         self._class_counts = np.array(counts, dtype=np.int64)
@@ -142,7 +142,7 @@ class DistillWeightHook(Hook):
         self._history = history
         if is_main_process():
             with (
-                outlive_write_errors(runner.logger, str(self._path)),
+                warn_on_write_error(runner.logger, str(self._path)),
                 atomic_write(self._path) as file,
             ):
                 np.savez(file, weights=history, class_counts=self._class_counts)
@@ -153,7 +153,7 @@ class DistillWeightHook(Hook):
         if self._handles and self._history is not None and is_main_process():
             figure = weight_heatmap(self._history, self._class_counts, self.thresholds)
             with (
-                outlive_write_errors(runner.logger, PICTURE),
+                warn_on_write_error(runner.logger, PICTURE),
                 atomic_write(self._path.with_name(PICTURE)) as file,
             ):
                 figure.savefig(file, format='png', dpi=150)

@@ -6,7 +6,7 @@ from mmengine.hooks import LoggerHook as EngineLoggerHook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import Runner
 
-from ecl.engine.atomic import outlive_write_errors
+from ecl.engine.resume.atomic_file import warn_on_write_error
 from ecl.registry import HOOKS
 
 
@@ -29,15 +29,15 @@ class LoggerHook(EngineLoggerHook):
         outputs: dict | None = None,
     ) -> None:
         """Log a step."""
-        with outlive_write_errors(runner.logger, 'scalars of the log'):
+        with warn_on_write_error(runner.logger, 'scalars of the log'):
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         """Log the metrics of a validation."""
-        with outlive_write_errors(runner.logger, 'scalars of the log'):
+        with warn_on_write_error(runner.logger, 'scalars of the log'):
             super().after_val_epoch(runner, metrics)
 
     def after_run(self, runner: Runner) -> None:
         """Close the files of the log."""
-        with outlive_write_errors(runner.logger, 'scalars of the log'):
+        with warn_on_write_error(runner.logger, 'scalars of the log'):
             super().after_run(runner)

@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ecl.datasets import describe
-from ecl.engine.atomic import atomic_write
+from ecl.engine.resume.atomic_file import atomic_write
 from ecl.evaluation import ShotAccuracy, metric_table
 from ecl.registry import HOOKS
 
@@ -38,7 +38,7 @@ class RunRecordHook(Hook):
       ``shot_thresholds``, ``evaluated`` (the validation data) and ``epoch_used``, which is always
       'last'.
     - ``metrics``: those of the validation after the last epoch, accuracies in percent.
-    - ``class_counts``: training images of each class; null without ClassStatisticsHook.
+    - ``class_counts``: training images of each class; null without ClassCountsHook.
 
     If the last epoch was not validated (the training was stopped early, or resumed when it was
     complete), the hook validates then. Without a validation set ``metrics`` is empty.

@@ -61,7 +61,7 @@ class BalancedSoftmaxLoss(nn.Module):
         """
         if self.log_prior is None:
             raise UserError(
-                'balanced softmax needs the class counts: add ClassStatisticsHook to custom_hooks '
+                'balanced softmax needs the class counts: add ClassCountsHook to custom_hooks '
                 'or call set_class_counts'
             )
         if len(self.log_prior) != logits.size(-1):

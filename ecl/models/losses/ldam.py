@@ -95,7 +95,7 @@ class LDAMLoss(nn.Module):
         if self.margins is None or self.class_weights is None or self.progress is None:
             raise UserError(
                 'LDAMLoss needs the class counts and the progress of the training: add '
-                'ClassStatisticsHook and TrainingProgressHook to custom_hooks'
+                'ClassCountsHook and TrainingProgressHook to custom_hooks'
             )
         margins = F.one_hot(labels, logits.size(-1)) * self.margins.to(logits.device)
         deferred = self.progress < self.reweight_from

@@ -12,7 +12,7 @@ from ecl.engine import DistillWeightHook
 from ecl.errors import UserError
 from ecl.models.losses import PredictionComparison
 
-HOOKS = ['ClassStatisticsHook', 'DistillWeightHook']
+HOOKS = ['ClassCountsHook', 'DistillWeightHook']
 COUNTS = [120, 40, 6]
 STEPS = 6  # of an epoch
 
@@ -40,7 +40,7 @@ def test_file_holds_the_mean_of_each_expert_class_and_epoch(make_runner, tmp_pat
 
 
 def test_scalars_are_group_means_over_images_in_time_for_the_logger(make_runner, tmp_path):
-    runner = make_runner(['ClassStatisticsHook', dict(type='DistillWeightHook', interval=2)])
+    runner = make_runner(['ClassCountsHook', dict(type='DistillWeightHook', interval=2)])
     runner.train()
     (scalars,) = (tmp_path / 'run').glob('*/vis_data/scalars.json')
     logged = [json.loads(line) for line in scalars.read_text().splitlines()]
@@ -58,7 +58,7 @@ def test_scalars_are_group_means_over_images_in_time_for_the_logger(make_runner,
 
 
 def test_no_logged_name_joins_the_total_loss_or_an_absent_group(make_runner):
-    hooks = ['ClassStatisticsHook', dict(type='DistillWeightHook', thresholds=(0, 10))]
+    hooks = ['ClassCountsHook', dict(type='DistillWeightHook', thresholds=(0, 10))]
     runner = make_runner(hooks)
     runner.train()
     names = [key for key in runner.message_hub.log_scalars if 'distill_weight' in key]
@@ -140,7 +140,7 @@ def test_model_without_comparison_gets_one_line_and_no_file(make_runner, tmp_pat
 
 
 def test_missing_class_counts_name_the_remedy(make_runner):
-    with pytest.raises(UserError, match='ClassStatisticsHook'):
+    with pytest.raises(UserError, match='ClassCountsHook'):
         make_runner(['DistillWeightHook']).train()
 
 

@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 
 from ecl.apis.checkpoint import load_checkpoint
 
-HOOKS = ['ClassStatisticsHook', 'RunRecordHook']
+HOOKS = ['ClassCountsHook', 'RunRecordHook']
 
 
 class Watch(Hook):

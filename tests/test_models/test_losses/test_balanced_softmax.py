@@ -54,7 +54,7 @@ def test_counts_that_do_not_fit(counts, message):
 
 
 def test_without_counts_it_says_how_to_get_them():
-    with pytest.raises(UserError, match='ClassStatisticsHook'):
+    with pytest.raises(UserError, match='ClassCountsHook'):
         BalancedSoftmaxLoss()(torch.zeros(1, 1, 3), torch.tensor([0]))
 
 

@@ -88,7 +88,7 @@ def test_nothing_of_it_is_in_the_checkpoint():
 def test_what_it_has_not_been_told_is_named():
     logits, labels = batch()
     loss = LDAMLoss()
-    with pytest.raises(UserError, match='ClassStatisticsHook and TrainingProgressHook'):
+    with pytest.raises(UserError, match='ClassCountsHook and TrainingProgressHook'):
         loss(logits, labels)
     loss.set_class_counts(COUNTS)
     with pytest.raises(UserError, match='TrainingProgressHook'):

@@ -16,7 +16,7 @@ from ecl.apis.checkpoint import latest_checkpoint
 from ecl.apis.predictions import collect_predictions
 from ecl.apps.experiments.compare.methods import Method, read_methods
 from ecl.apps.experiments.compare.significance import Difference, between_networks, between_seeds
-from ecl.engine.atomic import atomic_write
+from ecl.engine.resume.atomic_file import atomic_write
 from ecl.errors import UserError
 from ecl.evaluation import Predictions
 from ecl.evaluation.table import COLUMNS, markdown

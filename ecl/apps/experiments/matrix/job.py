@@ -17,8 +17,8 @@ from ecl.apis.train import train
 from ecl.apps.cli import run_tool
 from ecl.apps.experiments.cost import model_cost
 from ecl.apps.experiments.matrix.plan import COST
-from ecl.engine.atomic import atomic_write
 from ecl.engine.hooks.run_record import RECORD
+from ecl.engine.resume.atomic_file import atomic_write
 
 
 def run_job(

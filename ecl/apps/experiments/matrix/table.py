@@ -10,7 +10,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from ecl.engine.atomic import atomic_write
+from ecl.engine.resume.atomic_file import atomic_write
 from ecl.evaluation.table import markdown
 
 ACCURACIES = ('overall', 'many', 'medium', 'few', 'one expert')

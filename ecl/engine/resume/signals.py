@@ -16,7 +16,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 @contextmanager
-def stop_at_once() -> Iterator[None]:
+def exit_on_signal() -> Iterator[None]:
     """End the process with ``EXIT_STOPPED`` at SIGTERM and SIGUSR1, while there is nothing to save.
 
     The status tells a scheduler to try again, as it does later on; Ctrl-C has its usual effect. A

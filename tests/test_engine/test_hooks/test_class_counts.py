@@ -6,7 +6,7 @@ from ecl.apis.checkpoint import load_checkpoint
 from ecl.errors import UserError
 from ecl.models.losses import BalancedSoftmaxLoss
 
-HOOKS = ['ClassStatisticsHook']
+HOOKS = ['ClassCountsHook']
 COUNTS = [120, 40, 6]
 
 

@@ -18,7 +18,7 @@ NAMED_CLASSES = 5
 
 
 @HOOKS.register_module()
-class ClassStatisticsHook(Hook):
+class ClassCountsHook(Hook):
     """Count the training images of each class and hand the counts on.
 
     Before training, the counts go to every module of the model that has a ``set_class_counts``
@@ -38,7 +38,7 @@ class ClassStatisticsHook(Hook):
             not the number of classes in the data, or a class has no training image.
 
     Example:
-        >>> custom_hooks = [dict(type='ClassStatisticsHook')]
+        >>> custom_hooks = [dict(type='ClassCountsHook')]
     """
 
     # Before the hooks that look the counts up.

@@ -6,9 +6,9 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ecl.engine.hooks.checkpoint import CheckpointHook
-from ecl.engine.seeding import SeededBatches
-from ecl.engine.stop import StopSignals
+from ecl.engine.resume.checkpoint_hook import CheckpointHook
+from ecl.engine.resume.seeding import SeededBatches
+from ecl.engine.resume.signals import StopSignals
 from ecl.errors import UserError
 from ecl.registry import LOOPS
 from ecl.settings import check_whole
@@ -18,10 +18,11 @@ from ecl.settings import check_whole
 class ResumableTrainLoop(EpochBasedTrainLoop):
     """MMEngine's loop over epochs, made to be interrupted.
 
-    - SIGTERM, SIGUSR1 and Ctrl-C end the training after the step they fall into, with its state
-      saved by :class:`~ecl.engine.hooks.CheckpointHook`; see :class:`~ecl.engine.stop.StopSignals`.
+    - SIGTERM, SIGUSR1 and Ctrl-C end the training after the current step, and
+      :class:`~ecl.engine.resume.CheckpointHook` saves it. See
+      :class:`~ecl.engine.resume.signals.StopSignals`.
     - A training that resumes inside an epoch goes on with the next batch. This needs
-      :class:`~ecl.engine.hooks.StepSeedHook`.
+      :class:`~ecl.engine.resume.StepSeedHook`.
     - A validation that was interrupted is made up for on resuming.
 
     :func:`ecl.apis.train` takes it for every configuration with ``train_cfg.by_epoch``.

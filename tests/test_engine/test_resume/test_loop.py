@@ -10,7 +10,7 @@ from ecl.errors import UserError
 from soak import differences
 
 STEPS = 6  # of an epoch
-HOOKS = ['ClassStatisticsHook', 'StepSeedHook', 'DistillWeightHook', 'RunRecordHook']
+HOOKS = ['ClassCountsHook', 'StepSeedHook', 'DistillWeightHook', 'RunRecordHook']
 
 
 class SignalAt(Hook):
@@ -102,7 +102,7 @@ def test_a_validation_that_was_stopped_is_made_up_for(train, interval):
 
 
 def test_inside_an_epoch_the_seeds_are_needed(train):
-    hooks = ['ClassStatisticsHook', 'RunRecordHook']
+    hooks = ['ClassCountsHook', 'RunRecordHook']
     with pytest.raises(SystemExit):
         train('run', stop=dict(step=2), hooks=hooks)
     with pytest.raises(UserError, match='StepSeedHook'):

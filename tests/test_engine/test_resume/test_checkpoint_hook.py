@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from ecl.apis.checkpoint import latest_checkpoint, load_checkpoint
-from ecl.engine.atomic import remove_drafts
-from ecl.engine.hooks.checkpoint import AtomicBackend, kept_checkpoints
+from ecl.engine.resume.atomic_file import remove_temporary_files
+from ecl.engine.resume.checkpoint_hook import AtomicBackend, kept_checkpoints
 from ecl.errors import UserError
 
 
@@ -107,7 +107,7 @@ def test_a_kill_amid_a_save_leaves_the_checkpoint_before(train, writes, work_dir
     (draft,) = (name for name in files(work_dir) if name.endswith('.draft'))
     assert draft.startswith('.epoch_3.pth.')
     assert latest_checkpoint(work_dir) == str(work_dir / 'epoch_2.pth')
-    remove_drafts(work_dir)
+    remove_temporary_files(work_dir)
     assert files(work_dir) == {'epoch_1.pth', 'epoch_2.pth'}
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
-from ecl.engine.seeding import SeededBatches, seed_generators
+from ecl.engine.resume.seeding import SeededBatches, seed_generators
 
 
 class Draws(Dataset):

@@ -1,6 +1,6 @@
 import pytest
 
-from ecl.engine.atomic import atomic_write
+from ecl.engine.resume.atomic_file import atomic_write
 
 
 def test_replaces_the_file(tmp_path):

@@ -10,8 +10,8 @@ from mmengine.hooks import CheckpointHook as EngineCheckpointHook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import Runner
 
-from ecl.engine.atomic import atomic_write
-from ecl.engine.rank_state import gather_states, restore_state
+from ecl.engine.resume.atomic_file import atomic_write
+from ecl.engine.resume.rank_state import gather_states, restore_state
 from ecl.errors import UserError
 from ecl.registry import HOOKS
 from ecl.settings import check_whole
@@ -73,9 +73,9 @@ class CheckpointHook(EngineCheckpointHook):
       cannot be written, a warning says so and the training goes on with the checkpoints it has.
     - Old files go only after a newer one is complete. The best ones count apart from the last.
     - ``last_checkpoint`` names the files of the training, newest first, relative to the work dir.
-    - A checkpoint holds what each process has for itself under ``ranks`` (see
-      :func:`~ecl.engine.rank_state.gather_states`), so a training can be saved between any two
-      steps and resumed there.
+    - A checkpoint holds the state of each rank under ``ranks`` (see
+      :func:`~ecl.engine.resume.rank_state.gather_states`). So a training can be saved between any
+      two steps and resumed there.
     - Between the files of ``interval``, ``resume_iter_N.pth`` saves the training before a
       validation and when a signal stops it. It goes as soon as a newer checkpoint is there.
 

@@ -14,12 +14,12 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ecl.engine.atomic import atomic_write, outlive_write_errors
-from ecl.engine.hooks.checkpoint import CheckpointHook
+from ecl.engine.resume.atomic_file import atomic_write, warn_on_write_error
+from ecl.engine.resume.checkpoint_hook import CheckpointHook
 from ecl.errors import UserError
 from ecl.registry import HOOKS
 
-REPORT = 'nonfinite_loss.json'
+REPORT = 'invalid_loss.json'
 NAMED_IMAGES = 3
 
 
@@ -33,12 +33,12 @@ class _Losses(NamedTuple):
 
 
 @HOOKS.register_module()
-class FiniteLossHook(Hook):
+class InvalidLossHook(Hook):
     """End the training at the first loss that is NaN or infinite, in any process.
 
-    The message names the losses, epoch, iteration and images; ``nonfinite_loss.json`` in the work
+    The message names the losses, epoch, iteration and images; ``invalid_loss.json`` in the work
     dir has all images of the batch. The optimizer does not take the step, and
-    :class:`~ecl.engine.hooks.CheckpointHook` saves the training as it was before it, which
+    :class:`~ecl.engine.resume.CheckpointHook` saves the training as it was before it, which
     ``--resume`` goes on from: weights, optimizer, and the buffers and momentum copy that the
     forward pass had changed already. Gradients accumulated over earlier iterations are dropped.
 
@@ -50,7 +50,7 @@ class FiniteLossHook(Hook):
         UserError: During training, at such a loss.
 
     Example:
-        >>> custom_hooks = [dict(type='FiniteLossHook')]
+        >>> custom_hooks = [dict(type='InvalidLossHook')]
     """
 
     # Before the hooks that read the losses.
@@ -150,7 +150,7 @@ class FiniteLossHook(Hook):
         if is_main_process():
             report = dict(losses=bad, **place, images=images)
             path = Path(runner.work_dir, REPORT)
-            with outlive_write_errors(runner.logger, REPORT), atomic_write(path) as file:
+            with warn_on_write_error(runner.logger, REPORT), atomic_write(path) as file:
                 file.write(json.dumps(report, indent=1).encode() + b'\n')
         hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)][:1]
         saved = [hook for hook in hooks if hook.save_interim(runner, runner.epoch, runner.iter)]

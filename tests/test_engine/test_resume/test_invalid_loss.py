@@ -9,8 +9,8 @@ import torch.multiprocessing as mp
 from torch import distributed, nn
 
 from ecl.apis.checkpoint import load_checkpoint
-from ecl.engine.hooks.checkpoint import AtomicBackend
-from ecl.engine.hooks.finite_loss import REPORT
+from ecl.engine.resume.checkpoint_hook import AtomicBackend
+from ecl.engine.resume.invalid_loss import REPORT
 from ecl.errors import UserError
 
 STEPS = 6  # of an epoch
@@ -53,7 +53,7 @@ def make_poisoned(make_runner):
                 item['data_samples'].set_metainfo({'img_path': f'{index}.png'})
                 return item
 
-        hooks = ['StepSeedHook', 'FiniteLossHook', *hooks]
+        hooks = ['StepSeedHook', 'InvalidLossHook', *hooks]
         model = Poisoned(value, rank)
         loader = {'drop_last': True, 'batch_size': 25}
         options = {'default_hooks': {'checkpoint': {'type': 'CheckpointHook'}}, **settings}
@@ -84,7 +84,7 @@ def test_on_a_full_disk_the_loss_is_named_all_the_same(make_poisoned, monkeypatc
     def full(path, *_):
         raise OSError(errno.ENOSPC, 'No space left on device')
 
-    monkeypatch.setattr('ecl.engine.hooks.finite_loss.atomic_write', full)
+    monkeypatch.setattr('ecl.engine.resume.invalid_loss.atomic_write', full)
     monkeypatch.setattr(AtomicBackend, 'put', full)
     with pytest.raises(UserError, match=r'^extra_loss is nan in epoch 2') as caught:
         make_poisoned().train()
@@ -93,7 +93,7 @@ def test_on_a_full_disk_the_loss_is_named_all_the_same(make_poisoned, monkeypatc
 
 
 def test_the_batch_that_failed_is_not_in_the_recorded_weights(make_poisoned, tmp_path):
-    runner = make_poisoned(hooks=['ClassStatisticsHook', 'DistillWeightHook'])
+    runner = make_poisoned(hooks=['ClassCountsHook', 'DistillWeightHook'])
     with pytest.raises(UserError, match='epoch 2, iteration 10'):
         runner.train()
     state = load_checkpoint(tmp_path / 'run/resume_iter_9.pth')['ranks'][0]['hooks']

@@ -16,7 +16,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
 
     The bytes go to a hidden neighbour, flushed to the disk, that takes the file's name when the
     block ends without an exception, and vanishes otherwise. A killed process leaves the neighbour
-    behind: see :func:`remove_drafts`.
+    behind: see :func:`remove_temporary_files`.
 
     Args:
         path: The file to write or replace. Its folder must exist.
@@ -45,7 +45,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         draft.unlink(missing_ok=True)
 
 
-def remove_drafts(folder: str | Path) -> None:
+def remove_temporary_files(folder: str | Path) -> None:
     """Remove what processes that were killed while writing left behind.
 
     Args:
@@ -56,7 +56,7 @@ def remove_drafts(folder: str | Path) -> None:
 
 
 @contextmanager
-def outlive_write_errors(logger: logging.Logger, what: str) -> Iterator[None]:
+def warn_on_write_error(logger: logging.Logger, what: str) -> Iterator[None]:
     """Turn a full disk, or one that fails otherwise, into a warning.
 
     Args:

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from ecl.engine.stop import EXIT_STOPPED, StopSignals, stop_at_once
+from ecl.engine.resume.signals import EXIT_STOPPED, StopSignals, exit_on_signal
 
 
 def handlers():
@@ -43,7 +43,7 @@ def test_a_second_interrupt_does_not_wait():
 
 
 def test_a_fault_after_a_signal_is_its_effect():
-    with pytest.raises(SystemExit) as stopped, stop_at_once():
+    with pytest.raises(SystemExit) as stopped, exit_on_signal():
         with suppress(SystemExit):  # raised where Python passes over it, as in a callback
             signal.raise_signal(signal.SIGTERM)
         raise RuntimeError('another process, which got the signal too, is gone')
@@ -51,5 +51,5 @@ def test_a_fault_after_a_signal_is_its_effect():
 
 
 def test_a_fault_without_a_signal_stays_one():
-    with pytest.raises(RuntimeError, match='of its own'), stop_at_once():
+    with pytest.raises(RuntimeError, match='of its own'), exit_on_signal():
         raise RuntimeError('of its own')

@@ -1,5 +1,0 @@
-"""Optimizer wrappers."""
-
-from .bfloat16 import Bfloat16OptimWrapper
-
-__all__ = ['Bfloat16OptimWrapper']

@@ -1,0 +1,15 @@
+"""Stop and resume a training at any step with bit-identical results."""
+
+from .checkpoint_hook import CheckpointHook
+from .invalid_loss import InvalidLossHook
+from .loop import ResumableTrainLoop
+from .seeding import StepSeedHook
+from .workers import epoch_worker_init_fn
+
+__all__ = [
+    'CheckpointHook',
+    'InvalidLossHook',
+    'ResumableTrainLoop',
+    'StepSeedHook',
+    'epoch_worker_init_fn',
+]
