@@ -1,29 +1,191 @@
-"""Checks of constructors' arguments: one wording, and an error that can be traced to its key."""
+"""Constraints on the arguments of constructors and functions, declared once and checked on a call.
 
+In the manner of scikit-learn's ``validate_params``: an argument owes one line.
+
+Example:
+    >>> class Loss:
+    ...     @validate_params(tau=Number(), temperature=Number(above=0))
+    ...     def __init__(self, tau: float = 1.0, temperature: float = 1.0) -> None:
+    ...         self.tau, self.temperature = tau, temperature
+    >>> Loss(temperature=0.0)
+    Traceback (most recent call last):
+    ecl.settings.SettingError: Loss.temperature: got 0.0, expected a number above 0.
+"""
+
+import functools
+import inspect
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from ecl.errors import UserError
 
+Function = TypeVar('Function', bound=Callable[..., Any])
+
 
 class SettingError(UserError):
-    """An argument of a constructor that is out of range.
+    """An argument out of range: ``Owner.name: got X, expected Y.``
 
     The tools look its key up in the configuration; see :func:`ecl.apis.faults.explain_faults`.
 
     Args:
-        owner: What is being constructed.
+        owner: The object that is constructed, or the name of what owns the argument.
         name: The argument.
         value: What was given.
-        needed: What is needed, such as 'a number above 0'.
+        needed: What is expected, such as 'a number above 0'.
+
+    Attributes:
+        fault: The message without owner and name.
     """
 
     def __init__(self, owner: object, name: str, value: Any, needed: str) -> None:
-        self.owner, self.name, self.value = type(owner).__name__, name, value
-        self.fault = f'must be {needed}, not {value!r}'
-        super().__init__(f'{self.owner}.{name} {self.fault}')
+        self.owner = owner if isinstance(owner, str) else type(owner).__name__
+        self.name, self.value, self.needed = name, value, needed
+        self.fault = f'got {value!r}, expected {needed}.'
+        super().__init__(f'{self.owner}.{name}: {self.fault}')
+
+
+class Constraint(Protocol):
+    """What an argument must fulfil; its text completes 'expected ...'."""
+
+    def admits(self, value: Any) -> bool:
+        """Return whether a value is allowed."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """A finite number within bounds.
+
+    Args:
+        above, at_least: Lower bound, excluded or included.
+        below, at_most: Upper bound, excluded or included.
+    """
+
+    above: float | None = None
+    at_least: float | None = None
+    below: float | None = None
+    at_most: float | None = None
+
+    def admits(self, value: Any) -> bool:
+        """Return whether a value is a finite number within the bounds; a bool is not."""
+        return (
+            isinstance(value, Real)
+            and not isinstance(value, bool)
+            and math.isfinite(value)
+            and (self.above is None or value > self.above)
+            and (self.at_least is None or value >= self.at_least)
+            and (self.below is None or value < self.below)
+            and (self.at_most is None or value <= self.at_most)
+        )
+
+    @property
+    def bounds(self) -> str:
+        """The bounds in words, with a leading space; empty without bounds."""
+        words = {
+            'above': self.above,
+            'of at least': self.at_least,
+            'below': self.below,
+            'at most': self.at_most,
+        }
+        said = [f'{word} {bound}' for word, bound in words.items() if bound is not None]
+        return f' {" and ".join(said)}' if said else ''
+
+    def __str__(self) -> str:
+        return f'a number{self.bounds}'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole(Number):
+    """A whole number within bounds; the arguments are those of :class:`Number`."""
+
+    def admits(self, value: Any) -> bool:
+        """Return whether a value is a whole number within the bounds."""
+        return isinstance(value, Integral) and super().admits(value)
+
+    def __str__(self) -> str:
+        return f'a whole number{self.bounds}'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range(Number):
+    """A pair ``(low, high)`` of numbers within bounds, ``low`` at most ``high``.
+
+    The arguments are those of :class:`Number`.
+    """
+
+    def admits(self, value: Any) -> bool:
+        """Return whether a value is such a pair."""
+        try:
+            low, high = value
+        except (TypeError, ValueError):
+            return False
+        return super().admits(low) and super().admits(high) and bool(low <= high)
+
+    def __str__(self) -> str:
+        return f'(low, high), each a number{self.bounds}'
+
+
+class OneOf:
+    """One of some values.
+
+    Args:
+        *choices: The values.
+    """
+
+    def __init__(self, *choices: Any) -> None:
+        self.choices = choices
+
+    def admits(self, value: Any) -> bool:
+        """Return whether a value is among the choices."""
+        return value in self.choices
+
+    def __str__(self) -> str:
+        return ' or '.join(map(repr, self.choices))
+
+
+def validate_params(**constraints: Constraint) -> Callable[[Function], Function]:
+    """Decorate a constructor or function so that a call checks its arguments.
+
+    An argument that is left out or equals its default is not checked, so None may be a default.
+
+    Args:
+        **constraints: The constraint of each argument, by its name.
+
+    Returns:
+        The decorator. The decorated function has the constraints as attribute ``constraints``; a
+        call raises a :class:`SettingError` for the first argument that violates its constraint.
+
+    Raises:
+        TypeError: While decorating, if the function has no argument of that name.
+    """
+
+    def decorate(function: Function) -> Function:
+        parameters = inspect.signature(function).parameters
+        if unknown := constraints.keys() - parameters.keys():
+            raise TypeError(f'{function.__qualname__} has no argument {min(unknown)!r}')
+        is_method = 'self' in parameters
+
+        @functools.wraps(function)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            given = dict(zip(parameters, args, strict=False)) | kwargs
+            for name, constraint in constraints.items():
+                if name not in given or given[name] is parameters[name].default:
+                    continue
+                if not constraint.admits(given[name]):
+                    owner = args[0] if is_method else function.__name__
+                    raise SettingError(owner, name, given[name], str(constraint))
+            return function(*args, **kwargs)
+
+        checked.constraints = constraints  # type: ignore[attr-defined]
+        return checked  # type: ignore[return-value]
+
+    return decorate
+
+
+# The functions below serve the constructors that do not declare their constraints yet.
 
 
 def check_numbers(
@@ -35,107 +197,25 @@ def check_numbers(
     at_most: float | None = None,
     **settings: Any,
 ) -> None:
-    """Make sure that arguments are finite numbers within bounds.
-
-    Args:
-        owner: What is being constructed.
-        above, at_least, below, at_most: The bounds.
-        **settings: The arguments.
-
-    Raises:
-        SettingError: For the first that is not.
-
-    Example:
-        >>> check_numbers(object(), above=0, temperature=0.0)
-        Traceback (most recent call last):
-        ecl.settings.SettingError: object.temperature must be a number above 0, not 0.0
-    """
-    for name, value in settings.items():
-        good = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-        if not (good and _within(value, above, at_least, below, at_most)):
-            needed = 'a number' + _bounds(above, at_least, below, at_most)
-            raise SettingError(owner, name, value, needed)
+    """Raise a SettingError unless all arguments are numbers within bounds."""
+    _check(
+        owner, Number(above=above, at_least=at_least, below=below, at_most=at_most), settings
+    )
 
 
 def check_whole(
     owner: object, *, at_least: int | None = None, at_most: int | None = None, **settings: Any
 ) -> None:
-    """Make sure that arguments are whole numbers within bounds.
-
-    Args:
-        owner: What is being constructed.
-        at_least, at_most: The bounds.
-        **settings: The arguments.
-
-    Raises:
-        SettingError: For the first that is not.
-    """
-    for name, value in settings.items():
-        good = isinstance(value, Integral) and not isinstance(value, bool)
-        if not (good and _within(value, None, at_least, None, at_most)):
-            needed = 'a whole number' + _bounds(None, at_least, None, at_most)
-            raise SettingError(owner, name, value, needed)
-
-
-def check_range(
-    owner: object, *, above: float | None = None, at_most: float | None = None, **settings: Any
-) -> None:
-    """Make sure that arguments are ranges: two numbers within bounds, the lower one first.
-
-    Args:
-        owner: What is being constructed.
-        above, at_most: The bounds.
-        **settings: The arguments.
-
-    Raises:
-        SettingError: For the first that is not.
-    """
-    for name, value in settings.items():
-        try:
-            low, high = value
-            check_numbers(owner, above=above, at_most=at_most, low=low, high=high)
-            good = low <= high
-        except (TypeError, ValueError):  # of which SettingError is one
-            good = False
-        if not good:
-            bounds = _bounds(above, None, None, at_most)
-            raise SettingError(owner, name, value, f'(low, high), each a number{bounds}')
+    """Raise a SettingError unless all arguments are whole numbers within bounds."""
+    _check(owner, Whole(at_least=at_least, at_most=at_most), settings)
 
 
 def check_choice(owner: object, choices: Collection[Any], **settings: Any) -> None:
-    """Make sure that arguments are among the choices.
+    """Raise a SettingError unless all arguments are among the choices."""
+    _check(owner, OneOf(*choices), settings)
 
-    Args:
-        owner: What is being constructed.
-        choices: What may be given.
-        **settings: The arguments.
 
-    Raises:
-        SettingError: For the first that is not.
-    """
+def _check(owner: object, constraint: Constraint, settings: dict[str, Any]) -> None:
     for name, value in settings.items():
-        if value not in tuple(choices):
-            raise SettingError(owner, name, value, ' or '.join(map(repr, choices)))
-
-
-def _within(
-    value: Any,
-    above: float | None,
-    at_least: float | None,
-    below: float | None,
-    at_most: float | None,
-) -> bool:
-    return (
-        (above is None or value > above)
-        and (at_least is None or value >= at_least)
-        and (below is None or value < below)
-        and (at_most is None or value <= at_most)
-    )
-
-
-def _bounds(
-    above: float | None, at_least: float | None, below: float | None, at_most: float | None
-) -> str:
-    bounds = (('above', above), ('of at least', at_least), ('below', below), ('at most', at_most))
-    words = [f'{word} {bound}' for word, bound in bounds if bound is not None]
-    return f' {" and ".join(words)}' if words else ''
+        if not constraint.admits(value):
+            raise SettingError(owner, name, value, str(constraint))

@@ -95,7 +95,7 @@ def _check_whole(source: str, owner: str, least: int, **setting: Any) -> None:
     try:
         check_whole(owner, at_least=least, at_most=2**32 - 1, **setting)
     except SettingError as error:
-        raise UserError(f'{source}: {owner}.{error.name} {error.fault}') from error
+        raise UserError(f'{source}: {owner}.{error.name}: {error.fault}') from error
 
 
 def _check_loaders(cfg: Config, source: str) -> None:

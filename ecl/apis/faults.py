@@ -43,7 +43,7 @@ def explain_faults(cfg: Config, source: str) -> Iterator[None]:
     try:
         yield
     except SettingError as error:
-        raise UserError(f'{source}: {_key(cfg, error)} {error.fault}') from error
+        raise UserError(f'{source}: {_key(cfg, error)}: {error.fault}') from error
     except (TypeError, ValueError, AssertionError) as error:
         if line := _refused_setting(cfg, error):
             raise UserError(f'{source}: {line}') from error

@@ -67,7 +67,7 @@ class LoadImage:
 )
 def test_a_setting_is_traced_to_its_key(owner, name, value, key):
     message = explained(SettingError(owner(), name, value, 'good'))
-    assert message == f'a.py: {key} must be good, not {value!r}'
+    assert message == f'a.py: {key}: got {value!r}, expected good.'
 
 
 @pytest.mark.parametrize(
@@ -78,14 +78,14 @@ def test_a_setting_is_traced_to_its_key(owner, name, value, key):
             -1,
             r'optimizer: SGD cannot be built: .* -1',
         ),
-        ('train_cfg.val_interval', 0, r'train_cfg\.val_interval must be .* at least 1'),
-        ('val_dataloader.batch_size', 'x', r'val_dataloader\.batch_size must be a whole number'),
-        ('train_dataloader.num_workers', -1, r'train_dataloader\.num_workers must be a whole'),
-        ('randomness.seed', -1, r'randomness\.seed must be a whole number of at least 0'),
+        ('train_cfg.val_interval', 0, r'train_cfg\.val_interval: got 0, expected .* at least 1'),
+        ('val_dataloader.batch_size', 'x', r"val_dataloader\.batch_size: got 'x', expected a whole number"),
+        ('train_dataloader.num_workers', -1, r'train_dataloader\.num_workers: got -1, expected a whole'),
+        ('randomness.seed', -1, r'randomness\.seed: got -1, expected a whole number of at least 0'),
         ('log_level', 'INFOO', r'log_level must be DEBUG or INFO or'),
         ('optim_wrapper.clip_grad', 1, r'OptimWrapper cannot be built: If `clip_grad`'),
         ('optim_wrapper.clip_grad.max_norn', 1, r"max_norn is not .*; did you mean 'max_norm'"),
-        ('default_hooks.checkpoint.interval', 'x', r'default_hooks\.checkpoint\.interval must be'),
+        ('default_hooks.checkpoint.interval', 'x', r'default_hooks\.checkpoint\.interval: got'),
         (
             'default_hooks.logger.interval',
             -1,

@@ -145,8 +145,8 @@ def test_a_loss_receives_the_shapes_that_it_names():
     ('options', 'message'),
     [
         ({'predict_with': 'labels'}, 'predict_with'),
-        ({'expert': 3}, 'expert must be .* at most 2, not 3'),
-        ({'in_channels': None}, 'in_channels must be a whole number'),
+        ({'expert': 3}, 'expert: got 3, expected .* at most 2'),
+        ({'in_channels': None}, 'in_channels: got None, expected a whole number'),
         ({'labels_teach': 'peers'}, 'labels_teach'),
         ({'num_classes': 1}, 'num_classes'),
     ],
@@ -159,8 +159,8 @@ def test_bad_options_are_named(options, message):
 @pytest.mark.parametrize(
     ('number', 'width', 'message'),
     [
-        (K + 1, D, f'num_experts must be {K + 1}'),
-        (K, D + 1, f'in_channels must be {D + 1}, the width of the features, not {D}'),
+        (K + 1, D, f'num_experts: got {K}, expected {K + 1}'),
+        (K, D + 1, f'in_channels: got {D}, expected {D + 1}'),
     ],
 )
 def test_features_that_do_not_fit_are_named(number, width, message):
