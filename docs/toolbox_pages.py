@@ -17,7 +17,7 @@ from sphinx.application import Sphinx
 #: Pages of the interface: title, and the packages and modules on it.
 INTERFACE = {
     'models': ('Models and losses', ['ecl.models']),
-    'datasets': ('Datasets and samplers', ['ecl.datasets', 'ecl.datasets.transforms']),
+    'datasets': ('Datasets and samplers', ['ecl.datasets']),
     'engine': ('Hooks and optimizers', ['ecl.engine']),
     'evaluation': ('Evaluation', ['ecl.evaluation', 'ecl.shots']),
     'visualization': ('Figures', ['ecl.visualization']),

@@ -15,7 +15,7 @@ Example:
 import functools
 import inspect
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Protocol, TypeVar
@@ -71,14 +71,14 @@ class Number:
 
     def admits(self, value: Any) -> bool:
         """Return whether a value is a finite number within the bounds; a bool is not."""
+        if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+            return False
+        number = float(value)
         return (
-            isinstance(value, Real)
-            and not isinstance(value, bool)
-            and math.isfinite(value)
-            and (self.above is None or value > self.above)
-            and (self.at_least is None or value >= self.at_least)
-            and (self.below is None or value < self.below)
-            and (self.at_most is None or value <= self.at_most)
+            (self.above is None or number > self.above)
+            and (self.at_least is None or number >= self.at_least)
+            and (self.below is None or number < self.below)
+            and (self.at_most is None or number <= self.at_most)
         )
 
     @property
@@ -146,6 +146,26 @@ class OneOf:
         return ' or '.join(map(repr, self.choices))
 
 
+class Each:
+    """A sequence of one or more values that each fulfil a constraint.
+
+    Args:
+        constraint: The constraint of a value.
+    """
+
+    def __init__(self, constraint: Constraint) -> None:
+        self.constraint = constraint
+
+    def admits(self, value: Any) -> bool:
+        """Return whether a value is such a sequence."""
+        return (
+            isinstance(value, Sequence) and bool(value) and all(map(self.constraint.admits, value))
+        )
+
+    def __str__(self) -> str:
+        return f'one or more, each {self.constraint}'
+
+
 def validate_params(**constraints: Constraint) -> Callable[[Function], Function]:
     """Decorate a constructor or function so that a call checks its arguments.
 
@@ -198,9 +218,7 @@ def check_numbers(
     **settings: Any,
 ) -> None:
     """Raise a SettingError unless all arguments are numbers within bounds."""
-    _check(
-        owner, Number(above=above, at_least=at_least, below=below, at_most=at_most), settings
-    )
+    _check(owner, Number(above=above, at_least=at_least, below=below, at_most=at_most), settings)
 
 
 def check_whole(

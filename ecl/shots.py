@@ -1,4 +1,4 @@
-"""Shot groups: which classes have many, medium or few training images."""
+"""Shot groups: the classes with many, medium and few training images."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ecl.errors import UserError
-from ecl.settings import SettingError
+from ecl.settings import Range, SettingError, validate_params
 
 #: Classes with more than 100 training images are many-shot, with fewer than 20 few-shot [lineage].
 THRESHOLDS = (20, 100)
 
 
+@validate_params(thresholds=Range(at_least=0))
 def shot_groups(
     class_counts: ArrayLike, thresholds: tuple[int, int] = THRESHOLDS
 ) -> dict[str, np.ndarray]:
@@ -35,8 +35,6 @@ def shot_groups(
         {'many': [0], 'medium': [1, 2], 'few': [3]}
     """
     low, high = thresholds
-    if not 0 <= low <= high:
-        raise UserError(f'shot thresholds (low, high) are crossed or negative: {low}, {high}')
     counts = np.asarray(class_counts)
     members = {
         'many': counts > high,
@@ -47,24 +45,16 @@ def shot_groups(
 
 
 def check_thresholds(owner: object, thresholds: Any) -> None:
-    """Make sure that an argument ``thresholds`` suits :func:`shot_groups`.
-
-    Args:
-        owner: What is being constructed.
-        thresholds: The argument.
-
-    Raises:
-        SettingError: If it does not.
-    """
-    try:
-        shot_groups([], thresholds)
-    except (TypeError, ValueError) as error:  # of which UserError is one
-        needed = '(low, high) with 0 <= low <= high'
-        raise SettingError(owner, 'thresholds', thresholds, needed) from error
+    """Raise a SettingError unless an argument ``thresholds`` suits :func:`shot_groups`."""
+    constraint = Range(at_least=0)
+    if not constraint.admits(thresholds):
+        raise SettingError(owner, 'thresholds', thresholds, str(constraint))
 
 
 def shot_names(class_counts: Sequence[int], thresholds: tuple[int, int] = THRESHOLDS) -> list[str]:
-    """Name of the group of each class, length C; arguments and errors as of :func:`shot_groups`.
+    """Return the group of each class by name, length C.
+
+    Arguments and errors are those of :func:`shot_groups`.
 
     Example:
         >>> shot_names([500, 100, 20, 19])

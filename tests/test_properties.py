@@ -7,8 +7,12 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecl.datasets import ClassAwareSampler, ProgressivelyBalancedSampler, RepeatFactorSampler
-from ecl.datasets.samplers import epoch_sampler
+from ecl.datasets import (
+    ClassAwareSampler,
+    ProgressivelyBalancedSampler,
+    RepeatFactorSampler,
+    samplers,
+)
 from ecl.evaluation import ShotAccuracy
 from ecl.models.losses import (
     BalancedSoftmaxLoss,
@@ -50,7 +54,7 @@ def test_the_processes_share_one_order_of_valid_images(kind, counts, world_size,
     shares = []
     for rank in range(world_size):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(epoch_sampler, 'get_dist_info', lambda rank=rank: (rank, world_size))
+            patch.setattr(samplers, 'get_dist_info', lambda rank=rank: (rank, world_size))
             sampler = SAMPLERS[kind](Labelled(counts))
         sampler.set_epoch(epoch)
         shares.append(list(sampler))

@@ -1,4 +1,4 @@
-"""Every setting out of range is refused, by the name of its owner and argument."""
+"""Every argument out of range is refused, by the name of its owner and argument."""
 
 import inspect
 import math
@@ -12,57 +12,98 @@ from torch import nn
 
 import ecl.registry
 from ecl.errors import UserError
-from ecl.registry import DATASETS, MODELS
-from ecl.settings import SettingError, check_choice, check_numbers, check_whole
+from ecl.registry import MODELS
+from ecl.settings import Each, Number, OneOf, Range, SettingError, Whole, validate_params
 
 
-class Owner:
-    pass
+def owner_with(constraint):
+    class Owner:
+        @validate_params(size=constraint)
+        def __init__(self, size=None):
+            self.size = size
+
+    return Owner
 
 
-@given(st.one_of(st.floats(), st.integers(), st.booleans(), st.none(), st.text(), st.binary()))
+def fault(constraint, value):
+    """The error for a value, None if it passes."""
+    try:
+        assert owner_with(constraint)(value).size is value
+    except SettingError as error:
+        assert (error.owner, error.name, error.value) == ('Owner', 'size', value) or value != value
+        return str(error)
+    return None
+
+
+@given(st.one_of(st.floats(), st.integers(), st.booleans(), st.text(), st.binary()))
 def test_a_number_within_bounds_passes_and_nothing_else(value):
     plain = isinstance(value, int | float) and not isinstance(value, bool)
     good = plain and math.isfinite(value) and 0 < value <= 5
-    try:
-        check_numbers(Owner(), above=0, at_most=5, size=value)
-    except SettingError as error:
-        assert not good
-        assert str(error) == f'Owner.size must be a number above 0 and at most 5, not {value!r}'
-    else:
-        assert good
+    expected = f'Owner.size: got {value!r}, expected a number above 0 and at most 5.'
+    assert fault(Number(above=0, at_most=5), value) == (None if good else expected)
 
 
-@given(st.one_of(st.floats(), st.integers(-9, 9), st.booleans(), st.none(), st.text()))
+@given(st.one_of(st.floats(), st.integers(-9, 9), st.booleans(), st.text()))
 def test_a_whole_number_within_bounds_passes_and_nothing_else(value):
-    good = type(value) is int and -2 <= value <= 3
-    try:
-        check_whole(Owner(), at_least=-2, at_most=3, size=value)
-    except SettingError as error:
-        assert not good
-        assert 'a whole number of at least -2 and at most 3' in str(error)
-    else:
-        assert good
+    found = fault(Whole(at_least=-2, at_most=3), value)
+    assert (found is None) == (type(value) is int and -2 <= value <= 3)
+    assert found is None or 'a whole number of at least -2 and at most 3' in found
 
 
 def test_numbers_of_numpy_pass():
-    check_numbers(Owner(), at_least=0, below=1, a=np.float32(0.5), b=np.int64(0))
-    check_whole(Owner(), at_least=1, a=np.int64(3))
+    assert fault(Number(at_least=0, below=1), np.float32(0.5)) is None
+    assert fault(Number(at_least=0, below=1), np.int64(0)) is None
+    assert fault(Whole(at_least=1), np.int64(3)) is None
+
+
+@pytest.mark.parametrize(
+    'value', [(2, 1), (0, 1), (1, 4), 3, 'ab', (1,), (1, 2, 3), None, (1, None)]
+)
+def test_what_is_no_range_is_refused(value):
+    expected = 'expected (low, high), each a number above 0 and at most 3.'
+    with pytest.raises(SettingError) as caught:
+        validate_params(size=Range(above=0, at_most=3))(lambda size: None)(value)
+    assert str(caught.value).endswith(expected)
+
+
+def test_ranges_pass():
+    assert fault(Range(above=0, at_most=3), (1, 3)) is None
+    assert fault(Range(above=0, at_most=3), [2, 2]) is None
+
+
+def test_each_value_of_a_sequence_is_checked():
+    assert fault(Each(Number(at_least=1)), [1, 2.5]) is None
+    for value in ([], [1, 0], 3, 'ab'):
+        expected = f'Owner.size: got {value!r}, expected one or more, each a number of at least 1.'
+        assert fault(Each(Number(at_least=1)), value) == expected
 
 
 def test_choices_are_listed():
-    check_choice(Owner(), {'a': 1, 'b': 2}, kind='b')
-    with pytest.raises(SettingError, match=r"Owner\.kind must be 'a' or 'b', not \['a'\]"):
-        check_choice(Owner(), {'a': 1, 'b': 2}, kind=['a'])
+    assert fault(OneOf('a', 2), 2) is None
+    assert fault(OneOf('a', 2), ['a']) == "Owner.size: got ['a'], expected 'a' or 2."
 
 
-DIGITS = dict(type='Digits')
+def test_arguments_are_checked_by_position_and_by_name_and_defaults_pass():
+    @validate_params(first=Number(), second=Whole(at_least=1))
+    def function(first, second=None, *others, **more):
+        return first, second, others, more
+
+    assert function(1, None, 5, key=6) == (1, None, (5,), {'key': 6})
+    for call in (lambda: function(1, 0), lambda: function(second=0, first=1)):
+        with pytest.raises(SettingError, match=r'function\.second: got 0'):
+            call()
+    assert list(inspect.signature(function).parameters) == ['first', 'second', 'others', 'more']
+
+
+def test_a_constraint_of_no_argument_is_an_error_of_the_code():
+    with pytest.raises(TypeError, match="no argument 'size'"):
+        validate_params(size=Number())(lambda width: None)
+
+
 EXPERTS = dict(num_classes=5, num_experts=2)
 ENCODER = dict(encoder=nn.Identity(), in_channels=4, num_experts=2)
-LABELS = DATASETS.build(dict(DIGITS, split='test'))
-SAMPLER = type('Sampler', (), dict(dataset=LABELS, world_size=1))()
-#: For each class of the package, arguments that suit it, and for each of its arguments with bounds
-#: values beyond them.
+#: For classes that check their arguments in the constructor: arguments that suit them, and values
+#: that are out of range.
 CASES = {
     'MultiExpertBackbone': (
         dict(backbone=dict(type='ResNetCIFAR', depth=8)),
@@ -130,63 +171,10 @@ CASES = {
             class_momentum=[1, -0.1],
         ),
     ),
-    'Digits': ({}, dict(split=['val'], test_per_class=[0, 174])),
-    'CIFAR10': (dict(data_root='nowhere', lazy_init=True), dict(split=['val'])),
-    'CIFAR100': (dict(data_root='nowhere', lazy_init=True), dict(split=['val'])),
-    'LongTailDataset': (
-        dict(dataset=DIGITS, imbalance_factor=2, max_per_class=50),
-        dict(
-            imbalance_factor=[0.5, math.nan],
-            max_per_class=[0],
-            subset=['best'],
-            profile=['linear'],
-            order=['up'],
-            seed=[-1],
-        ),
-    ),
-    'ClassAwareSampler': (
-        dict(dataset=LABELS),
-        dict(exponent=[-0.1, 1.1], num_samples=[0], seed=[-1, 0.5]),
-    ),
-    'ProgressivelyBalancedSampler': (
-        dict(dataset=LABELS, max_epochs=3),
-        dict(max_epochs=[0], num_samples=[0], seed=[-1]),
-    ),
-    'RepeatFactorSampler': (
-        dict(dataset=LABELS, threshold=0.1),
-        dict(threshold=[0, 1.1], seed=[-1]),
-    ),
-    'BalancedBatchSampler': (
-        dict(sampler=SAMPLER, batch_size=6, images_per_class=2),
-        dict(images_per_class=[0, 4]),
-    ),
-    'LoadImage': ({}, dict(bad=['skip'])),
-    'CIFARAutoAugment': ({}, dict(fill=[-1, 256])),
-    'BatchCIFARAutoAugment': ({}, dict(fill=[-1, 256])),
-    'BatchGaussianBlur': (
-        {},
-        dict(magnitude_range=[(2, 1), (0, 1), 3, 'ab'], prob=[-0.1, 1.1]),
-    ),
-    'BatchColorJitter': (
-        {},
-        dict(brightness=[-1], contrast=[-1], saturation=[-1], hue=[-0.1, 0.6], prob=[1.1]),
-    ),
-    'BatchRandomGrayscale': ({}, dict(prob=[-1])),
-    'BatchRandomCrop': (
-        dict(crop_size=8),
-        dict(crop_size=[0], padding=[-1], pad_val=[-1, 256]),
-    ),
-    'BatchRandomFlip': ({}, dict(prob=[2])),
-    'BatchCutout': (dict(shape=4), dict(shape=[0], prob=[2], pad_val=[-1])),
-    'BatchRandomResizedCrop': (
-        dict(scale=8),
-        dict(scale=[0], crop_ratio_range=[(0, 1), (0.5, 1.5)], aspect_ratio_range=[(0, 1)]),
-    ),
     'ClassCountsHook': ({}, dict(thresholds=[(100, 20), (-1, 5), 20, (1, 2, 3)])),
     'DistillWeightHook': ({}, dict(interval=[0], thresholds=[(100, 20)])),
-    'ShotAccuracy': ({}, dict(thresholds=[(100, 20), 'ab'])),
 }
-#: Constructors of the engine, which checks what it does.
+#: Constructors of the engine, which checks them.
 INHERITED = ('Bfloat16OptimWrapper', 'LoggerHook', 'ResumableTrainLoop')
 BAD = [
     pytest.param(name, argument, value, id=f'{name}-{argument}-{value}')
@@ -219,13 +207,50 @@ def test_suitable_values_pass(name):
     _registered()[name](**CASES[name][0])
 
 
-def test_every_number_and_choice_of_the_package_has_a_case():
-    simple = (int, float, str, 'int', 'float', 'str', 'int | None', 'float | None')
+def constraints_of(cls):
+    """Constraints of the constructors of a class and its bases by argument."""
+    found = {}
+    for base in reversed(cls.__mro__):
+        found |= getattr(vars(base).get('__init__'), 'constraints', {})
+    return found
+
+
+def out_of_range(constraint):
+    if isinstance(constraint, Number):
+        yield from (math.nan, 'x', True)
+        by_bound = {'above': 0, 'at_least': -1, 'below': 0, 'at_most': 1}
+        beyond = [
+            getattr(constraint, name) + step
+            for name, step in by_bound.items()
+            if getattr(constraint, name) is not None
+        ]
+        yield from ((value, value) for value in beyond) if type(constraint) is Range else beyond
+    else:
+        yield 'no choice'
+
+
+DECLARED = [
+    pytest.param(cls, name, value, id=f'{cls.__name__}-{name}-{value}')
+    for cls in _registered().values()
+    if cls.__module__.startswith('ecl.')
+    for name, constraint in getattr(cls.__init__, 'constraints', {}).items()
+    for value in out_of_range(constraint)
+]
+
+
+@pytest.mark.parametrize(('cls', 'name', 'value'), DECLARED)
+def test_a_declared_constraint_is_enforced(cls, name, value):
+    with pytest.raises(SettingError) as caught:
+        cls(**{name: value})
+    assert (caught.value.owner, caught.value.name) == (cls.__name__, name)
+
+
+def test_every_number_and_choice_of_the_package_is_constrained():
+    simple = (int, float, str, 'int', 'float', 'str', int | None, float | None)
     free = {
         ('ECLHead', 'init_cfg'),
         ('CosineLinear', 'in_features'),
         ('CosineLinear', 'out_features'),
-        ('BalancedBatchSampler', 'batch_size'),
         ('ImageFolder', 'split'),
         ('CompileHook', 'backend'),
         ('NCLLoss', 'num_classes'),
@@ -240,6 +265,7 @@ def test_every_number_and_choice_of_the_package_has_a_case():
         if cls.__module__.startswith('ecl.') and name not in INHERITED
         for parameter in inspect.signature(cls).parameters.values()
         if parameter.annotation in simple
+        and parameter.name not in constraints_of(cls)
         and parameter.name not in CASES.get(name, ({}, {}))[1]
         and parameter.name not in ('data_root', 'ann_file', 'prefix', 'collect_device')
         and (name, parameter.name) not in free

@@ -1,14 +1,29 @@
-"""Datasets, samplers and what is known about them: class counts and protocol."""
+"""Datasets, samplers, transforms, and the class counts and protocol of a dataset."""
 
 from contextlib import redirect_stdout
 from io import StringIO
 
-# Standard output belongs to the tools (check.py --json); this import prints what it lacks there.
+# This import prints what it lacks to standard output, which belongs to the tools (check.py --json).
 with redirect_stdout(StringIO()):
     import mmpretrain.datasets  # noqa: F401
 
+from ecl.datasets.batch_auto_augment import BatchCIFARAutoAugment
+from ecl.datasets.batch_color import BatchColorJitter, BatchGaussianBlur, BatchRandomGrayscale
+from ecl.datasets.batch_geometry import (
+    BatchCutout,
+    BatchRandomCrop,
+    BatchRandomFlip,
+    BatchRandomResizedCrop,
+    BatchRandomRotation,
+)
+from ecl.datasets.batch_sampler import BalancedBatchSampler
 from ecl.datasets.cifar import CIFAR10, CIFAR100
-from ecl.datasets.class_counts import count_classes, gt_labels, known_num_classes
+from ecl.datasets.class_counts import (
+    count_classes,
+    count_distinct,
+    gt_labels,
+    known_num_classes,
+)
 from ecl.datasets.digits import Digits
 from ecl.datasets.folder import ImageFolder
 from ecl.datasets.image_list import ImageList
@@ -17,27 +32,38 @@ from ecl.datasets.long_tail import LongTailDataset
 from ecl.datasets.profiles import long_tail_counts
 from ecl.datasets.protocol import describe
 from ecl.datasets.samplers import (
-    BalancedBatchSampler,
     ClassAwareSampler,
     ProgressivelyBalancedSampler,
     RepeatFactorSampler,
 )
-from ecl.datasets.transforms import CIFARAutoAugment
+from ecl.datasets.transforms import Cached, CIFARAutoAugment, LoadImage
 
 __all__ = [
     'CIFAR10',
     'CIFAR100',
     'BalancedBatchSampler',
+    'BatchCIFARAutoAugment',
+    'BatchColorJitter',
+    'BatchCutout',
+    'BatchGaussianBlur',
+    'BatchRandomCrop',
+    'BatchRandomFlip',
+    'BatchRandomGrayscale',
+    'BatchRandomResizedCrop',
+    'BatchRandomRotation',
     'CIFARAutoAugment',
+    'Cached',
     'ClassAwareSampler',
     'Digits',
     'ImageFolder',
     'ImageList',
     'InMemoryDataset',
+    'LoadImage',
     'LongTailDataset',
     'ProgressivelyBalancedSampler',
     'RepeatFactorSampler',
     'count_classes',
+    'count_distinct',
     'describe',
     'gt_labels',
     'known_num_classes',

@@ -1,4 +1,4 @@
-"""Labels and class counts of a dataset as it was built, whatever wraps it."""
+"""Labels and class counts of a dataset as it was built, wrappers included."""
 
 import pickle
 from typing import Any
@@ -13,10 +13,10 @@ from ecl.errors import UserError
 
 
 def gt_labels(dataset: Any) -> np.ndarray:
-    """Label of every image, in the order of the dataset's indices.
+    """Return the label of every image, in the order of the dataset's indices.
 
-    Walks through repeated, concatenated, class-balanced, k-fold and subset wrappers, so that an
-    image which a wrapper shows twice counts twice and one that it hides does not count.
+    Walks through repeated, concatenated, class-balanced, k-fold and subset wrappers. An image that
+    a wrapper shows twice counts twice, one that it hides does not count.
 
     Args:
         dataset: A classification dataset of MMPretrain or of this package, or a wrapper of one.
@@ -27,64 +27,106 @@ def gt_labels(dataset: Any) -> np.ndarray:
     Raises:
         UserError: If the dataset does not give one whole number as the label of each image.
     """
-    if hasattr(dataset, 'full_init'):
-        dataset.full_init()
-    if isinstance(dataset, ConcatDataset):
-        return np.concatenate([gt_labels(part) for part in dataset.datasets])
-    if isinstance(dataset, RepeatDataset):
-        return np.tile(gt_labels(dataset.dataset), dataset.times)
-    if isinstance(dataset, ClassBalancedDataset):
-        return gt_labels(dataset.dataset)[dataset.repeat_indices]
-    if isinstance(dataset, KFoldDataset):
-        return gt_labels(dataset.dataset)
-    if isinstance(dataset, Subset):
-        return gt_labels(dataset.dataset)[list(dataset.indices)]
-    return _whole_numbers(_own_labels(dataset), dataset)
+    return _walk(dataset)[0]
 
 
 def count_classes(dataset: Any, num_classes: int | None = None) -> list[int]:
-    """Number of images of each class in the dataset as it was built.
+    """Count how often an epoch shows the images of each class.
+
+    These are the counts for the prior of a loss. A repeated image counts as often as it is shown;
+    :func:`count_distinct` counts it once.
 
     Args:
         dataset: As in :func:`gt_labels`.
-        num_classes: Number of classes C that the model tells apart. Without it the dataset's class
-            names decide, and without those the largest label.
+        num_classes: Number of classes C of the model. Defaults to the number of class names of the
+            dataset, else to the largest label plus one.
 
     Returns:
         C plain integers; a class without images has 0.
 
     Raises:
-        UserError: If ``num_classes`` is not what the dataset has, or a label is out of range.
+        UserError: If ``num_classes`` is not that of the dataset, or a label is out of range.
 
     Example:
         >>> from ecl.datasets import Digits
         >>> count_classes(Digits(split='test'))
         [50, 50, 50, 50, 50, 50, 50, 50, 50, 50]
     """
-    labels = gt_labels(dataset)
+    return _count(gt_labels(dataset), dataset, num_classes)
+
+
+def count_distinct(dataset: Any, num_classes: int | None = None) -> list[int]:
+    """Count the distinct images of each class, whatever a wrapper repeats.
+
+    These are the counts for the shot groups. Arguments, result and errors are those of
+    :func:`count_classes`.
+
+    Example:
+        >>> from mmengine.dataset import RepeatDataset
+        >>> from ecl.datasets import Digits
+        >>> count_distinct(RepeatDataset(Digits(split='test'), times=2))[:3]
+        [50, 50, 50]
+    """
+    labels, images = _walk(dataset)
+    first = np.unique(images, return_index=True)[1]
+    return _count(labels[first], dataset, num_classes)
+
+
+def known_num_classes(dataset: Any) -> int | None:
+    """Return the number of class names in the dataset's metainfo, or None without names."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    classes = getattr(dataset, 'metainfo', {}).get('classes')
+    return None if classes is None else len(classes)
+
+
+def _count(labels: np.ndarray, dataset: Any, num_classes: int | None) -> list[int]:
     name = type(dataset).__name__
     named = known_num_classes(dataset)
     if num_classes is not None and named is not None and num_classes != named:
         raise UserError(
-            f'num_classes={num_classes} does not fit the data: {name} has {named} classes; '
-            f'set num_classes={named} in the model, or choose the dataset that belongs to it'
+            f'num_classes={num_classes} does not fit the data: {name} has {named} classes. '
+            f'Set num_classes={named} in the model, or choose the dataset that belongs to it.'
         )
     size = num_classes or named or int(labels.max(initial=-1)) + 1
     strange = labels[(labels < 0) | (labels >= size)]
     if strange.size:
         raise UserError(
-            f'label {strange[0]} in {name} is out of range: with {size} classes '
-            f'labels run from 0 to {size - 1}; correct the labels or num_classes'
+            f'label out of range in {name}: got {strange[0]}, expected 0 to {size - 1} with {size} '
+            'classes. Correct the labels or num_classes.'
         )
     return np.bincount(labels, minlength=size).tolist()
 
 
-def known_num_classes(dataset: Any) -> int | None:
-    """Number of class names in the dataset's metainfo; None where it has none."""
-    while isinstance(dataset, Subset):
-        dataset = dataset.dataset
-    classes = getattr(dataset, 'metainfo', {}).get('classes')
-    return None if classes is None else len(classes)
+def _walk(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the label of each index and a number that tells which image it shows, both (N,)."""
+    if hasattr(dataset, 'full_init'):
+        dataset.full_init()
+    if isinstance(dataset, ConcatDataset):
+        labels, images = zip(*map(_walk, dataset.datasets), strict=True)
+        sizes = [1 + part.max(initial=-1) for part in images]
+        offsets = np.cumsum([0, *sizes[:-1]])
+        shifted = [part + offset for part, offset in zip(images, offsets, strict=True)]
+        return np.concatenate(labels), np.concatenate(shifted)
+    if isinstance(dataset, KFoldDataset):  # it has taken its part of the source already
+        return _walk(dataset.dataset)
+    if isinstance(dataset, RepeatDataset):
+        labels, images = _walk(dataset.dataset)
+        return np.tile(labels, dataset.times), np.tile(images, dataset.times)
+    if (indices := _source_indices(dataset)) is not None:
+        labels, images = _walk(dataset.dataset)
+        return labels[indices], images[indices]
+    labels = _whole_numbers(_own_labels(dataset), dataset)
+    return labels, np.arange(len(labels))
+
+
+def _source_indices(dataset: Any) -> np.ndarray | None:
+    """Return which indices of its source a wrapper shows, (N,); None for any other dataset."""
+    if isinstance(dataset, ClassBalancedDataset):
+        return np.asarray(dataset.repeat_indices, dtype=np.int64)
+    if isinstance(dataset, Subset):
+        return np.asarray(dataset.indices, dtype=np.int64)
+    return getattr(dataset, 'source_indices', None)
 
 
 def _own_labels(dataset: Any) -> Any:
@@ -102,14 +144,14 @@ def _own_labels(dataset: Any) -> Any:
     if hasattr(dataset, 'get_data_info'):
         return [dataset.get_data_info(i)['gt_label'] for i in range(len(dataset))]
     raise UserError(
-        f'cannot tell the labels of {cls.__name__}: give it a method get_gt_labels() that returns '
-        'the label of each image'
+        f'{cls.__name__} gives no labels: expected a method get_gt_labels() that returns the label '
+        'of each image. Add one.'
     )
 
 
 def _annotations(dataset: BaseDataset) -> list[dict]:
-    # One pass over the serialized annotations: get_data_info, made for single images, is several
-    # times slower, which counts in seconds for large datasets.
+    # One pass over the serialized annotations. get_data_info, made for single images, takes
+    # several times as long, which is seconds for large datasets.
     if not dataset.serialize_data:
         return dataset.data_list
     packed = memoryview(dataset.data_bytes)
@@ -126,7 +168,7 @@ def _whole_numbers(labels: Any, dataset: Any) -> np.ndarray:
         return np.zeros(0, dtype=np.int64)
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
         raise UserError(
-            f'{type(dataset).__name__} does not give one whole number as the gt_label of each '
-            'image; long-tailed classification needs single-label data'
+            f'{type(dataset).__name__}: the gt_label of each image must be one whole number. '
+            'Long-tailed classification needs single-label data.'
         )
     return array.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Handwritten digits that come with scikit-learn: real images, nothing to download."""
+"""Handwritten digits of scikit-learn: real images without a download."""
 
 from typing import Any
 
@@ -7,15 +7,15 @@ from mmpretrain.datasets import BaseDataset
 from sklearn.datasets import load_digits
 
 from ecl.registry import DATASETS
-from ecl.settings import check_choice, check_whole
+from ecl.settings import OneOf, Whole, validate_params
 
 
 @DATASETS.register_module()
 class Digits(BaseDataset):
     """1,797 handwritten digits of 8 x 8 pixels in ten classes.
 
-    The test split holds ``test_per_class`` images of each class, a fixed random choice; all others
-    are the train split. An image is ``img``, shape (8, 8, 3), uint8, its three channels equal, so
+    The test split holds ``test_per_class`` images of each class, a fixed random choice. All others
+    form the train split. An image is ``img``, shape (8, 8, 3), uint8, its three channels equal, so
     BGR and RGB are the same.
 
     Args:
@@ -24,7 +24,7 @@ class Digits(BaseDataset):
         **kwargs: ``pipeline`` and other arguments of MMPretrain's ``BaseDataset``.
 
     Raises:
-        UserError: If ``split`` or ``test_per_class`` is none of these.
+        UserError: If ``split`` or ``test_per_class`` is out of range.
 
     Example:
         >>> Digits(split='test')[0]['img'].shape
@@ -33,23 +33,22 @@ class Digits(BaseDataset):
 
     METAINFO = {'classes': tuple('0123456789')}
 
+    @validate_params(split=OneOf('train', 'test'), test_per_class=Whole(at_least=1, at_most=173))
     def __init__(self, split: str = 'train', test_per_class: int = 50, **kwargs: Any) -> None:
-        check_choice(self, ('train', 'test'), split=split)
-        check_whole(self, at_least=1, at_most=173, test_per_class=test_per_class)
         self.split = split
         self.test_per_class = test_per_class
-        # Serialized annotations spare the memory of many workers; here they would only cost time.
+        # Serialized annotations save memory with many workers; here they would only cost time.
         super().__init__(ann_file='', **{'serialize_data': False, **kwargs})
 
     def load_data_list(self) -> list[dict]:
-        """Images and labels of the split, in scikit-learn's order."""
+        """Return images and labels of the split, in scikit-learn's order."""
         digits = load_digits()
         labels = digits.target
         tested = np.zeros(len(labels), dtype=bool)
         for label in range(10):
             members = np.random.default_rng(label).permutation(np.flatnonzero(labels == label))
             tested[members[: self.test_per_class]] = True
-        # Pixels count up to 16 dark points of the scanned 4 x 4 block.
+        # A pixel counts the dark points of a scanned 4 x 4 block, 0 to 16.
         grey = np.round(digits.images * (255 / 16)).astype(np.uint8)
         return [
             {'img': np.repeat(grey[i, :, :, None], 3, axis=2), 'gt_label': int(labels[i])}

@@ -8,8 +8,7 @@ from mmengine.dataset import force_full_init
 from mmengine.fileio import exists, get, get_file_backend, list_from_file
 from mmpretrain.datasets import BaseDataset
 
-from ecl.datasets.class_names import CLASS_NAMES
-from ecl.datasets.public_lists import blob_sum, list_record
+from ecl.datasets.public_lists import CLASS_NAMES, blob_sum, list_record
 from ecl.errors import UserError
 from ecl.registry import DATASETS
 

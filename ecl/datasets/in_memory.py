@@ -1,4 +1,4 @@
-"""A dataset whose images are decoded once and then lie in memory."""
+"""A dataset that decodes its images once and keeps them in memory."""
 
 from typing import Any
 
@@ -16,19 +16,18 @@ from ecl.registry import DATASETS
 
 @DATASETS.register_module()
 class InMemoryDataset(Dataset):
-    """Run a dataset's pipeline once for each image and keep the outcome in one shared tensor.
+    """Run a dataset's pipeline once for each image and keep the results in one shared tensor.
 
-    For data that fit in memory as they leave a pipeline without random steps: CIFAR is 30 MB of
-    long-tailed training images. Workers and their successors of later epochs share the tensor. What
-    is random belongs to the views of :class:`~ecl.models.utils.MultiViewDataPreprocessor`, which
-    augment whole batches.
+    For data that fit in memory after a pipeline without random steps: long-tailed CIFAR has 30 MB
+    of training images. All workers share the tensor. Random steps belong to the views of
+    MultiViewDataPreprocessor, which augment whole batches.
 
     Args:
         dataset: The source: a config or a dataset, wrappers included. Its pipeline ends in
             ``PackInputs`` and gives images (3, H, W) of one size.
 
     Raises:
-        UserError: If the images differ in size, or come as several views.
+        UserError: If the dataset is empty, or its images differ in size or have several views.
 
     Example:
         >>> dataset = InMemoryDataset(
@@ -43,6 +42,11 @@ class InMemoryDataset(Dataset):
         self.images = _decode(self.dataset)
 
     @property
+    def source_indices(self) -> np.ndarray:
+        """Indices of the images in the source, shape (N,), int64: all in order."""
+        return np.arange(len(self))
+
+    @property
     def metainfo(self) -> dict:
         """Metainfo of the source."""
         return getattr(self.dataset, 'metainfo', {})
@@ -53,11 +57,11 @@ class InMemoryDataset(Dataset):
         return self.metainfo.get('classes')
 
     def get_gt_labels(self) -> np.ndarray:
-        """Labels of all images, shape (N,), int64."""
+        """Return the labels of all images, shape (N,), int64."""
         return self._labels.copy()
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Label of one image, as a list of one."""
+        """Return the label of one image, as a list of one."""
         return [int(self._labels[idx])]
 
     def __getitem__(self, idx: int) -> dict:
@@ -76,14 +80,14 @@ def _decode(dataset: Any) -> torch.Tensor:
         if images is None:
             if not isinstance(image, torch.Tensor):
                 raise UserError(
-                    'InMemoryDataset: the pipeline gives several views of an image; views belong '
-                    'to data_preprocessor.views'
+                    'InMemoryDataset: the pipeline gives several views of an image, expected one. '
+                    'Move the views to data_preprocessor.views.'
                 )
             images = image.new_empty((len(dataset), *image.shape)).share_memory_()
         if image.shape != images.shape[1:]:
             raise UserError(
-                f'InMemoryDataset: image {index} has shape {tuple(image.shape)}, the first '
-                f'{tuple(images.shape[1:])}; add Resize to the pipeline'
+                f'InMemoryDataset: image {index} has another shape: got {tuple(image.shape)}, '
+                f'expected {tuple(images.shape[1:])} as of the first. Add Resize to the pipeline.'
             )
         images[index] = image
     if images is None:

@@ -1,4 +1,4 @@
-"""Make a dataset long-tailed, or take one that already is."""
+"""Long-tailed datasets, drawn from any classification dataset."""
 
 import copy
 from collections.abc import Sequence
@@ -9,12 +9,11 @@ from mmengine.dataset import BaseDataset, force_full_init
 from torch.utils.data import Dataset
 
 from ecl.datasets.class_counts import count_classes, gt_labels
-from ecl.datasets.profiles import PROFILES, long_tail_counts
+from ecl.datasets.profiles import PROFILES, SUBSETS, long_tail_counts
 from ecl.datasets.protocol import describe
-from ecl.datasets.subsets import SUBSETS
 from ecl.errors import UserError
 from ecl.registry import DATASETS
-from ecl.settings import check_choice, check_numbers, check_whole
+from ecl.settings import Number, OneOf, Whole, validate_params
 from ecl.shots import shot_groups
 
 
@@ -24,30 +23,30 @@ class LongTailDataset(Dataset):
 
     With an ``imbalance_factor``, class i keeps ``long_tail_counts(...)[i]`` of its images. With
     the same ``subset``, ``seed`` and ``max_per_class``, the images of a larger imbalance factor are
-    a subset of those of a smaller. Without one, the dataset is taken as it is, as for data that
-    come long-tailed. Images keep the order they have in the source.
+    a subset of those of a smaller one. Without an ``imbalance_factor`` the dataset is used as it
+    is, for data that are long-tailed already. Images keep the order of the source.
 
-    Drawn from a balanced test set, it makes the distributions of test-agnostic evaluation: classes
-    that are frequent in training are frequent ('forward') or rare ('backward') in testing.
+    From a balanced test set it draws the distributions of test-agnostic evaluation: classes that
+    are frequent in training are frequent ('forward') or rare ('backward') in testing.
 
     Args:
         dataset: The source: a config or a dataset, wrappers included.
         imbalance_factor: Images of the largest class over those of the smallest, at least 1. None
-            takes the dataset as it is.
+            uses the dataset as it is.
         max_per_class: Images of the largest class. Defaults to the size of the largest class of the
             source.
-        subset: Which images of a class stay: 'random'; 'cao', the shuffle of LDAM-DRW and most
+        subset: Which images of a class are kept: 'random'; 'cao', the shuffle of LDAM-DRW and most
             code since (published with seed 0); 'first', the first in the order of the source.
             Results on different subsets of CIFAR-LT differ by 1.5 points and more.
-        profile: 'exponential', 'step' or 'pareto', see :func:`long_tail_counts`.
+        profile: 'exponential', 'step' or 'pareto'; see :func:`long_tail_counts`.
         order: 'forward' makes the first class the largest, 'backward' the last.
         ranked_by: A dataset (or its config) whose classes, sorted by size, are the first to the
             last; usually the training set. Defaults to the order of the labels.
         seed: Seed of the choice, at least 0.
-        lazy_init: Whether to leave reading the source to :meth:`full_init`.
+        lazy_init: Whether the source is read later, by :meth:`full_init`.
 
     Raises:
-        UserError: If a setting is out of range, or a class has too few images for the profile.
+        UserError: If an argument is out of range, or a class has too few images for the profile.
 
     Example:
         >>> dataset = LongTailDataset(
@@ -59,6 +58,14 @@ class LongTailDataset(Dataset):
         [10, 11, 14, 17, 20, 24, 29, 34, 41, 50]
     """
 
+    @validate_params(
+        imbalance_factor=Number(at_least=1),
+        max_per_class=Whole(at_least=1),
+        subset=OneOf(*SUBSETS),
+        profile=OneOf(*PROFILES),
+        order=OneOf('forward', 'backward'),
+        seed=Whole(at_least=0),
+    )
     def __init__(
         self,
         dataset: dict | Dataset,
@@ -73,17 +80,9 @@ class LongTailDataset(Dataset):
     ) -> None:
         if imbalance_factor is None and max_per_class is not None:
             raise UserError(
-                f'LongTailDataset: max_per_class={max_per_class} does nothing without '
-                'imbalance_factor; set that too (1 keeps the classes equal), or leave both out'
+                f'LongTailDataset: max_per_class={max_per_class} has no effect without '
+                'imbalance_factor. Set both (imbalance_factor=1 keeps the classes equal) or none.'
             )
-        if imbalance_factor is not None:
-            check_numbers(self, at_least=1, imbalance_factor=imbalance_factor)
-        if max_per_class is not None:
-            check_whole(self, at_least=1, max_per_class=max_per_class)
-        check_whole(self, at_least=0, seed=seed)
-        check_choice(self, SUBSETS, subset=subset)
-        check_choice(self, PROFILES, profile=profile)
-        check_choice(self, ('forward', 'backward'), order=order)
         self.dataset: Any = _built(dataset)
         self.imbalance_factor = imbalance_factor
         self.max_per_class = max_per_class
@@ -115,7 +114,7 @@ class LongTailDataset(Dataset):
 
     @property
     def metainfo(self) -> dict:
-        """Metainfo of the source, class names included where it knows them."""
+        """Metainfo of the source, with the class names where it has them."""
         return copy.deepcopy(getattr(self.dataset, 'metainfo', {}))
 
     @property
@@ -130,28 +129,34 @@ class LongTailDataset(Dataset):
         return list(self._class_counts)
 
     @property
+    @force_full_init
+    def source_indices(self) -> np.ndarray:
+        """Indices of the images in the source, shape (N,), int64."""
+        return self._positions
+
+    @property
     def shot_groups(self) -> dict[str, np.ndarray]:
         """Class indices of the many-, medium- and few-shot groups."""
         return shot_groups(self.class_counts)
 
     @force_full_init
     def get_data_info(self, idx: int) -> dict:
-        """Annotation of one image, in the form of the source."""
+        """Return the annotation of one image, in the form of the source."""
         return self.dataset.get_data_info(int(self._positions[idx]))
 
     @force_full_init
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Label of one image, as a list of one."""
+        """Return the label of one image, as a list of one."""
         return [int(self._labels[idx])]
 
     @force_full_init
     def get_gt_labels(self) -> np.ndarray:
-        """Labels of all images, shape (N,), int64."""
+        """Return the labels of all images, shape (N,), int64."""
         return self._labels.copy()
 
     @force_full_init
     def get_subset(self, indices: Sequence[int]) -> 'LongTailDataset':
-        """A copy with the images at ``indices`` alone, as KFoldDataset asks for."""
+        """Return a copy with the images at ``indices`` alone, for KFoldDataset."""
         part = copy.copy(self)
         part._labels = self._labels[indices]
         part._class_counts = np.bincount(part._labels, minlength=len(self._class_counts)).tolist()
@@ -161,7 +166,7 @@ class LongTailDataset(Dataset):
     @property
     @force_full_init
     def subset_rule(self) -> str | None:
-        """How the images were chosen, in words; None for a source taken as it is."""
+        """Rule by which the images were chosen, in words; None for a source used as it is."""
         if self.imbalance_factor is None:
             return None
         steps = [self.subset]
@@ -176,7 +181,7 @@ class LongTailDataset(Dataset):
         return ', '.join([*steps, f'at most {self._largest} per class'])
 
     def protocol(self) -> dict[str, str | int | float]:
-        """How this dataset came about, in plain values: see :func:`ecl.datasets.describe`."""
+        """Return the record of this dataset in plain values; see :func:`ecl.datasets.describe`."""
         return describe(self)
 
     @force_full_init
@@ -188,15 +193,15 @@ class LongTailDataset(Dataset):
         return len(self._labels)
 
     def _wanted(self, available: np.ndarray, imbalance_factor: float) -> np.ndarray:
-        """Images wanted of each class; a UserError where the source cannot give them."""
+        """Return the images wanted of each class, or raise where the source has too few."""
         size = int(available.max()) if self.max_per_class is None else self.max_per_class
         ranks = self._ranks(len(available))
         wanted = self._counts(ranks, size, imbalance_factor)
         if not wanted.all():
             raise UserError(
                 f'imbalance_factor={imbalance_factor:g} leaves {self._name(int(wanted.argmin()))} '
-                f'without images when the largest class has {size}; '
-                f'set imbalance_factor to {size} or less'
+                f'without images when the largest class has {size}. '
+                f'Set imbalance_factor to {size} or less.'
             )
         lacking = np.flatnonzero(wanted > available)
         if lacking.size:
@@ -204,20 +209,20 @@ class LongTailDataset(Dataset):
             raise UserError(
                 f'{self._name(first)} of {type(self.dataset).__name__} has {available[first]} '
                 f'images but imbalance_factor={imbalance_factor:g} with '
-                f'max_per_class={size} needs {wanted[first]}; '
+                f'max_per_class={size} needs {wanted[first]}. '
                 + self._remedy(available, ranks, size, imbalance_factor)
             )
         return wanted
 
     def _ranks(self, num_classes: int) -> np.ndarray:
-        """Place of each class among all, 0 for the one to be the largest; shape (C,)."""
+        """Return the rank of each class, 0 for the one to be the largest; shape (C,)."""
         ranks = np.arange(num_classes)
         if self.ranked_by is not None:
             sizes = np.array(count_classes(self.ranked_by))
             if len(sizes) != num_classes:
                 raise UserError(
-                    f'LongTailDataset: ranked_by has {len(sizes)} classes, but the dataset has '
-                    f'{num_classes}; both must have the same'
+                    f'LongTailDataset.ranked_by: got {len(sizes)} classes, expected {num_classes} '
+                    'as in the dataset.'
                 )
             ranks = np.argsort(np.argsort(-sizes, kind='stable'))
         return ranks if self.order == 'forward' else num_classes - 1 - ranks
@@ -233,8 +238,8 @@ class LongTailDataset(Dataset):
             if not counts.all():
                 break
             if (counts <= available).all():
-                return f'set max_per_class to {smaller} or less'
-        return 'raise imbalance_factor, or take the data as they are (imbalance_factor=None)'
+                return f'Set max_per_class to {smaller} or less.'
+        return 'Raise imbalance_factor, or use the data as they are (imbalance_factor=None).'
 
     def _name(self, label: int) -> str:
         names = self.CLASSES
@@ -245,10 +250,10 @@ class LongTailDataset(Dataset):
         return np.sort(np.concatenate(SUBSETS[self.subset](members, wanted.tolist(), self.seed)))
 
     def _narrow(self, positions: np.ndarray) -> None:
-        """Leave only the images at ``positions`` of the source, in that order."""
+        """Keep only the images at ``positions`` of the source, in that order."""
         if isinstance(self.dataset, BaseDataset) and len(positions) < len(self.dataset):
-            # The source itself shrinks: it replaces an image it cannot read by another of its
-            # own, and that one must belong to the subset too.
+            # The source itself is reduced: it replaces an image that it cannot read by another of
+            # its own, which must belong to the subset too.
             self.dataset = self.dataset.get_subset(positions.tolist())
             positions = np.arange(len(positions))
         self._positions = positions

@@ -1,22 +1,24 @@
-"""How many images each class of a long-tailed dataset has."""
+"""Long-tailed profiles and subsets: how many images of each class remain, and which."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
-from ecl.errors import UserError
+from ecl.settings import Number, OneOf, Whole, validate_params
 
 
 def exponential(position: np.ndarray, imbalance_factor: float) -> np.ndarray:
-    """Each class smaller than the one before by the same ratio: ``IF ** -position`` [lineage]."""
+    """Compute the exponential profile ``IF ** -position`` [lineage: CIFAR-LT]."""
     return (1 / imbalance_factor) ** position
 
 
 def step(position: np.ndarray, imbalance_factor: float) -> np.ndarray:
-    """The first half of the classes full, the others reduced to ``1 / IF`` [lineage]."""
+    """Compute the step profile: 1 in the first half of the classes, else ``1 / IF`` [lineage]."""
     return np.where(position < 0.5, 1.0, 1 / imbalance_factor)
 
 
 def pareto(position: np.ndarray, imbalance_factor: float) -> np.ndarray:
-    """A Pareto law of power 6, that of ImageNet-LT, stretched to end at ``1 / IF`` [ours].
+    """Compute a Pareto profile of power 6, as of ImageNet-LT, that ends at ``1 / IF`` [ours].
 
     ``(1 + position * (IF ** (1 / 6) - 1)) ** -6``: steeper than the exponential profile at the
     head, flatter at the tail.
@@ -28,10 +30,16 @@ def pareto(position: np.ndarray, imbalance_factor: float) -> np.ndarray:
 PROFILES = {'exponential': exponential, 'step': step, 'pareto': pareto}
 
 
+@validate_params(
+    num_classes=Whole(at_least=1),
+    max_per_class=Whole(at_least=1),
+    imbalance_factor=Number(at_least=1),
+    profile=OneOf(*PROFILES),
+)
 def long_tail_counts(
     num_classes: int, max_per_class: int, imbalance_factor: float, profile: str = 'exponential'
 ) -> np.ndarray:
-    """Images of each class, the largest class first.
+    """Compute the number of images of each class, the largest class first.
 
     Class i has ``int(max_per_class * share)`` images, where ``share`` is the profile at position
     ``i / (num_classes - 1)``. The exponential profile is that of CIFAR-LT.
@@ -43,11 +51,11 @@ def long_tail_counts(
         profile: 'exponential', 'step' or 'pareto'.
 
     Returns:
-        Counts in class order, shape (C,), int64; they never grow. A profile too steep for its
-        largest class ends in zeros.
+        Counts in class order, shape (C,), int64; they never increase. A profile that is too steep
+        for its largest class ends in zeros.
 
     Raises:
-        UserError: If one of the settings is out of its range.
+        UserError: If an argument is out of range.
 
     Example:
         >>> long_tail_counts(10, 5000, 100).tolist()
@@ -55,18 +63,60 @@ def long_tail_counts(
         >>> long_tail_counts(4, 500, 10, 'step').tolist()
         [500, 500, 50, 50]
     """
-    if num_classes < 1:
-        raise UserError(f'a long-tailed dataset needs at least one class, not {num_classes}')
-    if max_per_class < 1:
-        raise UserError(f'max_per_class must be at least 1, not {max_per_class}')
-    if not imbalance_factor >= 1:
-        raise UserError(
-            f'imbalance_factor must be at least 1, not {imbalance_factor}: it is the number of '
-            'images of the largest class over that of the smallest'
-        )
-    if profile not in PROFILES:
-        raise UserError(f'profile must be one of {", ".join(PROFILES)}, not {profile!r}')
     position = np.arange(num_classes) / max(num_classes - 1, 1)
     exact = max_per_class * PROFILES[profile](position, imbalance_factor)
-    # 49 * (1 / 49) falls just short of 1 in floating point, and would cut a whole image.
+    # 49 * (1 / 49) is slightly below 1 in floating point, which would remove a whole image.
     return np.floor(exact + 1e-9).astype(np.int64)
+
+
+def random_subset(
+    members: Sequence[np.ndarray], wanted: Sequence[int], seed: int
+) -> list[np.ndarray]:
+    """Choose images at random, by seed, class and class size alone [ours].
+
+    Args:
+        members: Indices of the images of each class, ascending.
+        wanted: Number to keep of each class.
+        seed: Seed of the choice, at least 0.
+
+    Returns:
+        Indices to keep of each class.
+    """
+    return [
+        indices[np.random.default_rng([seed, label]).permutation(len(indices))[:number]]
+        for label, (indices, number) in enumerate(zip(members, wanted, strict=True))
+    ]
+
+
+def cao_subset(members: Sequence[np.ndarray], wanted: Sequence[int], seed: int) -> list[np.ndarray]:
+    """Choose images as LDAM-DRW and most code since [lineage: Cao et al., NeurIPS 2019].
+
+    NumPy's legacy generator, seeded once, shuffles the classes one after the other; the first of
+    each are kept. Seed 0, the published one, gives the usual images only where the source has the
+    order of the original files.
+
+    Args, Returns:
+        As :func:`random_subset`.
+    """
+    generator = np.random.RandomState(seed)
+    chosen = []
+    for indices, number in zip(members, wanted, strict=True):
+        shuffled = indices.copy()
+        generator.shuffle(shuffled)
+        chosen.append(shuffled[:number])
+    return chosen
+
+
+def first_subset(
+    members: Sequence[np.ndarray], wanted: Sequence[int], seed: int
+) -> list[np.ndarray]:
+    """Choose the first images of each class in the order of the source [lineage: SHIKE].
+
+    Args, Returns:
+        As :func:`random_subset`; the seed has no effect.
+    """
+    return [indices[:number] for indices, number in zip(members, wanted, strict=True)]
+
+
+#: Rules that circulate under the name CIFAR-LT.
+SUBSETS = {'random': random_subset, 'cao': cao_subset, 'first': first_subset}

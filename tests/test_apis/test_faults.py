@@ -79,8 +79,16 @@ def test_a_setting_is_traced_to_its_key(owner, name, value, key):
             r'optimizer: SGD cannot be built: .* -1',
         ),
         ('train_cfg.val_interval', 0, r'train_cfg\.val_interval: got 0, expected .* at least 1'),
-        ('val_dataloader.batch_size', 'x', r"val_dataloader\.batch_size: got 'x', expected a whole number"),
-        ('train_dataloader.num_workers', -1, r'train_dataloader\.num_workers: got -1, expected a whole'),
+        (
+            'val_dataloader.batch_size',
+            'x',
+            r"val_dataloader\.batch_size: got 'x', expected a whole number",
+        ),
+        (
+            'train_dataloader.num_workers',
+            -1,
+            r'train_dataloader\.num_workers: got -1',
+        ),
         ('randomness.seed', -1, r'randomness\.seed: got -1, expected a whole number of at least 0'),
         ('log_level', 'INFOO', r'log_level must be DEBUG or INFO or'),
         ('optim_wrapper.clip_grad', 1, r'OptimWrapper cannot be built: If `clip_grad`'),

@@ -91,7 +91,7 @@ def test_shortened_epoch_counts_what_it_shows(labelled):
 @pytest.mark.parametrize('label', [3, -1])
 def test_label_out_of_range_names_label_and_dataset(labelled, label):
     dataset = labelled([0, label], classes=['a', 'b', 'c'])
-    with pytest.raises(UserError, match=rf'label {label} in Labelled.*from 0 to 2'):
+    with pytest.raises(UserError, match=rf'Labelled: got {label}, expected 0 to 2'):
         count_classes(dataset)
 
 

@@ -46,9 +46,9 @@ def test_pipeline_runs():
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        (dict(split='val'), "split must be 'train' or 'test', not 'val'"),
-        (dict(test_per_class=0), 'of at least 1 and at most 173, not 0'),
-        (dict(test_per_class=174), 'at most 173, not 174'),
+        (dict(split='val'), "split: got 'val', expected 'train' or 'test'"),
+        (dict(test_per_class=0), 'test_per_class: got 0, expected .* at least 1 and at most 173'),
+        (dict(test_per_class=174), 'test_per_class: got 174'),
     ],
 )
 def test_settings_out_of_range(settings, message):

@@ -57,7 +57,7 @@ class Sizes(Dataset):
 @pytest.mark.parametrize(
     ('items', 'message'),
     [
-        ([torch.zeros(3, 4, 4), torch.zeros(3, 5, 4)], r'image 1 has shape \(3, 5, 4\)'),
+        ([torch.zeros(3, 4, 4), torch.zeros(3, 5, 4)], r'image 1 .* got \(3, 5, 4\)'),
         ([[torch.zeros(3, 4, 4)] * 2], 'several views of an image'),
         ([], 'no images'),
     ],

@@ -24,7 +24,7 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
     of transforms image by image. They apply in training only.
 
     Args:
-        views: Transforms of each view, of :mod:`ecl.datasets.transforms.batch`, for data of one
+        views: Transforms of each view, of :mod:`ecl.datasets`, for data of one
             RGB image (3, H, W) each. None leaves the views to the data pipeline.
         *args: As for ``ClsDataPreprocessor``.
         **kwargs: Likewise.

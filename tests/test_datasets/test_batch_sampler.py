@@ -75,9 +75,9 @@ def test_built_by_the_runner():
 @pytest.mark.parametrize(
     ('batch_size', 'per_class', 'message'),
     [
-        (6, 4, 'images_per_class must be a divisor of batch_size, 6, not 4'),
-        (6, 0, 'images_per_class must be a whole number of at least 1, not 0'),
-        (12, 2, 'needs 6 classes, but the data have 5; raise images_per_class'),
+        (6, 4, 'images_per_class: got 4, expected a divisor of batch_size, 6'),
+        (6, 0, 'images_per_class: got 0'),
+        (12, 2, 'needs 6 classes: got 5'),
     ],
 )
 def test_bad_settings(sampler, batch_size, per_class, message):

@@ -7,7 +7,7 @@ import torch
 from mmpretrain.datasets.transforms import Cutout, RandomResizedCrop
 from torchvision.transforms.functional import rotate
 
-from ecl.datasets.transforms.batch import (
+from ecl.datasets import (
     BatchCutout,
     BatchRandomCrop,
     BatchRandomFlip,

@@ -1,11 +1,13 @@
-"""Brightness, contrast, saturation and hue."""
+"""Colour jitter, greyscale and Gaussian blur of a whole batch; see :mod:`.batch_geometry`."""
+
+import math
 
 import torch
 from torch import Tensor
 from torchvision.transforms.functional import rgb_to_grayscale
 
 from ecl.registry import TRANSFORMS
-from ecl.settings import check_numbers
+from ecl.settings import Number, Range, validate_params
 
 
 def _blend(images: Tensor, other: Tensor, factor: Tensor) -> Tensor:
@@ -62,6 +64,13 @@ class BatchColorJitter:
         prob: Share of the images that change.
     """
 
+    @validate_params(
+        brightness=Number(at_least=0),
+        contrast=Number(at_least=0),
+        saturation=Number(at_least=0),
+        hue=Number(at_least=0, at_most=0.5),
+        prob=Number(at_least=0, at_most=1),
+    )
     def __init__(
         self,
         brightness: float = 0.0,
@@ -70,11 +79,6 @@ class BatchColorJitter:
         hue: float = 0.0,
         prob: float = 1.0,
     ) -> None:
-        check_numbers(
-            self, at_least=0, brightness=brightness, contrast=contrast, saturation=saturation
-        )
-        check_numbers(self, at_least=0, at_most=0.5, hue=hue)
-        check_numbers(self, at_least=0, at_most=1, prob=prob)
         ranges = [(max(0.0, 1 - by), 1 + by) for by in (brightness, contrast, saturation)]
         pairs = zip(ADJUSTMENTS, [*ranges, (-hue, hue)], strict=True)
         self.adjustments = [(adjust, low, high) for adjust, (low, high) in pairs if low < high]
@@ -98,11 +102,52 @@ class BatchColorJitter:
 class BatchRandomGrayscale:
     """Turn each image grey, in three equal channels, with probability ``prob``."""
 
+    @validate_params(prob=Number(at_least=0, at_most=1))
     def __init__(self, prob: float = 0.1) -> None:
-        check_numbers(self, at_least=0, at_most=1, prob=prob)
         self.prob = prob
 
     def __call__(self, images: Tensor) -> Tensor:
         """Grey some of the images (N, 3, H, W)."""
         some = torch.rand(len(images), 1, 1, 1, device=images.device) < self.prob
         return torch.where(some, rgb_to_grayscale(images), images)
+
+
+@TRANSFORMS.register_module()
+class BatchGaussianBlur:
+    """MMPretrain's ``GaussianBlur`` with a standard deviation drawn evenly from a range.
+
+    Args:
+        magnitude_range: Least and largest standard deviation, in pixels.
+        prob: Share of the images that are blurred.
+    """
+
+    @validate_params(magnitude_range=Range(above=0), prob=Number(at_least=0, at_most=1))
+    def __init__(
+        self, magnitude_range: tuple[float, float] = (0.1, 2.0), prob: float = 0.5
+    ) -> None:
+        self.magnitude_range = magnitude_range
+        self.prob = prob
+        self.radius = math.ceil(3 * magnitude_range[1])
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Blur some of the images (N, 3, H, W)."""
+        device = images.device
+        chosen = (torch.rand(len(images), device=device) < self.prob).nonzero().flatten()
+        deviation = torch.empty(len(chosen), 1, device=device).uniform_(*self.magnitude_range)
+        images = images.clone()
+        images[chosen] = self.blur(images[chosen], deviation)
+        return images
+
+    def blur(self, images: Tensor, deviation: Tensor) -> Tensor:
+        """Blur images (N, 3, H, W) by standard deviations (N, 1), edges continued."""
+        rows, columns = (self._spread(deviation, size).unsqueeze(1) for size in images.shape[2:])
+        return rows.transpose(2, 3) @ images @ columns
+
+    def _spread(self, deviation: Tensor, size: int) -> Tensor:
+        """Matrices (N, size, size) that map a line of pixels to the blurred line."""
+        taps = torch.arange(-self.radius, self.radius + 1, device=deviation.device).unsqueeze(1)
+        sources = (torch.arange(size, device=deviation.device) + taps).clamp(0, size - 1)
+        kernel = (-(taps**2) / (2 * deviation.unsqueeze(2) ** 2)).softmax(1)
+        shape = (len(deviation), *sources.shape)
+        matrix = kernel.new_zeros(len(deviation), size, size)
+        return matrix.scatter_add_(1, sources.expand(shape), kernel.expand(shape))

@@ -1,4 +1,9 @@
-"""Crops, flips and holes."""
+"""Crops, flips, rotations and cutout of a whole batch, on the device that holds it.
+
+A batch transform maps images (N, 3, H, W), float32 in [0, 255], RGB, to images of the same kind. It
+draws for every image separately, from the distribution of the transform of single images that it is
+named after. The random numbers are those of torch's generators.
+"""
 
 import math
 
@@ -7,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ecl.registry import TRANSFORMS
-from ecl.settings import check_numbers, check_range, check_whole
+from ecl.settings import Number, Range, Whole, validate_params
 
 ATTEMPTS = 10
 
@@ -22,10 +27,12 @@ class BatchRandomCrop:
         pad_val: Their value.
     """
 
+    @validate_params(
+        crop_size=Whole(at_least=1),
+        padding=Whole(at_least=0),
+        pad_val=Number(at_least=0, at_most=255),
+    )
     def __init__(self, crop_size: int, padding: int = 0, pad_val: float = 0.0) -> None:
-        check_whole(self, at_least=1, crop_size=crop_size)
-        check_whole(self, at_least=0, padding=padding)
-        check_numbers(self, at_least=0, at_most=255, pad_val=pad_val)
         self.crop_size = crop_size
         self.padding = padding
         self.pad_val = pad_val
@@ -44,8 +51,8 @@ class BatchRandomCrop:
 class BatchRandomFlip:
     """Mirror each image left to right with probability ``prob``."""
 
+    @validate_params(prob=Number(at_least=0, at_most=1))
     def __init__(self, prob: float = 0.5) -> None:
-        check_numbers(self, at_least=0, at_most=1, prob=prob)
         self.prob = prob
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -62,9 +69,8 @@ class BatchRandomRotation:
         fill: Value of the pixels that a rotation uncovers, 0 to 255.
     """
 
+    @validate_params(degrees=Number(at_least=0, at_most=180), fill=Number(at_least=0, at_most=255))
     def __init__(self, degrees: float, fill: float = 0.0) -> None:
-        check_numbers(self, at_least=0, at_most=180, degrees=degrees)
-        check_numbers(self, at_least=0, at_most=255, fill=fill)
         self.degrees = degrees
         self.fill = fill
 
@@ -96,10 +102,12 @@ class BatchCutout:
         pad_val: Value inside.
     """
 
+    @validate_params(
+        shape=Whole(at_least=1),
+        prob=Number(at_least=0, at_most=1),
+        pad_val=Number(at_least=0, at_most=255),
+    )
     def __init__(self, shape: int, prob: float = 1.0, pad_val: float = 128.0) -> None:
-        check_whole(self, at_least=1, shape=shape)
-        check_numbers(self, at_least=0, at_most=1, prob=prob)
-        check_numbers(self, at_least=0, at_most=255, pad_val=pad_val)
         self.shape = shape
         self.prob = prob
         self.pad_val = pad_val
@@ -127,15 +135,17 @@ class BatchRandomResizedCrop:
         aspect_ratio_range: Width of a box over its height.
     """
 
+    @validate_params(
+        scale=Whole(at_least=1),
+        crop_ratio_range=Range(above=0, at_most=1),
+        aspect_ratio_range=Range(above=0),
+    )
     def __init__(
         self,
         scale: int,
         crop_ratio_range: tuple[float, float] = (0.08, 1.0),
         aspect_ratio_range: tuple[float, float] = (3 / 4, 4 / 3),
     ) -> None:
-        check_whole(self, at_least=1, scale=scale)
-        check_range(self, above=0, at_most=1, crop_ratio_range=crop_ratio_range)
-        check_range(self, above=0, aspect_ratio_range=aspect_ratio_range)
         self.scale = scale
         self.crop_ratio_range = crop_ratio_range
         self.aspect_ratio_range = aspect_ratio_range

@@ -2,16 +2,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFilter
-from torchvision.transforms import AutoAugment, AutoAugmentPolicy
 from torchvision.transforms import functional as F
 
-from ecl.datasets.transforms.batch import (
-    BatchCIFARAutoAugment,
+from ecl.datasets import (
     BatchColorJitter,
     BatchGaussianBlur,
     BatchRandomGrayscale,
-    color,
 )
+from ecl.datasets import batch_color as color
 
 
 @pytest.fixture(autouse=True)
@@ -89,24 +87,3 @@ def test_half_of_the_images_are_blurred_each_by_its_own_strength():
     blurred = result[(result != image).flatten(1).any(1)]
     assert 70 < len(blurred) < 130
     assert len(blurred[:, 0, 0, 0].unique()) > 60
-
-
-@pytest.mark.parametrize('index', range(25))
-def test_a_sub_policy_does_what_torchvision_does(images, index):
-    ours, theirs = BatchCIFARAutoAugment(), AutoAugment(AutoAugmentPolicy.CIFAR10, fill=[128] * 3)
-    (first, _, a), (second, _, b) = ours.policy.policies[index]
-    certain = [((first, 1.0, a), (second, 1.0, b))]
-    ours.policy.policies = theirs.policies = certain
-    possible = {theirs(images[0]).numpy().tobytes() for _ in range(24)}
-    drawn = {x.byte().numpy().tobytes() for x in ours(images[:1].repeat(24, 1, 1, 1).float())}
-    assert drawn == possible
-
-
-def test_as_many_images_stay_as_they_are_as_with_one_image_at_a_time(images):
-    theirs = AutoAugment(AutoAugmentPolicy.CIFAR10, fill=[128] * 3)
-    image, number = images[0], 400
-    kept = sum(torch.equal(theirs(image), image) for _ in range(number)) / number
-    result = BatchCIFARAutoAugment()(image.float().expand(number, -1, -1, -1))
-    share = (result == image).flatten(1).all(1).float().mean()
-    assert share == pytest.approx(kept, abs=0.07)
-    assert len(result.flatten(1).unique(dim=0)) > 25

@@ -8,33 +8,33 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from ecl.datasets.class_counts import gt_labels
-from ecl.datasets.samplers.draws import cycle, members_by_class
+from ecl.datasets.samplers import cycle, members_by_class
 from ecl.errors import UserError
 from ecl.registry import DATA_SAMPLERS
-from ecl.settings import SettingError, check_whole
+from ecl.settings import SettingError, Whole, validate_params
 
 
 @DATA_SAMPLERS.register_module()
 class BalancedBatchSampler(Sampler):
     """Batches of ``batch_size / images_per_class`` classes with ``images_per_class`` images each.
 
-    A batch takes the classes that have been shown least so far in the epoch, at random among
-    equals; so over an epoch the classes differ by one batch at most. The images of a class are
-    shuffled anew whenever all have been shown: a class with fewer than ``images_per_class`` images
+    A batch takes the classes that have been shown least in the epoch so far, at random among
+    equals. So the classes differ by at most one batch over an epoch. The images of a class are
+    shuffled again whenever all have been shown: a class with fewer than ``images_per_class`` images
     repeats some within a batch.
 
-    The order depends on the seed and epoch of the sampler that it replaces, and on nothing else;
-    process r of R takes the batches r, r + R, r + 2R and so on.
+    The order depends only on the seed and epoch of the sampler that it replaces. Process r of R
+    takes the batches r, r + R, r + 2R and so on.
 
     Args:
-        sampler: The sampler of the data loader, MMEngine's DefaultSampler; it gives the dataset,
+        sampler: The sampler of the data loader, MMEngine's DefaultSampler. It gives the dataset,
             seed, epoch and share of this process.
         batch_size: Images of a batch in one process, from the data loader.
-        images_per_class: Images of each class in a batch, at least 1; ``batch_size`` must be a
+        images_per_class: Images of each class in a batch, at least 1. ``batch_size`` must be a
             multiple of it.
 
     Raises:
-        UserError: If the numbers do not fit each other, or there are too few classes.
+        UserError: If ``batch_size`` is not such a multiple, or there are too few classes.
 
     Example:
         >>> train_dataloader = dict(
@@ -45,8 +45,8 @@ class BalancedBatchSampler(Sampler):
 
     rebalances = True
 
+    @validate_params(batch_size=Whole(at_least=1), images_per_class=Whole(at_least=1))
     def __init__(self, sampler: Any, batch_size: int, images_per_class: int) -> None:
-        check_whole(self, at_least=1, images_per_class=images_per_class)
         if batch_size % images_per_class:
             needed = f'a divisor of batch_size, {batch_size}'
             raise SettingError(self, 'images_per_class', images_per_class, needed)
@@ -59,8 +59,8 @@ class BalancedBatchSampler(Sampler):
         if self.classes_per_batch > len(self._members):
             raise UserError(
                 f'BalancedBatchSampler: batch_size={batch_size} with {images_per_class} images of '
-                f'each class needs {self.classes_per_batch} classes, but the data have '
-                f'{len(self._members)}; raise images_per_class or lower batch_size'
+                f'each class needs {self.classes_per_batch} classes: got {len(self._members)}. '
+                'Raise images_per_class or lower batch_size.'
             )
         self.num_batches = math.ceil(len(labels) / batch_size / sampler.world_size)
 
@@ -73,7 +73,7 @@ class BalancedBatchSampler(Sampler):
         return iter(batches[self.sampler.rank :: self.sampler.world_size].tolist())
 
     def _batches(self, number: int, rng: np.random.Generator) -> np.ndarray:
-        """Indices into the dataset for all processes, shape (number, batch_size)."""
+        """Return indices into the dataset for all processes, shape (number, batch_size)."""
         shown = np.zeros(len(self._members), dtype=np.int64)
         classes = np.empty((number, self.classes_per_batch), dtype=np.int64)
         for batch in classes:
