@@ -1,4 +1,7 @@
-"""Pages of the manual that are written from the code: tools, configurations, interfaces."""
+"""Sphinx extension that writes pages of the manual from the code.
+
+The pages are the tools with their options, the configurations with their results, and the API.
+"""
 
 import argparse
 import importlib
@@ -14,45 +17,42 @@ from unittest.mock import patch
 from model_zoo import ROOT, methods
 from sphinx.application import Sphinx
 
-#: Pages of the interface: title, and the packages and modules on it.
+#: Pages of the API: title, and the packages and modules on it.
 INTERFACE = {
     'models': ('Models and losses', ['ecl.models']),
     'datasets': ('Datasets and samplers', ['ecl.datasets']),
     'engine': ('Hooks and optimizers', ['ecl.engine']),
-    'evaluation': ('Evaluation', ['ecl.evaluation', 'ecl.shots']),
+    'evaluation': ('Metrics', ['ecl.evaluation', 'ecl.shots']),
     'visualization': ('Figures', ['ecl.visualization']),
     'apis': (
-        'What tools and notebooks call',
+        'Training and inference from Python',
         ['ecl.apis', 'ecl.apps.report', 'ecl.apps.demo', 'ecl.errors'],
     ),
 }
 
 
 class _Captured(Exception):
-    """Carries a tool's parser out of the tool."""
+    """Carry the parser of a tool out of the tool."""
 
 
 def tools() -> list[Path]:
-    """The tools written in Python, training and testing first."""
+    """Return the tools written in Python, training and testing first."""
     found = [p for p in (ROOT / 'tools').rglob('*.py') if not p.name.startswith('_')]
     first = ('train.py', 'test.py')
     return sorted(found, key=lambda p: (len(p.parts), p.name not in first, p.name == 'test.py', p))
 
 
 def tool_parser(path: Path) -> argparse.ArgumentParser:
-    """The argument parser of a tool, which builds it in its function ``main``.
-
-    Args:
-        path: The script.
+    """Return the argument parser of a tool, which the function ``main`` of the tool builds.
 
     Raises:
-        ValueError: If the script's ``main`` parses no arguments.
+        ValueError: If ``main`` parses no arguments.
     """
 
     def capture(parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
         raise _Captured(parser)
 
-    # As for a script, the modules beside it can be imported.
+    # The modules beside the tool can be imported, as when the tool runs as a script.
     with (
         patch.object(sys, 'path', [str(path.parent), *sys.path]),
         patch.object(argparse.ArgumentParser, 'parse_args', capture),
@@ -67,7 +67,7 @@ def tool_parser(path: Path) -> argparse.ArgumentParser:
 
 
 def commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    """The parsers of a tool's commands by name, or its own under the empty name."""
+    """Return the parsers of the subcommands by name, or the parser itself under the empty name."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for name, command in action.choices.items():
@@ -77,7 +77,7 @@ def commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPars
 
 
 def options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
-    """Words and meaning of each argument of a parser but ``--help``."""
+    """Yield words and meaning of each argument of a parser except ``--help``."""
     formatter = parser._get_formatter()
     for action in parser._actions:
         if isinstance(action, argparse._HelpAction):
@@ -89,8 +89,8 @@ def options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
 
 
 def tools_page() -> str:
-    """Every tool with every option."""
-    lines = ['# Tools', '', 'What `--help` says of each.', '']
+    """Return the page with every tool and every option."""
+    lines = ['# Command line tools', '', 'The text of `--help` of each tool.', '']
     for path in tools():
         parser = tool_parser(path)
         lines += [f'## {path.relative_to(ROOT)}', '', parser.description or '', '']
@@ -98,20 +98,17 @@ def tools_page() -> str:
             if name:
                 lines += [f'### {path.name} {name}', '']
             usage = command.format_usage().removeprefix('usage: ').rstrip()
-            usage = usage.replace('\n       ', '\n')  # as wide as what was removed
+            usage = usage.replace('\n       ', '\n')  # as wide as 'usage: '
             lines += ['```text', usage, '```', '', '| argument | meaning |', '|---|---|']
             for words, meaning in options(command):
                 lines.append(f'| `{_cell(words)}` | {_cell(meaning)} |')
             lines.append('')
     for script in sorted(ROOT.glob('tools/[!_]*.sh')):
-        about = itertools.takewhile(lambda line: line.startswith('#'), _lines_after_shebang(script))
+        after_shebang = script.read_text().splitlines()[1:]
+        about = itertools.takewhile(lambda line: line.startswith('#'), after_shebang)
         usage = '\n'.join(line.removeprefix('#').removeprefix(' ') for line in about)
         lines += [f'## {script.relative_to(ROOT)}', '', '```text', usage, '```', '']
     return '\n'.join(lines)
-
-
-def _lines_after_shebang(script: Path) -> list[str]:
-    return script.read_text().splitlines()[1:]
 
 
 def _cell(text: str) -> str:
@@ -119,16 +116,18 @@ def _cell(text: str) -> str:
 
 
 def configurations_page() -> str:
-    """The README of every method, without what leads out of the manual."""
+    """Return the README of every method on one page; links out of the manual become text."""
     texts = ['# Configurations and results\n']
     for method in methods():
-        text = re.sub(r'\[([^\]]+)\]\((?!http)[^)]*\)', r'\1', (method / 'README.md').read_text())
-        texts.append(re.sub(r'<!--.*?-->\n', '', text).replace('# ', '## ', 1))
+        text = re.sub(r'<!--.*?-->\n', '', (method / 'README.md').read_text())
+        text = text.replace('](../../docs/en/', '](../')
+        text = re.sub(r'\[([^\]]+)\]\((?!http|\.\./[\w/]+\.md)[^)]*\)', r'\1', text)
+        texts.append(text.replace('# ', f'(method-{method.name})=\n## ', 1))
     return '\n'.join(texts)
 
 
 def interface_page(title: str, modules: list[str]) -> str:
-    """A table of what modules offer, then their docstrings."""
+    """Return a page with a table of what modules offer, and their docstrings."""
     lines = [f'# {title}', '', '```{eval-rst}']
     shown: set[str] = set()
     for name in modules:
@@ -143,7 +142,7 @@ def interface_page(title: str, modules: list[str]) -> str:
 
 
 def write_pages(app: Sphinx) -> None:
-    """Write the pages into the folder ``_generated`` of the manual; unchanged ones stay."""
+    """Write the pages into the folder ``_generated``; an unchanged page keeps its date."""
     folder = Path(app.srcdir) / '_generated'
     pages = {'tools': tools_page(), 'configurations': configurations_page()}
     pages |= {f'api_{name}': interface_page(*page) for name, page in INTERFACE.items()}
@@ -154,7 +153,14 @@ def write_pages(app: Sphinx) -> None:
             path.write_text(text)
 
 
+def adapt_source(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Link README files of methods to their section in the manual; keep mean ± std together."""
+    text = re.sub(r'\]\((?:\.\./)+configs/(\w+)/README\.md\)', r'](#method-\1)', source[0])
+    source[0] = text.replace(' ± ', '\u00a0±\u00a0')
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Let every build begin with the pages."""
+    """Write the pages at the start of every build."""
     app.connect('builder-inited', write_pages)
+    app.connect('source-read', adapt_source)
     return {'parallel_read_safe': True, 'parallel_write_safe': True}

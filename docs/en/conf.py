@@ -1,10 +1,10 @@
-"""The manual: `make docs` builds it, and a warning is an error."""
+"""Sphinx configuration of the manual. `make docs` builds it; a warning is an error."""
 
 import os
 import sys
 from pathlib import Path
 
-# One thread, and no second copy of the package: what is documented is this checkout.
+# Use one thread. Import this checkout, not an installed copy.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'docs')]
@@ -24,6 +24,7 @@ extensions = [
     'myst_parser',
     'sphinx_copybutton',
     'sphinx_design',
+    'mathml',
     'toolbox_pages',
 ]
 exclude_patterns = ['_build']
@@ -39,6 +40,7 @@ autodoc_preserve_defaults = True
 autosummary_generate = False
 napoleon_use_rtype = False
 
+html_math_renderer = 'mathml'
 html_theme = 'furo'
 html_title = f'ECL {release}'
 html_static_path = ['_static']

@@ -1,20 +1,19 @@
-"""What the manual takes from the code, and what it says of the files."""
+"""Tests of the parts of the manual that scripts write: tools, tables, formulas, links."""
 
 import json
 import re
-import sys
 from pathlib import Path
 
+import mathml
+import model_zoo
+import pandas as pd
 import pytest
+import toolbox_pages
 import yaml
+from docutils import nodes
 from modelindex.load_model_index import load as load_model_index
 
 ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / 'docs'))
-
-import model_zoo  # noqa: E402
-import toolbox_pages  # noqa: E402
-
 PAGES = [*ROOT.glob('*.md'), *ROOT.glob('docs/en/**/*.md'), *ROOT.glob('configs/*/README.md')]
 METHODS = [path.name for path in model_zoo.methods()]
 
@@ -33,11 +32,11 @@ def test_tables_and_metafiles_are_up_to_date(name):
         assert path.read_text() == text, 'run: python docs/model_zoo.py'
 
 
-@pytest.mark.parametrize(
-    ('page', 'rows'), model_zoo.PAGES.items(), ids=lambda p: getattr(p, 'name', '')
-)
-def test_tables_of_the_ablation_are_up_to_date(page, rows):
-    assert page.read_text() == model_zoo.with_table(page, model_zoo.ablation_table(rows))
+def test_tables_on_pages_are_up_to_date():
+    pages = model_zoo.written_pages()
+    assert pages
+    for path, text in pages.items():
+        assert path.read_text() == text, 'run: python docs/model_zoo.py'
 
 
 @pytest.mark.parametrize('name', METHODS)
@@ -81,16 +80,50 @@ def test_the_model_index_names_every_method(monkeypatch):
     assert len(loaded.models) == len(list(ROOT.glob('configs/[!_]*/*.py')))
 
 
-def test_a_matrix_counts_by_its_seeds(monkeypatch, tmp_path):
-    run = {'config': 'a.py', 'metrics': {'shot/overall': 1.0}}
-    row = {'mean': {'overall': 50.0}, 'std': {'overall': 2.0}, 'runs': [run, run]}
+def test_the_result_of_most_seeds_comes_first(monkeypatch, tmp_path):
+    run = {'config': 'a.py', 'seed': 0, 'metrics': {'shot/overall': 1.0}}
+    row = {'name': 'r', 'mean': {'overall': 50.0}, 'std': {'overall': 2.0}, 'seeds': [0, 1]}
     (tmp_path / 'a.json').write_text(json.dumps(run))
-    (tmp_path / 'b.json').write_text(json.dumps({'rows': [row, {'mean': {}}]}))
+    (tmp_path / 'b.json').write_text(json.dumps({'rows': [{**row, 'runs': [run, run]}]}))
+    (tmp_path / 'c.json').write_text(json.dumps({'rows': [{'images': 3}]}))
+    (tmp_path / 'd.json').write_text('[1]')
     monkeypatch.setattr(model_zoo, 'RESULTS', tmp_path)
-    found = model_zoo.results()['a.py']
-    assert (found.mean, found.num_seeds, found.source.name) == ({'overall': 50.0}, 2, 'b.json')
-    assert model_zoo._cell(found, 'overall') == '50.0 ± 2.0'
-    assert model_zoo._cell(found, 'few') == model_zoo._cell(None, 'few') == ''
+    first, second = (line for _, line in model_zoo.results().iterrows())
+    assert (first['config'], first['num_seeds'], first['source'].name) == ('a.py', 2, 'b.json')
+    assert (second['config'], second['num_seeds'], second['source'].name) == ('a.py', 1, 'a.json')
+    assert model_zoo.cell(first, 'overall') == '50.0 ± 2.0'
+    assert model_zoo.cell(second, 'overall') == '1.0'
+    assert model_zoo.cell(first, 'few') == model_zoo.cell(pd.Series(dtype=object), 'few') == ''
+
+
+def test_a_table_goes_between_its_marks():
+    marks = [(model_zoo.BEGIN.format(name), model_zoo.END) for name in 'ab']
+    page = 'x\n{}old\n{}y\n{}{}'.format(*marks[0], *marks[1])
+    written = model_zoo.with_table(page, model_zoo.markdown([{'c': 1}]), 'b')
+    assert written == 'x\n{}old\n{}y\n{}| c |\n|---|\n| 1 |\n{}'.format(*marks[0], *marks[1])
+
+
+def test_methods_page_lists_every_method():
+    page = (ROOT / 'docs' / 'en' / 'methods.md').read_text()
+    listed = re.findall(r'^\|.*\(../../configs/(\w+)/README.md\).*\|$', page, re.MULTILINE)
+    assert sorted(listed) == sorted(METHODS)
+
+
+def test_formulas_become_mathml(caplog):
+    block = mathml.mathml(nodes.math_block('', r'\frac{1}{N}'))
+    assert '<mfrac>' in block
+    assert 'display="block"' in block
+    assert '<msub>' in mathml.mathml(nodes.math('', 'a_k'))
+
+
+def test_an_invalid_formula_is_shown_as_source():
+    assert mathml.mathml(nodes.math('', r'\nonsense<')) == r'<code>\nonsense&lt;</code>'
+
+
+def test_links_to_configs_lead_to_the_page_of_results():
+    source = ['[NCL](../../configs/ncl/README.md): 1.0 ± 0.2']
+    toolbox_pages.adapt_source(None, 'methods', source)
+    assert source == ['[NCL](#method-ncl): 1.0\u00a0±\u00a00.2']
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,0 +1,77 @@
+"""Tests of the guides: their commands name tools and options that exist, their Python runs."""
+
+import re
+from pathlib import Path
+
+import pytest
+import toolbox_pages
+from PIL import Image
+
+from ecl.apis import Predictor
+from ecl.datasets import Digits
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / 'README.md', *sorted(ROOT.glob('docs/en/**/*.md'))]
+PAGES = [page for page in PAGES if '_generated' not in page.parts]
+
+
+def commands(page):
+    """Return the commands of a page that call a tool of the repository, as lists of words."""
+    blocks = re.findall(r'```bash\n(.*?)```', page.read_text('utf-8'), re.DOTALL)
+    lines = '\n'.join(blocks).replace('\\\n', ' ').splitlines()
+    words = [line.partition(' #')[0].split() for line in lines]
+    return [line for line in words if any(re.match(r'tools/.*\.(py|sh)$', w) for w in line)]
+
+
+WITH_COMMANDS = [page for page in PAGES if commands(page)]
+
+
+@pytest.mark.parametrize('page', WITH_COMMANDS, ids=lambda page: page.name)
+def test_commands_name_files_and_options_that_exist(page):
+    for command in commands(page):
+        (at,) = [i for i, word in enumerate(command) if re.match(r'tools/.*\.(py|sh)$', word)]
+        assert (ROOT / command[at]).is_file(), command
+        assert all((ROOT / word).is_file() for word in command if word.startswith('configs/'))
+        if command[at].endswith('.py'):
+            parsers = toolbox_pages.commands(toolbox_pages.tool_parser(ROOT / command[at]))
+            parser = parsers.get(command[at + 1]) or parsers['']
+            known = {word for action in parser._actions for word in action.option_strings}
+            given = {
+                word.strip('[]') for word in command[at + 1 :] if word.strip('[').startswith('--')
+            }
+            assert given <= known, command
+
+
+def test_many_commands_are_checked():
+    assert sum(len(commands(page)) for page in WITH_COMMANDS) > 30
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_files_in_the_text_exist(page):
+    named = re.findall(r'`((?:tools|configs|docs|requirements)/[\w./-]+\.\w+)`', page.read_text())
+    missing = [name for name in named if not (ROOT / name).exists()]
+    assert not missing
+
+
+def test_the_python_for_inference_runs(digits_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    images = Digits(split='test')
+    for i, name in enumerate('ab'):
+        Image.fromarray(images[i]['img']).save(f'{name}.png')
+    checkpoint = str(digits_run / 'epoch_3.pth')
+    guide = (ROOT / 'docs' / 'en' / 'user_guides' / 'inference.md').read_text('utf-8')
+    for snippet in re.findall(r'```python\n(.*?)```', guide, re.DOTALL):
+        exec(snippet.replace('work_dirs/ecl_r8_digits-lt/epoch_60.pth', checkpoint), {})
+    printed = capsys.readouterr().out
+    assert printed.count('(3, 10)') == 2
+    predictor = Predictor(checkpoint)
+    (guess,) = predictor.top(*predictor(['a.png']), k=1)
+    assert printed.rstrip().endswith(guess.name)
+
+
+def test_the_image_of_the_quick_start_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    guide = (ROOT / 'docs' / 'en' / 'get_started.md').read_text('utf-8')
+    for snippet in re.findall(r'```python\n(.*?)```', guide, re.DOTALL):
+        exec(snippet, {})
+    assert Image.open('digit.png').size == (8, 8)
