@@ -1,4 +1,4 @@
-"""Heat map of the distillation weights: classes by epochs."""
+"""Heat map of the distillation weights by class and epoch."""
 
 import numpy as np
 from matplotlib import colormaps
@@ -15,11 +15,11 @@ def weight_heatmap(
     class_counts: ArrayLike,
     thresholds: tuple[int, int] = THRESHOLDS,
 ) -> Figure:
-    """Draw how the distillation weight of each class develops over the epochs.
+    """Draw the mean distillation weight per class and epoch.
 
-    Classes are sorted by their training images, the most frequent on top, and the experts are
-    averaged. The colours are logarithmic around weight 1, so a doubled and a halved weight stand
-    out alike, and end at the 99th percentile of the distance from 1.
+    Classes are sorted by their training images, the most frequent on top. Weights are averaged over
+    the experts. The colours are logarithmic around weight 1, so that doubled and halved weights
+    look equally strong, and end at the 99th percentile of the distance from 1.
 
     Args:
         weights: Mean weights, shape (E, K, C): epochs, experts, classes. NaN, drawn in grey, where
@@ -28,7 +28,7 @@ def weight_heatmap(
         thresholds: ``(low, high)``; see :func:`ecl.shots.shot_groups`.
 
     Returns:
-        A figure that belongs to no window; save it with ``figure.savefig(path)``.
+        A figure without a window; save it with ``figure.savefig(path)``.
 
     Example:
         >>> figure = weight_heatmap(np.ones((5, 3, 10)), class_counts=range(200, 0, -20))
@@ -45,7 +45,7 @@ def weight_heatmap(
     figure = Figure(figsize=(9, 6), layout='constrained')
     axes = figure.add_subplot()
     bound = _colour_bound(mean)
-    # Clipped, so that a weight of 0 gets the darkest colour instead of passing for unseen.
+    # Clipped, so that a weight of 0 gets the darkest colour and not that of unseen classes.
     image = axes.imshow(
         np.clip(mean.T[order], 1 / bound, bound),
         cmap=colormaps['RdBu_r'].with_extremes(bad='0.75'),
@@ -70,7 +70,7 @@ def weight_heatmap(
 
 
 def _colour_bound(mean: np.ndarray) -> float:
-    """The ratio to 1 at which the colours end."""
+    """Return the ratio to 1 at which the colours end."""
     positive = mean[mean > 0]
     if not positive.size:
         return 1.1
@@ -84,7 +84,7 @@ def _mark_groups(axes: Axes, counts: np.ndarray, thresholds: tuple[int, int]) ->
     for end in ends[:-1]:
         axes.axhline(end - 0.5, color='black', linewidth=1.2)
     centres = (ends - np.array(list(sizes.values())) / 2) / len(counts)
-    gap = 0.08  # of the height: small groups at the edge must not print over each other
+    gap = 0.08  # of the height, so that the names of small groups do not overlap
     for index in range(1, len(centres)):
         centres[index] = max(centres[index], centres[index - 1] + gap)
     for index in reversed(range(len(centres))):

@@ -1,6 +1,7 @@
-"""What the figures share: colours and shapes that colour-blind readers tell apart, and a size."""
+"""Colours, markers, fonts and axes that the figures share, safe for colour-blind readers."""
 
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
@@ -20,7 +21,7 @@ SMALL = (4.0, 3.2)
 
 
 def plain_axes(axes: Axes) -> None:
-    """Leave the axes two spines and a pale grid behind the data."""
+    """Reduce the axes to two spines and a pale grid behind the data."""
     axes.spines[['top', 'right']].set_visible(False)
     axes.grid(color='0.9')
     axes.set_axisbelow(True)
@@ -46,3 +47,28 @@ def shaded_cells(axes: Axes, percent: np.ndarray) -> None:
                 text.set_color(ON_DARK)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+
+
+#: Families with Chinese, Japanese and Korean, in the order they are looked for.
+_CJK = (
+    'Noto Sans CJK SC',
+    'Noto Sans CJK JP',
+    'Source Han Sans SC',
+    'WenQuanYi Micro Hei',
+    'WenQuanYi Zen Hei',
+    'PingFang SC',
+    'Hiragino Sans',
+    'Microsoft YaHei',
+    'SimHei',
+    'Droid Sans Fallback',
+)
+
+
+def font_families() -> list[str]:
+    """Return Matplotlib's own font and the installed fonts with the scripts that it lacks.
+
+    Returns:
+        A value for ``matplotlib.rcParams['font.family']``.
+    """
+    installed = set(font_manager.get_font_names())
+    return ['DejaVu Sans', *(name for name in _CJK if name in installed)]

@@ -6,23 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
+from ecl.apps.report.feature_map import embed, feature_map
+from ecl.apps.report.prediction_figures import (
+    agreement_matrix,
+    confusing_classes,
+    confusion_matrix,
+    experts_right,
+    reliability_diagram,
+)
 from ecl.apps.report.run import Run
-from ecl.apps.report.scalars import accuracy_curves, loss_curves
+from ecl.apps.report.scalars import accuracy_curves, loss_curves, training_curves
 from ecl.evaluation import calibration_errors
 from ecl.evaluation.calibration import BINS
 from ecl.shots import shot_groups
-from ecl.visualization import (
-    agreement_matrix,
-    class_accuracy,
-    confusing_classes,
-    confusion_matrix,
-    embed,
-    experts_right,
-    feature_map,
-    reliability_diagram,
-    training_curves,
-    weight_heatmap,
-)
+from ecl.visualization import class_accuracy, weight_heatmap
 
 
 @dataclass

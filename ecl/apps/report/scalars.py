@@ -1,11 +1,23 @@
 """The curves of a training, out of the log that MMEngine keeps for machines."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ecl.evaluation.table import COLUMNS
+from ecl.visualization.style import (
+    GROUP_COLOURS,
+    GROUP_MARKERS,
+    LINE_COLOURS,
+    LINE_STYLES,
+    SMALL,
+    plain_axes,
+)
 
 #: Values by name, each as (where in the training, value).
 Curves = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -92,3 +104,55 @@ def _averaged(place: list[float], values: list[float]) -> tuple[np.ndarray, np.n
     places, index = np.unique(place, return_inverse=True)
     sums = np.bincount(index, weights=values)
     return places, sums / np.bincount(index)
+
+
+def training_curves(
+    series: Mapping[str, tuple[Any, Any]],
+    ylabel: str,
+    xlabel: str = 'epoch',
+    yscale: str = 'linear',
+) -> Figure:
+    """Draw the curves of a training, one line for each series.
+
+    Lines named after a shot group have its colour and marker; all lines differ in their dashes.
+
+    Args:
+        series: ``(epochs, values)`` of each line by its name, two sequences of numbers.
+        ylabel: Label of the values.
+        xlabel: Unit of the training.
+        yscale: ``'linear'`` or ``'log'``.
+
+    Returns:
+        A figure without a window.
+
+    Example:
+        >>> figure = training_curves({'many': ([1, 2], [50.0, 60.0])}, 'accuracy (%)')
+        >>> figure.axes[0].get_ylabel()
+        'accuracy (%)'
+    """
+    figure = Figure(figsize=SMALL, layout='constrained')
+    axes = figure.add_subplot()
+    others = 0
+    for name, (epochs, values) in series.items():
+        style: dict[str, Any] = {
+            'marker': GROUP_MARKERS.get(name),
+            'markevery': max(1, len(epochs) // 8),
+        }
+        if name in GROUP_COLOURS:
+            style['color'] = GROUP_COLOURS[name]
+        else:
+            style['color'] = LINE_COLOURS[others % len(LINE_COLOURS)]
+            style['linestyle'] = LINE_STYLES[others % len(LINE_STYLES)]
+            style['marker'] = 'D' if len(epochs) == 1 else None
+            others += 1
+        axes.plot(epochs, values, label=name, markersize=5, linewidth=1.6, **style)
+    axes.set_yscale(yscale)
+    if yscale == 'log':
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    plain_axes(axes)
+    columns = len(series) if len(series) <= 4 else 3
+    figure.legend(loc='outside upper center', ncols=columns, frameon=False, handlelength=1.6)
+    return figure

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from ecl.visualization.fonts import font_families
+from ecl.visualization import font_families
 
 INK = '#24292f'
 #: Colours that stand out from a light and from a dark page, by the colour that a figure is drawn

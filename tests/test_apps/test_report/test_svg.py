@@ -1,7 +1,7 @@
 from xml.etree import ElementTree
 
+from ecl.apps.report.scalars import training_curves
 from ecl.apps.report.svg import PALETTE, inline_svg, page_style, variable
-from ecl.visualization import training_curves
 
 
 def _drawn(salt='a', alt='Losses.'):

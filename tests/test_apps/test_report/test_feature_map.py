@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ecl.visualization import embed, feature_map
+from ecl.apps.report.feature_map import embed, feature_map
 
 LABELS = np.repeat([0, 1, 2], 20)
 CENTRES = 10 * np.eye(3, 80)

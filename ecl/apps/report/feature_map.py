@@ -1,4 +1,4 @@
-"""Features of images in the plane."""
+"""Map of the features of images, by t-SNE."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,22 +11,22 @@ from sklearn.manifold import TSNE
 from ecl.shots import THRESHOLDS, shot_groups
 from ecl.visualization.style import GROUP_COLOURS, GROUP_MARKERS, SMALL, short_name
 
-#: Above this number of classes their names would print over each other.
+#: The largest number of classes whose names fit into the map.
 NAMED = 20
-#: Values of a feature that the distances of t-SNE are computed from.
+#: Principal components from which t-SNE computes distances.
 DIMENSIONS = 50
 
 
 def embed(features: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Place features in the plane by t-SNE, near ones near each other.
+    """Embed features in the plane by t-SNE.
 
     Args:
         features: Shape (N, D). Wide ones are first reduced to 50 principal components.
-        seed: Of the solvers.
+        seed: Seed of the solvers.
 
     Returns:
-        Places, shape (N, 2), float32; the same for the same input on the same machine. Fewer than
-        four images, too few for it, are placed by their first two values.
+        Points, shape (N, 2), float32; the same for the same input on the same machine. With fewer
+        than four images, too few for t-SNE, the first two values of each feature.
 
     Example:
         >>> embed(np.random.default_rng(0).normal(size=(20, 64))).shape
@@ -47,17 +47,17 @@ def feature_map(
     names: Sequence[str] | None = None,
     thresholds: tuple[int, int] = THRESHOLDS,
 ) -> Figure:
-    """Draw images at their places, coloured by the shot group of their class.
+    """Draw images as points, coloured by the shot group of their class.
 
     Args:
-        places: Shape (N, 2), of :func:`embed`.
+        places: Points, shape (N, 2), of :func:`embed`.
         labels: True classes, shape (N,).
         class_counts: Training images of each class, length C.
         names: Class names in label order; those of up to twenty classes stand at their centres.
         thresholds: ``(low, high)``; see :func:`ecl.shots.shot_groups`.
 
     Returns:
-        A figure that belongs to no window.
+        A figure without a window.
 
     Example:
         >>> figure = feature_map(np.eye(2), np.array([0, 1]), [200, 5])

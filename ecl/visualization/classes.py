@@ -1,4 +1,4 @@
-"""Bar chart of the class sizes: the long tail, and what it is tested on."""
+"""Figures of the classes: their sizes, and their accuracy over their training images."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from ecl.shots import THRESHOLDS, shot_groups
-from ecl.visualization.style import GROUP_COLOURS, plain_axes, short_name
+from ecl.visualization.style import GROUP_COLOURS, GROUP_MARKERS, SMALL, plain_axes, short_name
+
+#: The largest number of classes whose names fit beside their points.
+NAMED = 12
 
 
 def class_distribution(
@@ -17,7 +20,7 @@ def class_distribution(
     names: Sequence[str] | None = None,
     thresholds: tuple[int, int] = THRESHOLDS,
 ) -> Figure:
-    """Draw the classes sorted by training images, coloured by shot group, above their test images.
+    """Draw the class sizes, sorted and coloured by shot group, above the test images.
 
     Args:
         train_counts: Training images of each class, length C.
@@ -26,7 +29,7 @@ def class_distribution(
         thresholds: ``(low, high)``; see :func:`ecl.shots.shot_groups`.
 
     Returns:
-        A figure that belongs to no window; the training panel is logarithmic.
+        A figure without a window; the training panel is logarithmic.
 
     Example:
         >>> figure = class_distribution([500, 50, 5], [10, 10, 10])
@@ -68,7 +71,7 @@ def _bars(axes: Axes, counts: np.ndarray, order: np.ndarray, groups: dict[str, n
         colour = GROUP_COLOURS[name]
         if len(counts) <= 150:
             axes.bar(place[classes], counts[classes], 0.85, color=colour, label=label)
-        else:  # thousands of bars take seconds, and gaps between them would only be noise
+        else:  # thousands of bars would take seconds
             places = np.sort(place[classes])
             edges = np.append(places, places[-1] + 1) - 0.5
             axes.stairs(counts[order][places], edges, fill=True, color=colour, label=label)
@@ -84,3 +87,68 @@ def _name_classes(axes: Axes, order: np.ndarray, names: Sequence[str] | None) ->
     shown = [short_name(names[label]) for label in order]
     axes.set_xticks(range(len(order)), shown, rotation=60, ha='right', rotation_mode='anchor')
     axes.tick_params(axis='x', labelsize='small', length=0)
+
+
+def class_accuracy(
+    accuracies: np.ndarray,
+    class_counts: Sequence[int] | np.ndarray,
+    names: Sequence[str] | None = None,
+    thresholds: tuple[int, int] = THRESHOLDS,
+) -> Figure:
+    """Draw the accuracy of each class over its training images, and the mean of each shot group.
+
+    Args:
+        accuracies: Accuracy of each class in percent, shape (C,); NaN for an untested class.
+        class_counts: Training images of each class, length C.
+        names: Class names in label order, written beside the points of up to twelve classes.
+        thresholds: ``(low, high)``; see :func:`ecl.shots.shot_groups`.
+
+    Returns:
+        A figure without a window; the axis of the counts is logarithmic.
+
+    Example:
+        >>> figure = class_accuracy(np.array([90.0, 40.0]), [500, 5])
+        >>> figure.axes[0].get_xscale()
+        'log'
+    """
+    counts = np.asarray(class_counts)
+    figure = Figure(figsize=SMALL, layout='constrained')
+    axes = figure.add_subplot()
+    for group, members in shot_groups(counts, thresholds).items():
+        classes = members[~np.isnan(accuracies[members])]
+        if not classes.size:
+            continue
+        x, y = np.maximum(counts[classes], 0.7), accuracies[classes]
+        colour = GROUP_COLOURS[group]
+        label = f'{group} ({y.mean():.1f})'
+        axes.scatter(
+            x,
+            y,
+            s=26,
+            marker=GROUP_MARKERS[group],
+            color=colour,
+            alpha=0.75,
+            linewidths=0,
+            label=label,
+            rasterized=len(counts) > 2000,
+        )
+        axes.hlines(y.mean(), x.min() / 1.08, x.max() * 1.08, color=colour, linewidth=1.6)
+    if names is not None and len(counts) <= NAMED:
+        for index, accuracy in enumerate(accuracies):
+            if not np.isnan(accuracy):
+                axes.annotate(
+                    short_name(str(names[index]), 14),
+                    (max(counts[index], 0.7), accuracy),
+                    (0, -12 if accuracy > 10 else 5),  # clear of the axis
+                    textcoords='offset points',
+                    ha='center',
+                    fontsize='small',
+                )
+    axes.set_xscale('log')
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:,.0f}'))
+    axes.set_ylim(-6, 106)
+    axes.set_xlabel('training images of the class')
+    axes.set_ylabel('accuracy (%)')
+    plain_axes(axes)
+    figure.legend(loc='outside upper center', ncols=3, frameon=False, handletextpad=0.2)
+    return figure

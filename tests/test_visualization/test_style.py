@@ -1,6 +1,6 @@
 from matplotlib import font_manager
 
-from ecl.visualization.fonts import font_families
+from ecl.visualization import font_families
 
 
 def test_only_installed_families_are_named(monkeypatch):
