@@ -39,7 +39,8 @@ def train(
     """Train a model; logs, checkpoints and the run record go to the work dir.
 
     SIGTERM, SIGUSR1 and Ctrl-C save the training and end it after the current step; resumed, it
-    gives the same result as without the interruption. See ``docs/en/user_guides/reproducibility.md``.
+    gives the same result as without the interruption. See
+    ``docs/en/user_guides/reproducibility.md``.
 
     Args:
         config: A configuration file.
