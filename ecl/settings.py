@@ -125,7 +125,7 @@ class Range(Number):
         return super().admits(low) and super().admits(high) and bool(low <= high)
 
     def __str__(self) -> str:
-        return f'(low, high), each a number{self.bounds}'
+        return f'(low, high) with low <= high, each a number{self.bounds}'
 
 
 class OneOf:

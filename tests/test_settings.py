@@ -60,7 +60,7 @@ def test_numbers_of_numpy_pass():
     'value', [(2, 1), (0, 1), (1, 4), 3, 'ab', (1,), (1, 2, 3), None, (1, None)]
 )
 def test_what_is_no_range_is_refused(value):
-    expected = 'expected (low, high), each a number above 0 and at most 3.'
+    expected = 'expected (low, high) with low <= high, each a number above 0 and at most 3.'
     with pytest.raises(SettingError) as caught:
         validate_params(size=Range(above=0, at_most=3))(lambda size: None)(value)
     assert str(caught.value).endswith(expected)

@@ -1,24 +1,31 @@
-"""Metrics for long-tailed recognition, and how their results are shown."""
+"""Metrics for long-tailed recognition, significance tests and tables."""
 
 import mmpretrain.evaluation  # noqa: F401
 
-from .balance import BalanceAccuracy
-from .calibration import calibration_errors
-from .class_table import class_table
-from .distributions import accuracy_by_distribution, accuracy_on_lists, distribution_table
-from .predictions import PredictionRecord, Predictions
-from .shot_accuracy import ShotAccuracy
-from .table import metric_table
+from ecl.evaluation.calibration import BalanceAccuracy, calibration_errors
+from ecl.evaluation.distributions import (
+    accuracy_by_distribution,
+    accuracy_on_lists,
+    distribution_table,
+)
+from ecl.evaluation.predictions import PredictionRecord, Predictions, class_table
+from ecl.evaluation.shot_accuracy import ShotAccuracy
+from ecl.evaluation.significance import Difference, between_networks, between_seeds
+from ecl.evaluation.table import markdown_table, metric_table
 
 __all__ = [
     'BalanceAccuracy',
+    'Difference',
     'PredictionRecord',
     'Predictions',
     'ShotAccuracy',
     'accuracy_by_distribution',
     'accuracy_on_lists',
+    'between_networks',
+    'between_seeds',
     'calibration_errors',
     'class_table',
     'distribution_table',
+    'markdown_table',
     'metric_table',
 ]

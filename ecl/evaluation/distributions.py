@@ -1,47 +1,46 @@
-"""Accuracy where the classes are not equally frequent in testing: test-agnostic evaluation."""
+"""Test-agnostic evaluation: accuracy under other class distributions of the test data."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from rich import box
-from rich.table import Table
+import pandas as pd
 
 from ecl.datasets.profiles import exponential
 from ecl.errors import UserError
 from ecl.evaluation.predictions import Predictions
-from ecl.evaluation.table import markdown
+from ecl.evaluation.table import markdown_table
+from ecl.settings import Each, Number, validate_params
 
 #: Imbalance factors that the field tests at [lineage: SADE].
 IMBALANCE_FACTORS = (50.0, 25.0, 10.0, 5.0, 2.0)
 
 
+@validate_params(imbalance_factors=Each(Number(at_least=1)))
 def accuracy_by_distribution(
     predictions: Predictions,
     class_counts: Sequence[int],
     imbalance_factors: Sequence[float] = IMBALANCE_FACTORS,
 ) -> dict[str, np.ndarray]:
-    """Accuracy under test distributions that resemble the training's, are uniform, or its reverse.
+    """Compute the accuracy under long-tailed, uniform and reversed test distributions.
 
     The classes, ranked by their training images, are weighted by the exponential profile of an
-    imbalance factor; 'forward' gives the largest weight to the largest class, 'backward' to the
-    smallest. What comes out is the expected accuracy on test sets drawn so, from the accuracies of
-    the classes and without drawing [ours; published test sets are one draw each].
+    imbalance factor. 'forward' gives the largest weight to the largest class, 'backward' to the
+    smallest. The result is the expected accuracy on test sets drawn from these distributions,
+    computed from the class accuracies [ours; published test sets are one draw each].
 
     Args:
-        predictions: For a test set that holds the classes.
+        predictions: Predictions for a test set.
         class_counts: Training images of each class, length C.
         imbalance_factors: Each at least 1.
 
     Returns:
-        Percent for each predictor, (P,), under ``forward<factor>``, falling, ``uniform`` and
-        ``backward<factor>``, rising. Classes without test images count for nothing.
+        Percent for each predictor, (P,), under ``forward<factor>`` in descending order,
+        ``uniform``, and ``backward<factor>`` in ascending order. Classes without test images are
+        left out.
 
     Raises:
         UserError: If a factor is below 1.
     """
-    for factor in imbalance_factors:
-        if not factor >= 1:
-            raise UserError(f'an imbalance factor must be at least 1, not {factor:g}')
     accuracies = predictions.class_accuracies(len(class_counts))
     tested = np.flatnonzero(~np.isnan(accuracies[0]))
     ranked = tested[np.argsort(-np.asarray(class_counts)[tested], kind='stable')]
@@ -61,17 +60,17 @@ def accuracy_by_distribution(
 def accuracy_on_lists(
     predictions: Predictions, lists: Mapping[str, tuple[Sequence[str], Sequence[int]]]
 ) -> dict[str, np.ndarray]:
-    """Accuracy on parts of the test images, such as the public lists of other distributions.
+    """Compute the accuracy on parts of the test images, such as the public lists.
 
     Args:
-        predictions: For all of the test images.
+        predictions: Predictions for all test images.
         lists: Files and labels of the images of each list.
 
     Returns:
         Percent for each predictor, (P,), by list.
 
     Raises:
-        UserError: If a list names an image that was not tested, or gives it another label.
+        UserError: If an image of a list was not tested, or has another label.
     """
     places = {path: index for index, path in enumerate(predictions.paths)}
     accuracies = {}
@@ -87,19 +86,14 @@ def accuracy_on_lists(
 
 
 def distribution_table(names: Sequence[str], accuracies: Mapping[str, np.ndarray]) -> str:
-    """Lay out accuracies by test distribution as a Markdown table.
+    """Write accuracies by test distribution as a Markdown table.
 
     Args:
-        names: Of the predictors, length P.
+        names: Names of the predictors, length P.
         accuracies: Percent for each predictor by distribution.
 
     Returns:
         Plain text; one row for each distribution, one column for each predictor.
     """
-    table = Table(box=box.MARKDOWN)
-    table.add_column('test distribution')
-    for name in names:
-        table.add_column(name, justify='right')
-    for name, values in accuracies.items():
-        table.add_row(name, *(f'{value:.2f}' for value in values))
-    return markdown(table, width=200)
+    frame = pd.DataFrame.from_dict(accuracies, orient='index', columns=list(names))
+    return markdown_table(frame.rename_axis('test distribution').reset_index())

@@ -1,14 +1,16 @@
-"""What a model says about every test image."""
+"""Predictions of a model and its experts for every test image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from mmengine.evaluator import BaseMetric
 
 from ecl.registry import METRICS
+from ecl.shots import shot_names
 
 
 @dataclass
@@ -41,7 +43,7 @@ class Predictions:
         return ['ensemble', *experts] if experts else ['model']
 
     def class_accuracies(self, num_classes: int) -> np.ndarray:
-        """Accuracy of each class in percent, (P, C); NaN for a class without a test image."""
+        """Compute the accuracy of each class in percent, (P, C); NaN without a test image."""
         images = np.bincount(self.labels, minlength=num_classes).astype(float)
         images[images == 0] = np.nan
         right = [np.bincount(self.labels, row, minlength=num_classes) for row in self.right]
@@ -50,11 +52,11 @@ class Predictions:
 
 @METRICS.register_module()
 class PredictionRecord(BaseMetric):
-    """No metric of its own: keeps the predictions that an evaluation makes.
+    """Record of the predictions of an evaluation, in the place of a metric.
 
-    After an evaluation, ``predictions`` holds them (in the main process; elsewhere it is None).
-    Only class and confidence are kept of a prediction, so large test sets with many classes fit in
-    memory.
+    After an evaluation, ``predictions`` holds them in the main process; elsewhere it is None. Only
+    the class and the confidence of a prediction are kept, so that large test sets with many classes
+    fit in memory.
 
     Args:
         collect_device: Where several processes gather their results, ``'cpu'`` or ``'gpu'``.
@@ -74,17 +76,17 @@ class PredictionRecord(BaseMetric):
             data_samples: Predictions with their labels: ``gt_label``, ``pred_score`` (C,) and, from
                 a model of several experts, ``expert_scores`` (K, C).
         """
-        for sample in data_samples:
-            scores = sample['pred_score'][None]
-            if 'expert_scores' in sample:
-                scores = torch.cat([scores, sample['expert_scores']])
-            confidence, predicted = scores.float().max(dim=1)
-            path = str(sample.get('img_path', ''))
-            label = int(sample['gt_label'])
-            self.results.append((path, label, predicted.tolist(), confidence.tolist()))
+        scores = torch.stack([sample['pred_score'] for sample in data_samples])[:, None]
+        if 'expert_scores' in data_samples[0]:
+            experts = torch.stack([sample['expert_scores'] for sample in data_samples])
+            scores = torch.cat([scores, experts], dim=1)  # (N, P, C)
+        confidence, predicted = (found.tolist() for found in scores.float().max(dim=2))
+        labels = torch.stack([sample['gt_label'].reshape(()) for sample in data_samples]).tolist()
+        paths = [str(sample.get('img_path', '')) for sample in data_samples]
+        self.results.extend(zip(paths, labels, predicted, confidence, strict=True))
 
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
-        """Put what was kept into ``predictions``.
+        """Build ``predictions`` from the kept values.
 
         Args:
             results: File, label, P classes and P confidences of each image.
@@ -100,3 +102,36 @@ class PredictionRecord(BaseMetric):
             np.array(confidence, dtype=np.float32).T.copy(),
         )
         return {}
+
+
+def class_table(
+    predictions: Predictions,
+    class_counts: Sequence[int] | None = None,
+    class_names: Sequence[str] | None = None,
+) -> str:
+    """Write the accuracy of each class beside its training images, as CSV.
+
+    Args:
+        predictions: Predictions for the test images.
+        class_counts: Training images of each class, length C.
+        class_names: Names in label order, length C.
+
+    Returns:
+        A header, then a line for each class: ``label``, ``class``, ``training_images``,
+        ``shot_group``, ``test_images``, and the accuracy in percent of each predictor
+        (``ensemble``, ``expert 0``, ...). Unknown values are empty.
+    """
+    known = class_counts or class_names or ()
+    largest = max(predictions.predicted.max(initial=-1), predictions.labels.max(initial=-1))
+    size = max(len(known), int(largest) + 1)
+    frame = pd.DataFrame(
+        {
+            'label': range(size),
+            'class': class_names or '',
+            'training_images': class_counts or '',
+            'shot_group': shot_names(class_counts) if class_counts else '',
+            'test_images': np.bincount(predictions.labels, minlength=size),
+        }
+    )
+    frame[predictions.names] = predictions.class_accuracies(size).T
+    return frame.to_csv(index=False, float_format='%.2f', lineterminator='\n')

@@ -10,7 +10,8 @@ from mmengine.logging import MMLogger
 
 from ecl.errors import UserError
 from ecl.registry import METRICS
-from ecl.shots import THRESHOLDS, check_thresholds, shot_groups
+from ecl.settings import Range, validate_params
+from ecl.shots import THRESHOLDS, shot_groups
 
 
 @METRICS.register_module()
@@ -32,8 +33,8 @@ class ShotAccuracy(BaseMetric):
     ``balanced`` are reported, with a warning.
 
     A prediction is a data sample (as a dict) with ``gt_label``, ``pred_score`` of shape (C,) and,
-    from a model of several experts, ``expert_scores`` of shape (K, C). Only the K + 2 integers that
-    matter are kept of it, so large test sets fit in memory.
+    from a model of several experts, ``expert_scores`` of shape (K, C). Only its label and K + 1
+    predicted classes are kept, so that large test sets fit in memory.
 
     Args:
         thresholds: ``(low, high)``; see :func:`ecl.shots.shot_groups`.
@@ -57,6 +58,7 @@ class ShotAccuracy(BaseMetric):
 
     default_prefix = 'shot'
 
+    @validate_params(thresholds=Range(at_least=0))
     def __init__(
         self,
         thresholds: tuple[int, int] = THRESHOLDS,
@@ -65,14 +67,13 @@ class ShotAccuracy(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        check_thresholds(self, thresholds)
         low, high = thresholds  # a list, in a configuration read from JSON
         self.thresholds = (low, high)
         self.class_counts = class_counts
         self._warned = False
 
     def set_class_counts(self, class_counts: Sequence[int]) -> None:
-        """Tell the metric how many training images each class has.
+        """Set the training images of each class.
 
         Args:
             class_counts: Training images of each class, length C.
@@ -95,7 +96,7 @@ class ShotAccuracy(BaseMetric):
         self.results.extend(map(tuple, torch.cat(columns, dim=1).tolist()))
 
     def compute_metrics(self, results: list[tuple[int, ...]]) -> dict[str, float]:
-        """Reduce the kept integers to percentages.
+        """Compute percentages from labels and predicted classes.
 
         Args:
             results: ``(label, ensemble, expert 0, ..., expert K-1)`` of each image.
@@ -120,19 +121,19 @@ class ShotAccuracy(BaseMetric):
         return metrics
 
     def _source(self, index: int) -> str:
-        """How the keys of a column of predictions begin."""
+        """Return the prefix of the keys of one column of predictions."""
         return f'expert{index - 1}/' if index else ''
 
     def _groups(self, labels: np.ndarray) -> dict[str, np.ndarray]:
-        """Classes in the evaluated data by group, the group of all of them included."""
+        """Return the classes in the evaluated data by group, ``balanced`` for all of them."""
         seen = np.unique(labels)
         groups: dict[str, np.ndarray] = {}
         if self.class_counts is None:
             self._warn_once()
         elif seen[-1] >= len(self.class_counts):
             raise UserError(
-                f'ShotAccuracy: the evaluated data has label {seen[-1]}, but the training data has '
-                f'{len(self.class_counts)} classes; evaluate on data with the same classes'
+                f'ShotAccuracy: label out of range: got {seen[-1]}, expected 0 to '
+                f'{len(self.class_counts) - 1}. Evaluate on data with the classes of the training.'
             )
         else:
             shots = shot_groups(self.class_counts, self.thresholds)

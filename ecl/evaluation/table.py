@@ -1,10 +1,11 @@
-"""The many / medium / few table, as text."""
+"""Tables of results as Markdown text, among them the many / medium / few table."""
 
 import io
 import re
 from collections.abc import Mapping
+from typing import Any
 
-from rich import box
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
@@ -13,8 +14,29 @@ COLUMNS = ('overall', 'many', 'medium', 'few', 'balanced')
 ECE = 'ECE'
 
 
+def markdown_table(frame: pd.DataFrame) -> str:
+    """Write a data frame as a Markdown table.
+
+    Args:
+        frame: One column for each column of the table; the index is left out.
+
+    Returns:
+        Plain text, lines of equal width. The first column is aligned left, all others right.
+        Floating-point numbers have two decimals; '-' stands for NaN and None.
+
+    Example:
+        >>> print(markdown_table(pd.DataFrame({'method': ['ours'], 'few': [12.5]})))
+        | method   |   few |
+        |:---------|------:|
+        | ours     | 12.50 |
+    """
+    align = ['left', *['right'] * (frame.shape[1] - 1)]
+    cells = frame.astype(object).map(_cell)
+    return cells.to_markdown(index=False, tablefmt='pipe', disable_numparse=True, colalign=align)
+
+
 def metric_table(metrics: Mapping[str, float], prefix: str = 'shot') -> str:
-    """Lay out the results of :class:`ShotAccuracy` as a Markdown table.
+    """Write the results of :class:`ShotAccuracy` as a Markdown table.
 
     Args:
         metrics: Percentages under the keys of :class:`ShotAccuracy`, and the calibration errors
@@ -23,14 +45,14 @@ def metric_table(metrics: Mapping[str, float], prefix: str = 'shot') -> str:
 
     Returns:
         One row for the ensemble and one for each expert; columns overall, many, medium, few,
-        balanced, ECE, less those without any value. Plain text, lines of equal width, less than 80
-        characters wide. Empty if there is no such key.
+        balanced and ECE, without those that have no value. Lines have less than 80 characters.
+        Empty if there is no such key.
 
     Example:
         >>> print(metric_table({'shot/overall': 50.0, 'shot/few': 12.5}))
-        | accuracy (%) | overall |   few |
-        |--------------|---------|-------|
-        | model        |   50.00 | 12.50 |
+        | accuracy (%)   |   overall |   few |
+        |:---------------|----------:|------:|
+        | model          |     50.00 | 12.50 |
     """
     rows: dict[str, dict[str, float]] = {}
     names = '|'.join((*COLUMNS, ECE))
@@ -41,24 +63,19 @@ def metric_table(metrics: Mapping[str, float], prefix: str = 'shot') -> str:
             rows.setdefault('' if expert is None else f'expert {expert}', {})[column] = value
     if not rows:
         return ''
+    frame = pd.DataFrame.from_dict(rows, orient='index')
+    frame = frame[[name for name in (*COLUMNS, ECE) if name in frame]]
     whole = 'ensemble' if len(rows) > 1 else 'model'
-    columns = [name for name in (*COLUMNS, ECE) if any(name in row for row in rows.values())]
-    table = Table(box=box.MARKDOWN)
-    table.add_column('accuracy (%)')
-    for name in columns:
-        table.add_column(name, justify='right')
-    for label, row in rows.items():
-        cells = [f'{row[name]:.2f}' if name in row else '-' for name in columns]
-        table.add_row(label or whole, *cells)
-    return markdown(table, width=79)
+    frame.insert(0, 'accuracy (%)', [label or whole for label in rows])
+    return markdown_table(frame)
 
 
 def markdown(table: Table, width: int) -> str:
-    """Render a table of rich as Markdown.
+    """Write a table of rich as Markdown, for tables that are not data frames yet.
 
     Args:
         table: A table with ``box.MARKDOWN``.
-        width: Characters of a line at most.
+        width: Largest number of characters of a line.
 
     Returns:
         Plain text, lines of equal width.
@@ -67,3 +84,9 @@ def markdown(table: Table, width: int) -> str:
     Console(file=text, width=width, color_system=None).print(table)
     lines = text.getvalue().splitlines()
     return '\n'.join(line for line in lines if line.strip())
+
+
+def _cell(value: Any) -> str:
+    if pd.isna(value):
+        return '-'
+    return f'{value:.2f}' if isinstance(value, float) else str(value).replace('|', r'\|')

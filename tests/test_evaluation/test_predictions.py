@@ -102,7 +102,7 @@ def test_a_class_without_test_images_does_not_count():
 
 
 def test_imbalance_factors_below_one():
-    with pytest.raises(UserError, match=r'at least 1, not 0\.5'):
+    with pytest.raises(UserError, match=r'imbalance_factors: got \[0\.5\], expected .* at least 1'):
         accuracy_by_distribution(_predictions([1, 1]), [2, 1], [0.5])
 
 
@@ -121,9 +121,9 @@ def test_tables():
     predictions = _predictions([9, 3])
     table = distribution_table(['model'], accuracy_by_distribution(predictions, [9, 1], [2]))
     assert table.splitlines()[2:] == [
-        '| forward2          | 70.00 |',
-        '| uniform           | 60.00 |',
-        '| backward2         | 50.00 |',
+        '| forward2            |   70.00 |',
+        '| uniform             |   60.00 |',
+        '| backward2           |   50.00 |',
     ]
     assert class_table(predictions, [101, 19, 5], ['a', 'b, c', 'd']).splitlines() == [
         'label,class,training_images,shot_group,test_images,model',

@@ -121,14 +121,12 @@ def test_without_counts_only_overall_and_balanced_and_one_warning(capfd):
 
 
 def test_label_beyond_the_counts_is_a_user_error():
-    with pytest.raises(UserError, match=r'label 7.* 6 classes'):
+    with pytest.raises(UserError, match=r'label out of range: got 7, expected 0 to 5'):
         evaluate(ShotAccuracy(class_counts=COUNTS[:6]), make_samples())
 
 
 def test_crossed_thresholds_are_refused_at_once():
-    with pytest.raises(
-        UserError, match=r'ShotAccuracy\.thresholds must be .* low <= high, not \(100, 20\)'
-    ):
+    with pytest.raises(UserError, match=r'ShotAccuracy\.thresholds: got \(100, 20\)'):
         ShotAccuracy(thresholds=(100, 20))
 
 

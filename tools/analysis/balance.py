@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ecl.apis import trust_checkpoints
 from ecl.apps.cli import add_cfg_options, add_trust_argument, run_tool
 from ecl.apps.experiments.balance import balance
-from ecl.evaluation.balance import STRENGTHS
+from ecl.evaluation.calibration import STRENGTHS
 
 
 def main(argv: Sequence[str] | None = None) -> None:

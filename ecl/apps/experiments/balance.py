@@ -17,7 +17,7 @@ from ecl.apps.experiments.compare.methods import read_methods
 from ecl.engine.resume.atomic_file import atomic_write
 from ecl.errors import UserError
 from ecl.evaluation import BalanceAccuracy
-from ecl.evaluation.balance import STRENGTHS
+from ecl.evaluation.calibration import STRENGTHS
 from ecl.evaluation.table import markdown
 from ecl.visualization.style import GROUP_COLOURS, LINE_COLOURS, plain_axes
 

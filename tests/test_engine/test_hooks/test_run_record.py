@@ -154,7 +154,7 @@ def test_values_that_json_lacks_are_left_out(train):
 def test_table_and_path_end_the_log(train, capfd, tmp_path):
     train()
     log = ''.join(capfd.readouterr())
-    assert f'Results, for {tmp_path / "run/results.json"}:\n| accuracy (%) |' in log
+    assert f'Results, for {tmp_path / "run/results.json"}:\n| accuracy (%)' in log
     assert log.count('| ensemble') == 1
 
 

@@ -15,10 +15,9 @@ from rich.table import Table
 from ecl.apis.checkpoint import latest_checkpoint
 from ecl.apis.predictions import collect_predictions
 from ecl.apps.experiments.compare.methods import Method, read_methods
-from ecl.apps.experiments.compare.significance import Difference, between_networks, between_seeds
 from ecl.engine.resume.atomic_file import atomic_write
 from ecl.errors import UserError
-from ecl.evaluation import Predictions
+from ecl.evaluation import Difference, Predictions, between_networks, between_seeds
 from ecl.evaluation.table import COLUMNS, markdown
 from ecl.shots import THRESHOLDS, shot_groups
 

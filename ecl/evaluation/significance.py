@@ -1,4 +1,4 @@
-"""Whether a difference is more than chance."""
+"""Significance of differences between methods."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,16 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ecl.evaluation import Predictions
+from ecl.evaluation.predictions import Predictions
 
 
 @dataclass
 class Difference:
-    """One metric of two methods.
+    """Difference of a metric between two methods.
 
     Attributes:
         value: Second minus first, in points.
-        p: Probability of a difference at least as large where there is none; None if unknown.
+        p: p-value, the probability of a difference at least as large under the null hypothesis;
+            None if unknown.
         interval: 95 % confidence interval of ``value``; None if unknown.
     """
 
@@ -25,14 +26,14 @@ class Difference:
 
 
 def between_seeds(first: Sequence[float], second: Sequence[float]) -> Difference:
-    """Compare two methods by trainings with several seeds: Welch's t-test.
+    """Compare two methods over several seeds by Welch's t-test.
 
-    Not paired: what two methods draw with the same seed has nothing in common but its number; and
-    their variances may differ.
+    The test is not paired, since two methods draw different numbers from the same seed. Their
+    variances may differ.
 
     Args:
         first: A metric of each training of the first method.
-        second: Of the second.
+        second: The same of the second method.
     """
     value = float(np.mean(second) - np.mean(first))
     if min(len(first), len(second)) < 2 or np.ptp(first) == np.ptp(second) == 0:
@@ -45,15 +46,15 @@ def between_seeds(first: Sequence[float], second: Sequence[float]) -> Difference
 def between_networks(
     value: float, first: Predictions, second: Predictions, images: np.ndarray
 ) -> Difference:
-    """Compare two trained networks on the same images: McNemar's exact test.
+    """Compare two trained networks on the same images by McNemar's exact test.
 
-    It tells whether these two networks differ, not whether another seed would bring the same.
+    The test tells whether these two networks differ. It says nothing about other seeds.
 
     Args:
         value: The difference of their metric.
         first: Predictions of the first network.
-        second: Of the second, for the same test set.
-        images: Which of them to look at, a mask (N,).
+        second: Predictions of the second network for the same test set.
+        images: Mask (N,) of the images to compare.
     """
     one, other = first.right[0, images], second.right[0, images]
     only_first, only_second = int((one & ~other).sum()), int((other & ~one).sum())

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from ecl.apps.experiments.compare.significance import between_networks, between_seeds
-from ecl.evaluation import Predictions
+from ecl.evaluation import Predictions, between_networks, between_seeds
 
 
 def test_seeds_by_the_formula_of_welch():
