@@ -1,0 +1,82 @@
+"""Predicted images and confidence per class, over the rank of the class.
+
+A model that favours frequent classes predicts them more often than they occur in a balanced test
+set. Its curve of predicted images falls with the rank.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecl.evaluation.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class PredictionShare:
+    """Predicted images and confidence per class; rank 0 is the class of most training images.
+
+    Attributes:
+        share: Predicted images of each class, (C,), in percent of the mean number of test images
+            of a class. 100 everywhere is a balanced prediction. If every class has 100 test images,
+            the values are numbers of images.
+        confidence: Mean probability of the predicted class over the test images of each class,
+            (C,), 0 to 1; NaN for a class without test images.
+    """
+
+    share: np.ndarray
+    confidence: np.ndarray
+
+    @classmethod
+    def of(
+        cls, predictions: Predictions, class_counts: Sequence[int] | np.ndarray, predictor: int = 0
+    ) -> 'PredictionShare':
+        """Compute the values of one predictor.
+
+        Args:
+            predictions: For N test images.
+            class_counts: Training images of each class, length C. Equal counts rank by label.
+            predictor: 0 is the ensemble, k + 1 is expert k.
+        """
+        counts = np.asarray(class_counts)
+        order = np.argsort(-counts, kind='stable')
+        predicted = np.bincount(predictions.predicted[predictor], minlength=len(counts))
+        tested = np.bincount(predictions.labels, minlength=len(counts))
+        total = np.bincount(
+            predictions.labels, predictions.confidence[predictor], minlength=len(counts)
+        )
+        confidence = np.divide(total, tested, out=np.full(len(counts), np.nan), where=tested > 0)
+        return cls(100 * predicted[order] / tested.mean(), confidence[order])
+
+    def summary(self) -> dict[str, float | list[float]]:
+        """Return slope per class and means of the thirds, of both curves."""
+        return {
+            'share_slope': slope(self.share),
+            'share_thirds': thirds(self.share),
+            'confidence_slope': slope(self.confidence),
+            'confidence_thirds': thirds(self.confidence),
+        }
+
+
+def linear_trend(values: np.ndarray) -> np.ndarray:
+    """Return the least-squares line of values (C,) over their index, (C,); NaN is left out.
+
+    Example:
+        >>> linear_trend(np.array([4.0, np.nan, 0.0])).round(6).tolist()
+        [4.0, 2.0, 0.0]
+    """
+    ranks = np.arange(len(values))
+    known = ~np.isnan(values)
+    return np.polyval(np.polyfit(ranks[known], values[known], 1), ranks)
+
+
+def slope(values: np.ndarray) -> float:
+    """Return the change of the linear trend of values (C,) from one class to the next."""
+    line = linear_trend(values)
+    return float(line[-1] - line[0]) / (len(line) - 1)
+
+
+def thirds(values: np.ndarray) -> list[float]:
+    """Return the means of values (C,) over the first, second and last third of the classes."""
+    ends = [round(len(values) * part / 3) for part in range(4)]
+    return [float(np.nanmean(values[i:j])) for i, j in zip(ends, ends[1:], strict=False)]

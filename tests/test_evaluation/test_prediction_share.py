@@ -1,0 +1,64 @@
+"""Tests of predicted images and confidence per class."""
+
+import numpy as np
+import pytest
+from scipy.stats import linregress
+
+from ecl.evaluation import Predictions
+from ecl.evaluation.prediction_share import PredictionShare, linear_trend, slope, thirds
+
+
+@pytest.fixture
+def predictions():
+    """Six test images of three classes, predicted by an ensemble and one expert."""
+    return Predictions(
+        paths=[''] * 6,
+        labels=np.array([0, 0, 1, 1, 2, 2]),
+        predicted=np.array([[0, 1, 1, 1, 1, 2], [0, 0, 1, 1, 2, 2]]),
+        confidence=np.array([[0.5, 0.9, 0.8, 1.0, 0.6, 0.4], [1, 1, 1, 1, 1, 1]], np.float32),
+    )
+
+
+def test_values_by_hand(predictions):
+    found = PredictionShare.of(predictions, [5, 50, 10])  # ranks: class 1, 2, 0
+    np.testing.assert_allclose(found.share, [200, 50, 50])
+    np.testing.assert_allclose(found.confidence, [0.9, 0.5, 0.7], rtol=1e-6)
+    assert found.summary() == pytest.approx(
+        {
+            'share_slope': -75,
+            'share_thirds': pytest.approx([200, 50, 50]),
+            'confidence_slope': pytest.approx(-0.1),
+            'confidence_thirds': pytest.approx([0.9, 0.5, 0.7]),
+        }
+    )
+
+
+def test_a_correct_predictor_is_balanced(predictions):
+    found = PredictionShare.of(predictions, [5, 50, 10], predictor=1)
+    np.testing.assert_allclose(found.share, 100)
+    assert slope(found.share) == pytest.approx(0)
+
+
+def test_equal_counts_rank_by_label(predictions):
+    np.testing.assert_allclose(PredictionShare.of(predictions, [7, 7, 7]).share, [50, 200, 50])
+
+
+def test_a_class_without_test_images_has_no_confidence(predictions):
+    found = PredictionShare.of(predictions, [4, 3, 2, 1])
+    assert np.isnan(found.confidence[3])
+    assert found.share.sum() == pytest.approx(400)
+    assert np.isfinite(slope(found.confidence))
+
+
+def test_the_trend_is_that_of_a_linear_regression():
+    values = np.random.default_rng(0).normal(size=20)
+    values[[3, 11]] = np.nan
+    known = ~np.isnan(values)
+    expected = linregress(np.flatnonzero(known), values[known])
+    assert slope(values) == pytest.approx(expected.slope)
+    assert linear_trend(values)[0] == pytest.approx(expected.intercept)
+
+
+def test_thirds_of_a_hundred_classes_are_33_34_33():
+    values = np.repeat([1.0, 2.0, 3.0], [33, 34, 33])
+    assert thirds(values) == [1, 2, 3]
