@@ -8,6 +8,7 @@ from ecl.evaluation.distributions import (
     accuracy_on_lists,
     distribution_table,
 )
+from ecl.evaluation.prediction_share import PredictionShare
 from ecl.evaluation.predictions import PredictionRecord, Predictions, class_table
 from ecl.evaluation.shot_accuracy import ShotAccuracy
 from ecl.evaluation.significance import Difference, between_networks, between_seeds
@@ -17,6 +18,7 @@ __all__ = [
     'BalanceAccuracy',
     'Difference',
     'PredictionRecord',
+    'PredictionShare',
     'Predictions',
     'ShotAccuracy',
     'accuracy_by_distribution',

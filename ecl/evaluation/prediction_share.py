@@ -6,6 +6,7 @@ set. Its curve of predicted images falls with the rank.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -62,8 +63,8 @@ def linear_trend(values: np.ndarray) -> np.ndarray:
     """Return the least-squares line of values (C,) over their index, (C,); NaN is left out.
 
     Example:
-        >>> linear_trend(np.array([4.0, np.nan, 0.0])).round(6).tolist()
-        [4.0, 2.0, 0.0]
+        >>> linear_trend(np.array([5.0, np.nan, 1.0])).round(6).tolist()
+        [5.0, 3.0, 1.0]
     """
     ranks = np.arange(len(values))
     known = ~np.isnan(values)
@@ -79,4 +80,4 @@ def slope(values: np.ndarray) -> float:
 def thirds(values: np.ndarray) -> list[float]:
     """Return the means of values (C,) over the first, second and last third of the classes."""
     ends = [round(len(values) * part / 3) for part in range(4)]
-    return [float(np.nanmean(values[i:j])) for i, j in zip(ends, ends[1:], strict=False)]
+    return [float(np.nanmean(values[i:j])) for i, j in pairwise(ends)]

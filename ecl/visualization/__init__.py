@@ -4,6 +4,13 @@ import mmpretrain.visualization  # noqa: F401
 
 from ecl.visualization.classes import class_accuracy, class_distribution
 from ecl.visualization.heatmap import weight_heatmap
+from ecl.visualization.prediction_share import prediction_share_figure
 from ecl.visualization.style import font_families
 
-__all__ = ['class_accuracy', 'class_distribution', 'font_families', 'weight_heatmap']
+__all__ = [
+    'class_accuracy',
+    'class_distribution',
+    'font_families',
+    'prediction_share_figure',
+    'weight_heatmap',
+]
