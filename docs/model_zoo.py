@@ -47,7 +47,8 @@ def results() -> pd.DataFrame:
     Returns:
         One line for each row of a record, with ``config``, ``name``, ``num_seeds``, ``source``,
         and ``mean.*`` and ``std.*`` of the metrics in percent. A record of a single run has no
-        ``std.*``. The results of most seeds come first.
+        ``std.*``. ``config`` is None if a row changes options of its config. The results of most
+        seeds come first.
     """
     rows: list[dict[str, Any]] = []
     for path in sorted(RESULTS.rglob('*.json')):
@@ -60,7 +61,8 @@ def results() -> pd.DataFrame:
             found = [{'mean': mean, 'seeds': [content.get('seed')], 'runs': [content]}]
         for row in found:
             if 'seeds' in row and 'mean' in row:
-                config = row['runs'][0]['config'] if row.get('runs') else None
+                run = row['runs'][0] if row.get('runs') else {}
+                config = None if run.get('cfg_options') else run.get('config')
                 line = {key: row[key] for key in ('name', 'mean', 'std') if key in row}
                 rows.append(
                     {**line, 'config': config, 'num_seeds': len(row['seeds']), 'source': path}

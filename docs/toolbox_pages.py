@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 from model_zoo import ROOT, methods
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 
 #: Pages of the API: title, and the packages and modules on it.
 INTERFACE = {
@@ -159,8 +160,22 @@ def adapt_source(app: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = text.replace(' ± ', '\u00a0±\u00a0')
 
 
+def check_offline(app: Sphinx, exception: Exception | None) -> None:
+    """Refuse pages that load a script, style sheet or picture from the network.
+
+    Raises:
+        ExtensionError: If there is such a page, naming it.
+    """
+    element = r'<(?:script|img|link(?=[^>]*stylesheet))\b'
+    remote = re.compile(element + r'[^>]*\b(?:src|href)="(?:https?:)?//')
+    for page in [] if exception else sorted(Path(app.outdir).rglob('*.html')):
+        if found := remote.search(page.read_text('utf-8')):
+            raise ExtensionError(f'{page} loads from the network: got {found[0]}')
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Write the pages at the start of every build."""
     app.connect('builder-inited', write_pages)
     app.connect('source-read', adapt_source)
+    app.connect('build-finished', check_offline)
     return {'parallel_read_safe': True, 'parallel_write_safe': True}

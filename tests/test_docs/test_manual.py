@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import mathml
 import model_zoo
@@ -12,6 +13,7 @@ import toolbox_pages
 import yaml
 from docutils import nodes
 from modelindex.load_model_index import load as load_model_index
+from sphinx.errors import ExtensionError
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob('*.md'), *ROOT.glob('docs/en/**/*.md'), *ROOT.glob('configs/*/README.md')]
@@ -96,6 +98,16 @@ def test_the_result_of_most_seeds_comes_first(monkeypatch, tmp_path):
     assert model_zoo.cell(first, 'few') == model_zoo.cell(pd.Series(dtype=object), 'few') == ''
 
 
+def test_a_row_with_changed_options_is_no_result_of_its_config(monkeypatch, tmp_path):
+    run = {'config': 'a.py', 'seed': 0, 'metrics': {}, 'cfg_options': {'model.head.expert': 1}}
+    row = {'name': 'r', 'mean': {'overall': 50.0}, 'seeds': [0], 'runs': [run]}
+    (tmp_path / 'a.json').write_text(json.dumps({'rows': [row]}))
+    monkeypatch.setattr(model_zoo, 'RESULTS', tmp_path)
+    found = model_zoo.results()
+    assert found['name'].tolist() == ['r']
+    assert found['config'].isna().all()
+
+
 def test_a_table_goes_between_its_marks():
     marks = [(model_zoo.BEGIN.format(name), model_zoo.END) for name in 'ab']
     page = 'x\n{}old\n{}y\n{}{}'.format(*marks[0], *marks[1])
@@ -131,3 +143,22 @@ def test_links_lead_to_files(page):
     for target in re.findall(r'\]\((?!http)([^)#\s]+)', page.read_text()):
         if '_generated/' not in target:
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize(
+    'element',
+    [
+        '<script src="https://a.b/c.js"></script>',
+        '<script async="async" src="//a.b/c.js"></script>',
+        '<img alt="x" src="http://a.b/c.png">',
+        '<link rel="stylesheet" href="https://a.b/c.css">',
+        '<link href="https://a.b/c.css" rel="stylesheet">',
+    ],
+)
+def test_a_page_that_loads_from_the_network_is_refused(element, tmp_path):
+    app = SimpleNamespace(outdir=tmp_path)
+    (tmp_path / 'good.html').write_text('<a href="https://a.b"></a><script src="c.js"></script>')
+    toolbox_pages.check_offline(app, None)
+    (tmp_path / 'bad.html').write_text(element)
+    with pytest.raises(ExtensionError, match=r'bad\.html'):
+        toolbox_pages.check_offline(app, None)
