@@ -1,7 +1,7 @@
 """Predictions of a model and its experts for every test image."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,9 @@ from mmengine.evaluator import BaseMetric
 
 from ecl.registry import METRICS
 from ecl.shots import shot_names
+
+#: Names of the two kinds of classifiers by the field of a data sample with their scores (C,).
+CLASSIFIERS = {'label_score': 'label classifiers', 'distill_score': 'distill classifiers'}
 
 
 @dataclass
@@ -24,12 +27,15 @@ class Predictions:
         labels: True classes, (N,), int64.
         predicted: Predicted classes, (P, N), int64.
         confidence: Probability of the predicted class, (P, N), float32, 0 to 1.
+        by_classifier: Predictions of the whole model with each kind of classifier, one predictor
+            each, by the names in :data:`CLASSIFIERS`. Empty if an expert has one classifier.
     """
 
     paths: list[str]
     labels: np.ndarray
     predicted: np.ndarray
     confidence: np.ndarray
+    by_classifier: dict[str, 'Predictions'] = field(default_factory=dict)
 
     @property
     def right(self) -> np.ndarray:
@@ -67,19 +73,25 @@ class PredictionRecord(BaseMetric):
     def __init__(self, collect_device: str = 'cpu') -> None:
         super().__init__(collect_device=collect_device)
         self.predictions: Predictions | None = None
+        self.classifiers: list[str] = []
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep label, predictions and file of each image of a batch.
 
         Args:
             data_batch: Not used.
-            data_samples: Predictions with their labels: ``gt_label``, ``pred_score`` (C,) and, from
-                a model of several experts, ``expert_scores`` (K, C).
+            data_samples: Predictions with their labels: ``gt_label``, ``pred_score`` (C,), from a
+                model of several experts ``expert_scores`` (K, C), and from experts with two
+                classifiers the fields of :data:`CLASSIFIERS`.
         """
+        self.classifiers = [key for key in CLASSIFIERS if key in data_samples[0]]
         scores = torch.stack([sample['pred_score'] for sample in data_samples])[:, None]
         if 'expert_scores' in data_samples[0]:
             experts = torch.stack([sample['expert_scores'] for sample in data_samples])
             scores = torch.cat([scores, experts], dim=1)  # (N, P, C)
+        for key in self.classifiers:
+            more = torch.stack([sample[key] for sample in data_samples])[:, None]
+            scores = torch.cat([scores, more], dim=1)
         confidence, predicted = (found.tolist() for found in scores.float().max(dim=2))
         labels = torch.stack([sample['gt_label'].reshape(()) for sample in data_samples]).tolist()
         paths = [str(sample.get('img_path', '')) for sample in data_samples]
@@ -89,17 +101,23 @@ class PredictionRecord(BaseMetric):
         """Build ``predictions`` from the kept values.
 
         Args:
-            results: File, label, P classes and P confidences of each image.
+            results: File, label, classes and confidences of each image: of the P predictors, then
+                of the classifiers.
 
         Returns:
             An empty dict.
         """
-        paths, labels, predicted, confidence = zip(*results, strict=True)
+        columns = zip(*results, strict=True)
+        paths, labels = list(next(columns)), np.array(next(columns), dtype=np.int64)
+        predicted = np.array(next(columns), dtype=np.int64).T.copy()
+        confidence = np.array(next(columns), dtype=np.float32).T.copy()
+        first = len(predicted) - len(self.classifiers)
+        by_classifier = {
+            CLASSIFIERS[key]: Predictions(paths, labels, predicted[[row]], confidence[[row]])
+            for row, key in enumerate(self.classifiers, first)
+        }
         self.predictions = Predictions(
-            list(paths),
-            np.array(labels, dtype=np.int64),
-            np.array(predicted, dtype=np.int64).T.copy(),
-            np.array(confidence, dtype=np.float32).T.copy(),
+            paths, labels, predicted[:first], confidence[:first], by_classifier
         )
         return {}
 

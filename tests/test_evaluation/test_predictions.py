@@ -50,6 +50,23 @@ def test_the_record_keeps_what_was_predicted():
         assert predictions.confidence[2, i] == samples[i]['expert_scores'][1].max()
 
 
+def test_the_record_keeps_what_each_kind_of_classifier_predicted():
+    samples = _samples()
+    generator = torch.Generator().manual_seed(1)
+    for sample in samples:
+        sample['label_score'] = sample['pred_score']
+        sample['distill_score'] = torch.rand(4, generator=generator)
+    predictions = _record(samples)
+    assert predictions.names == ['ensemble', 'expert 0', 'expert 1']
+    label, distill = predictions.by_classifier.values()
+    assert list(predictions.by_classifier) == ['label classifiers', 'distill classifiers']
+    np.testing.assert_array_equal(label.predicted[0], predictions.predicted[0])
+    np.testing.assert_array_equal(label.labels, predictions.labels)
+    for i in (0, 50, 199):
+        assert distill.predicted[:, i] == samples[i]['distill_score'].argmax()
+        assert distill.confidence[:, i] == samples[i]['distill_score'].max()
+
+
 def test_a_model_without_experts_and_files():
     plain = [
         {key: sample[key] for key in ('gt_label', 'pred_score')} for sample in _samples(number=3)
@@ -57,6 +74,7 @@ def test_a_model_without_experts_and_files():
     predictions = _record(plain)
     assert (predictions.names, predictions.paths) == (['model'], ['', '', ''])
     assert predictions.predicted.shape == (1, 3)
+    assert predictions.by_classifier == {}
 
 
 def test_class_accuracies_are_the_recalls():
