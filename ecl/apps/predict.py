@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from ecl.apis.faults import out_of_memory
 from ecl.apis.predictor import Guess, Prediction, Predictor
-from ecl.datasets.folder import EXTENSIONS
+from ecl.datasets.image_file import EXTENSIONS
 from ecl.engine.resume.atomic_file import atomic_write
 from ecl.errors import UserError
 

@@ -1,49 +1,45 @@
-"""Images in one folder per class."""
+"""Images in one folder for each class."""
 
 import os
+import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
-from mmengine.fileio import get_file_backend, isdir, join_path
-from mmpretrain.datasets import CustomDataset
-from mmpretrain.datasets.custom import find_folders, get_samples
+from mmengine.logging import print_log
+from mmpretrain.datasets import BaseDataset
 
+from ecl.datasets.class_names import read_classes, shorten, sort_classes
+from ecl.datasets.image_file import EXTENSIONS, find_images, is_visible
 from ecl.errors import UserError
 from ecl.registry import DATASETS
 
-#: What OpenCV and Pillow both read; compared in lower case.
-EXTENSIONS = (
-    '.jpg',
-    '.jpeg',
-    '.png',
-    '.webp',
-    '.bmp',
-    '.ppm',
-    '.pgm',
-    '.tif',
-    '.tiff',
-    '.gif',
-)
-
 
 @DATASETS.register_module()
-class ImageFolder(CustomDataset):
-    """Any images laid out as ``data_root/split/<class>/**/<image>``.
+class ImageFolder(BaseDataset):
+    """Any images in a local folder with the layout ``data_root/split/<class>/**/<image>``.
 
-    The classes are the folders in alphabetical order. Give ``classes`` to read these folders only,
-    with labels in the order given; each of them must be there, also where a split might lack a
-    class. Images are in BGR after ``LoadImageFromFile``: the preprocessor needs ``to_rgb=True``.
+    All splits number the classes alike. Without ``classes``, the class names are the folders of
+    ``data_root/train_split``, or of the split itself if there is no such folder. They are sorted by
+    value if all are whole numbers, else alphabetically. A folder of a split that is not among them
+    is an error. A class without images in a split is logged.
+
+    With ``classes``, the labels have the order given. Other folders are left out and logged.
+
+    Files are images by their suffix or their content. All other files are logged; see
+    :func:`~ecl.datasets.image_file.find_images`. Images are in BGR after ``LoadImage``: the
+    preprocessor needs ``to_rgb=True``.
 
     Args:
         data_root: The root folder.
-        split: Folder under the root that holds the class folders, such as 'train'; '' where they
-            lie in the root itself.
-        extensions: File names that count as images, in lower case; the case of the file's name
-            does not matter.
-        **kwargs: ``pipeline``, ``classes`` and other arguments of MMPretrain's ``BaseDataset``.
+        split: Folder under the root that contains the class folders, such as 'train'; '' if the
+            root itself contains them.
+        classes: Class names in label order; see :func:`~ecl.datasets.class_names.read_classes`.
+        train_split: Folder of the training data under the root.
+        **kwargs: ``pipeline`` and other arguments of MMPretrain's ``BaseDataset``.
 
     Raises:
-        UserError: If the folder is missing, holds no class folder, lacks one of ``classes``, or a
-            class is empty; it names the folder and the layout.
+        UserError: If the folder is missing or has no class folder or no image, or has a class that
+            the training data lack; it names the folder and the layout.
 
     Example:
         >>> data = ImageFolder('data/cifar100', split='train')  # doctest: +SKIP
@@ -55,51 +51,96 @@ class ImageFolder(CustomDataset):
         self,
         data_root: str,
         split: str = '',
-        extensions: tuple[str, ...] = EXTENSIONS,
+        classes: str | Sequence[str] | None = None,
+        train_split: str = 'train',
         **kwargs: Any,
     ) -> None:
         self.split = split
+        self.train_split = train_split
         super().__init__(
+            ann_file='',
             data_root=os.path.expanduser(data_root),
             data_prefix=split,
-            extensions=extensions,
+            classes=read_classes(classes),
             **kwargs,
         )
 
     def load_data_list(self) -> list[dict]:
-        """Paths and labels, class by class, sorted by name within each."""
-        root = self.img_prefix
-        if not isdir(root):
-            raise UserError(f'{root} is missing; {self._layout()}')
-        folders, _ = find_folders(root)
-        if not folders:
-            raise UserError(f'{root} holds no class folder; {self._layout()}')
-        label_of = self._labels(folders)
-        try:
-            samples, empty = get_samples(root, label_of, self.is_valid_file)
-        except OSError as error:  # a link that leads into itself, or a folder that may not be read
-            path = str(error.filename)
-            shown = path if len(path) <= 200 else f'{path[:200]}...'
-            raise UserError(f'{shown} cannot be read: {error.strerror}') from error
-        if empty:
+        """Return paths and labels, class by class, sorted by path within each."""
+        folders = self._class_folders(self.img_prefix)
+        chosen = self._choose_classes(folders)
+        label_of = {name: label for label, name in enumerate(self.CLASSES)}
+        data_list: list[dict] = []
+        others = dict.fromkeys(self._loose_files(), 'it is not in a class folder')
+        for folder in sorted(chosen):
+            found = find_images(os.path.join(self.img_prefix, folder))
+            others |= {f'{folder}/{path}': fault for path, fault in found.others.items()}
+            label = label_of[folders[folder]]
+            data_list += [
+                {'img_path': f'{self.img_prefix}/{folder}/{path}', 'gt_label': label}
+                for path in found.images
+            ]
+        self._log_left_out(others)
+        if not data_list:
             raise UserError(
-                f'{join_path(root, min(empty))} holds no image; add some or remove the folder '
-                f'(images end in {", ".join(sorted(self.extensions))}); {self._layout()}'
+                f'{self.img_prefix} has no image: got {len(others)} other files, expected files '
+                f'that end in {", ".join(EXTENSIONS)} or are images by content. {self._layout()}'
             )
-        join = get_file_backend(root, enable_singleton=True).join_path
-        return [{'img_path': join(root, path), 'gt_label': label} for path, label in samples]
+        labels = {entry['gt_label'] for entry in data_list}
+        lacking = [name for label, name in enumerate(self.CLASSES) if label not in labels]
+        if lacking:
+            number = f'{len(lacking)} of {len(self.CLASSES)} classes'
+            self._log(f'{self.img_prefix} has no image of {number}: {shorten(lacking)}')
+        return data_list
 
-    def _labels(self, folders: list[str]) -> dict[str, int]:
-        if self.CLASSES is None:
-            self._metainfo['classes'] = tuple(folders)
-        missing = [name for name in self.CLASSES if name not in folders]
-        if missing:
-            more = f' and {len(missing) - 1} more of `classes`' if missing[1:] else ''
-            raise UserError(
-                f'{self.img_prefix} has no folder for class {missing[0]!r}{more}; {self._layout()}'
-            )
-        return {name: label for label, name in enumerate(self.CLASSES)}
+    def _class_folders(self, root: str) -> dict[str, str]:
+        """Return the class folders under a folder, with the class name of each."""
+        if not os.path.isdir(root):
+            raise UserError(f'{root} is missing. {self._layout()}')
+        try:
+            entries = sorted(filter(is_visible, os.listdir(root)))
+        except OSError as error:
+            raise UserError(f'{root} cannot be read: {error.strerror}') from error
+        names = [name for name in entries if os.path.isdir(os.path.join(root, name))]
+        if not names:
+            raise UserError(f'{root} has no class folder. {self._layout()}')
+        # A Mac writes accents as characters of their own; composed, a name is the same everywhere.
+        return {name: unicodedata.normalize('NFC', name) for name in names}
+
+    def _loose_files(self) -> list[str]:
+        names = filter(is_visible, os.listdir(self.img_prefix))
+        return sorted(n for n in names if not os.path.isdir(os.path.join(self.img_prefix, n)))
+
+    def _choose_classes(self, folders: dict[str, str]) -> list[str]:
+        """Set the class names and return the folders to read."""
+        if self.CLASSES is not None:
+            others = sorted(folder for folder, name in folders.items() if name not in self.CLASSES)
+            if others:
+                number = f'{len(others)} folders that are not among `classes`'
+                self._log(f'{self.img_prefix}: left out {number}: {shorten(others)}')
+            return [folder for folder in folders if folder not in others]
+        trained = os.path.join(self.data_root, self.train_split)
+        names = set(folders.values())
+        if self.split not in ('', self.train_split) and os.path.isdir(trained):
+            known = set(self._class_folders(trained).values())
+            if unknown := sort_classes(names - known):
+                raise UserError(
+                    f'{self.img_prefix} has classes that {trained} lacks: {shorten(unknown)}. '
+                    'Remove these folders, or name all classes by the argument `classes`.'
+                )
+            names = known
+        self._metainfo['classes'] = sort_classes(names)
+        return list(folders)
+
+    def _log_left_out(self, others: dict[str, str]) -> None:
+        if others:
+            shown = '; '.join(f'{path}: {fault}' for path, fault in list(others.items())[:5])
+            more = f'; and {len(others) - 5} more' if len(others) > 5 else ''
+            self._log(f'{self.img_prefix}: left out {len(others)} files: {shown}{more}')
+
+    def _log(self, line: str) -> None:
+        print_log(line, logger='current')
 
     def _layout(self) -> str:
         folder = f'<data_root>/{self.split}/' if self.split else '<data_root>/'
-        return f'ImageFolder expects {folder}<class>/<image>, one folder for each class'
+        return f'ImageFolder expects {folder}<class>/<image>, one folder for each class.'

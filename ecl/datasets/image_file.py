@@ -1,25 +1,62 @@
-"""What an image file is, and whether training could read it."""
+"""Image files: finding, decoding and inspecting them."""
 
 import hashlib
 import io
 import os
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import mmcv
+import numpy as np
 from PIL import Image
+
+from ecl.errors import UserError
 
 #: Pixels above which Pillow, and so this package, suspects a decompression bomb.
 MAX_PIXELS = 89_478_485
+#: Suffixes of image files, in lower case. Other files are recognized by their content.
+EXTENSIONS = (
+    '.jpg',
+    '.jpeg',
+    '.jfif',
+    '.png',
+    '.webp',
+    '.avif',
+    '.bmp',
+    '.ppm',
+    '.pgm',
+    '.tif',
+    '.tiff',
+    '.gif',
+)
+#: Formats, by Pillow's names, in which content is recognized.
+FORMATS = ('JPEG', 'PNG', 'WEBP', 'AVIF', 'BMP', 'PPM', 'TIFF', 'GIF', 'JPEG2000')
+_NOT_AN_IMAGE = 'it is not an image, or of a format that is not supported'
+_HEIC_LACKS = 'it is a HEIC image: pip install "ecl-longtail[heic]" to read it'
+#: Folders and files that systems create beside images; hidden ones begin with a dot.
+_SYSTEM_NAMES = ('__macosx', '@eadir', 'thumbs.db', 'desktop.ini')
+
+
+class ImageFiles(NamedTuple):
+    """Result of :func:`find_images`; paths are relative to the folder, with forward slashes.
+
+    Attributes:
+        images: The image files, sorted.
+        others: The other files, each with the reason why it is left out.
+    """
+
+    images: list[str]
+    others: dict[str, str]
 
 
 class ImageFacts(NamedTuple):
-    """What :func:`inspect_image` found.
+    """Result of :func:`inspect_image`.
 
     Attributes:
-        digest: Sum of the file's content; equal for copies. Empty where it could not be read.
-        fault: Why training must not see it, in words; empty for a sound image.
-        kind: What is unusual about a sound one: 'CMYK', '16-bit', 'palette', 'animated' or ''.
+        digest: Hash of the content, equal for copies; empty where the file could not be read.
+        fault: Why training must not use it, in words; empty for a sound image.
+        kind: What is unusual about a sound image: 'CMYK', '16-bit', 'palette', 'animated' or ''.
             All are read as 8-bit colour, an animation by its first frame.
         size: Width and height in pixels; (0, 0) where unknown.
     """
@@ -30,14 +67,81 @@ class ImageFacts(NamedTuple):
     size: tuple[int, int] = (0, 0)
 
 
+def find_images(folder: str | Path) -> ImageFiles:
+    """Find all image files under a folder, at any depth, and name all other files.
+
+    A file is an image by its suffix, one of ``EXTENSIONS`` in any case, or by its content. Links
+    to folders are followed. Hidden files and those that systems create (``Thumbs.db``,
+    ``__MACOSX``) are ignored.
+
+    Args:
+        folder: A local folder.
+
+    Raises:
+        UserError: If the folder or one below it cannot be read.
+    """
+    images: list[str] = []
+    others: dict[str, str] = {}
+    searched: set[str] = set()
+
+    def refuse(error: OSError) -> None:
+        raise UserError(f'{error.filename} cannot be read: {error.strerror}') from error
+
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        inside = os.path.relpath(place, folder)
+        real = os.path.realpath(place)
+        if real in searched:
+            others[inside] = 'a link to a folder that is searched already'
+            folders.clear()
+            continue
+        searched.add(real)
+        folders[:] = sorted(filter(is_visible, folders))
+        for name in filter(is_visible, names):
+            path = os.path.normpath(os.path.join(inside, name)).replace(os.sep, '/')
+            fault = '' if name.lower().endswith(EXTENSIONS) else _type_fault(f'{place}/{name}')
+            if fault:
+                others[path] = fault
+            else:
+                images.append(path)
+    return ImageFiles(sorted(images), dict(sorted(others.items())))
+
+
+def is_visible(name: str) -> bool:
+    """Return whether a file or folder is neither hidden nor created by the system."""
+    return not name.startswith('.') and name.lower() not in _SYSTEM_NAMES
+
+
+def decode_image(content: bytes) -> np.ndarray:
+    """Decode an image file to an array (H, W, 3) of uint8 in BGR.
+
+    Grey, palette, CMYK and 16-bit images become 8-bit colour, transparency is dropped, and the
+    orientation of a photograph is applied.
+
+    Args:
+        content: Content of the file.
+
+    Raises:
+        ValueError: If the image has more than ``MAX_PIXELS`` pixels or cannot be decoded.
+    """
+    with Image.open(io.BytesIO(content), formats=_formats()) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise ValueError(f'{image.width} x {image.height} pixels')
+        if image.format == 'HEIF':  # which OpenCV does not know
+            return np.asarray(image.convert('RGB'))[..., ::-1]
+    decoded = mmcv.imfrombytes(content)
+    if decoded is None:
+        raise ValueError('OpenCV cannot decode it')
+    return decoded
+
+
 def inspect_image(path: str | Path) -> ImageFacts:
     """Read and decode an image file completely, without trusting it.
 
-    It must pass Pillow, which is strict about truncated files, and OpenCV, by which
-    ``LoadImageFromFile`` reads. A file that claims more than ``MAX_PIXELS`` pixels is not decoded.
+    The file must pass Pillow, which is strict about truncated files, and :func:`decode_image`. A
+    file of more than ``MAX_PIXELS`` pixels is not decoded.
 
     Args:
-        path: The file. It need not exist: that is a fault like any other.
+        path: The file. A missing file is a fault like any other.
 
     Example:
         >>> inspect_image('missing.png').fault
@@ -51,26 +155,59 @@ def inspect_image(path: str | Path) -> ImageFacts:
     if not content:
         return ImageFacts(digest, fault='the file is empty')
     try:
-        image = Image.open(io.BytesIO(content))
+        image = Image.open(io.BytesIO(content), formats=_formats())
         size = image.size
         if size[0] * size[1] > MAX_PIXELS:
             raise Image.DecompressionBombError
         kind = _kind(image)
         image.load()
     except Image.DecompressionBombError:
-        return ImageFacts(digest, fault=f'it claims more than {MAX_PIXELS:,} pixels')
+        return ImageFacts(digest, fault=f'it has more than {MAX_PIXELS:,} pixels')
     except Image.UnidentifiedImageError:
-        return ImageFacts(digest, fault='it is no image, or of a kind that Pillow cannot read')
-    # Whatever a damaged file makes the decoder raise, the file is what has to change.
+        return ImageFacts(digest, fault=_HEIC_LACKS if _is_heic(content) else _NOT_AN_IMAGE)
+    # A damaged file may raise anything; in every case the file is what has to change.
     except Exception as error:
         return ImageFacts(digest, fault=f'it is damaged: {_line(error)}')
     try:
-        decoded = mmcv.imfrombytes(content)
+        decode_image(content)
     except Exception as error:
-        return ImageFacts(digest, fault=f'OpenCV cannot decode it: {_line(error)}', size=size)
-    if decoded is None:
-        return ImageFacts(digest, fault='OpenCV, which training reads with, cannot decode it')
+        return ImageFacts(digest, fault=_line(error), size=size)
     return ImageFacts(digest, kind=kind, size=size)
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Return the formats that Pillow reads here, with HEIF where pillow-heif is installed."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return FORMATS
+    register_heif_opener()
+    return (*FORMATS, 'HEIF')
+
+
+def _type_fault(path: str) -> str:
+    """Return why the content of a file is not that of an image, or an empty string."""
+    try:
+        with Image.open(path, formats=_formats()):
+            return ''
+    except Image.UnidentifiedImageError:
+        with open(path, 'rb') as file:
+            return _HEIC_LACKS if _is_heic(file.read(32)) else _NOT_AN_IMAGE
+    except OSError as error:
+        return _reading_fault(path, error)
+    except Exception:  # what a damaged header raises
+        return _NOT_AN_IMAGE
+
+
+def _is_heic(content: bytes) -> bool:
+    return content[4:8] == b'ftyp' and content[8:12] in (
+        b'heic',
+        b'heix',
+        b'hevc',
+        b'mif1',
+        b'msf1',
+    )
 
 
 def _read(path: str | Path) -> bytes:
@@ -79,8 +216,7 @@ def _read(path: str | Path) -> bytes:
 
 def _reading_fault(path: str | Path, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
-        dangling = os.path.islink(path)
-        return 'the link leads nowhere' if dangling else 'the file is missing'
+        return 'the link leads nowhere' if os.path.islink(path) else 'the file is missing'
     if isinstance(error, PermissionError):
         return 'it may not be read (no permission)'
     return f'it cannot be read: {error.strerror or _line(error)}'

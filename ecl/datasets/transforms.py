@@ -1,19 +1,17 @@
 """Transforms of single images that MMPretrain lacks."""
 
-import io
 import multiprocessing
 import warnings
 from copy import deepcopy
 from typing import Any
 
-import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.fileio import get
 from PIL import Image
 from torchvision.transforms import AutoAugment, AutoAugmentPolicy
 
-from ecl.datasets.image_file import MAX_PIXELS, inspect_image
+from ecl.datasets.image_file import decode_image, inspect_image
 from ecl.errors import UserError
 from ecl.registry import TRANSFORMS
 from ecl.settings import OneOf, Whole, validate_params
@@ -51,7 +49,7 @@ class LoadImage(BaseTransform):
         """Read ``img_path``. None for a bad file makes the dataset draw another image."""
         path = results['img_path']
         try:
-            image = _decode(get(path))
+            image = decode_image(get(path))
         # A damaged file may raise anything; in every case the file is what has to change.
         except Exception as error:
             fault = inspect_image(path).fault or ' '.join(str(error).split())
@@ -86,16 +84,6 @@ class SharedCounter:
 
     def __deepcopy__(self, memo: dict) -> 'SharedCounter':
         return self
-
-
-def _decode(content: bytes) -> np.ndarray:
-    width, height = Image.open(io.BytesIO(content)).size
-    if width * height > MAX_PIXELS:
-        raise ValueError(f'{width} x {height} pixels')
-    image = mmcv.imfrombytes(content)
-    if image is None:
-        raise ValueError('OpenCV cannot decode it')
-    return image
 
 
 @TRANSFORMS.register_module()

@@ -102,7 +102,7 @@ def test_the_best_classes_come_first(predictor, digits):
 
 def test_a_file_that_is_no_image_is_named(predictor, tmp_path):
     (tmp_path / 'a.jpg').write_bytes(b'no')
-    with pytest.raises(UserError, match=r'a\.jpg: it is no image'):
+    with pytest.raises(UserError, match=r'a\.jpg: it is not an image'):
         predictor([tmp_path / 'a.jpg'])
 
 

@@ -37,7 +37,7 @@ def test_a_folder_becomes_a_csv_and_bad_files_are_told(digits_run, images, tmp_p
     assert float(rows[0]['score']) == pytest.approx(first.score, abs=1e-6)
     captured = capsys.readouterr()
     assert captured.out == ''
-    assert f'skipped {images / "bad.jpg"}: it is no image' in captured.err
+    assert f'skipped {images / "bad.jpg"}: it is not an image' in captured.err
     assert '1 of 6 files' in captured.err
 
 

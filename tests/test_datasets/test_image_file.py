@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from ecl.datasets import image_file
-from ecl.datasets.image_file import inspect_image
+from ecl.datasets.image_file import decode_image, find_images, inspect_image
+from ecl.errors import UserError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
 
@@ -84,8 +85,8 @@ def test_truncated_images_are_damaged(inspect, form):
     ('content', 'fault'),
     [
         (b'', 'the file is empty'),
-        (b'<html>404</html>', 'it is no image'),
-        (_bomb(), 'it claims more than 89,478,485 pixels'),
+        (b'<html>404</html>', 'it is not an image'),
+        (_bomb(), 'it has more than 89,478,485 pixels'),
     ],
 )
 def test_what_is_no_image_is_told(inspect, content, fault):
@@ -100,7 +101,7 @@ def test_a_flipped_byte_inside_a_png_is_found(inspect):
 
 def test_what_opencv_cannot_decode_is_a_fault(inspect, monkeypatch):
     monkeypatch.setattr(image_file.mmcv, 'imfrombytes', lambda content: None)
-    assert inspect(_bytes(_rgb(), 'PNG')).fault.startswith('OpenCV, which training reads with')
+    assert inspect(_bytes(_rgb(), 'PNG')).fault.startswith('OpenCV cannot decode it')
 
 
 def test_copies_have_the_same_sum(inspect):
@@ -134,3 +135,87 @@ def test_permission(inspect, tmp_path, monkeypatch):
 
         monkeypatch.setattr(image_file, '_read', refuse)
     assert inspect_image(path).fault == 'it may not be read (no permission)'
+
+
+def _save_all(folder):
+    """A folder as people have them; returns which files are images."""
+    folder.mkdir()
+    image = _rgb()
+    for name in ('a.JPG', 'b.jfif', 'c.png', 'no_suffix', 'photo.jpg.bak'):
+        (folder / name).write_bytes(_bytes(image, 'JPEG'))
+    (folder / 'd.avif').write_bytes(_bytes(image, 'AVIF'))
+    (folder / 'inner').mkdir()
+    (folder / 'inner' / 'e.webp').write_bytes(_bytes(image, 'WEBP'))
+    (folder / 'notes.txt').write_text('not an image')
+    (folder / 'scan.pdf').write_bytes(b'%PDF-1.7')
+    (folder / 'gone').symlink_to(folder / 'nowhere')
+    (folder / 'again').symlink_to(folder)
+    # What systems leave behind is passed over without a word.
+    for name in ('.DS_Store', '._a.JPG', 'Thumbs.db', 'desktop.ini'):
+        (folder / name).write_bytes(b'x')
+    (folder / '__MACOSX').mkdir()
+    (folder / '__MACOSX' / 'a.jpg').write_bytes(b'x')
+
+
+def test_every_file_of_a_folder_is_an_image_or_named(tmp_path):
+    _save_all(tmp_path / 'folder')
+    found = find_images(tmp_path / 'folder')
+    names = ['a.JPG', 'b.jfif', 'c.png', 'd.avif', 'inner/e.webp', 'no_suffix', 'photo.jpg.bak']
+    assert found.images == names
+    assert set(found.others) == {'notes.txt', 'scan.pdf', 'gone', 'again'}
+    assert 'link' in found.others['gone'] and 'link' in found.others['again']
+    for name in names:
+        assert decode_image((tmp_path / 'folder' / name).read_bytes()).shape == (40, 30, 3)
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / 'secret').mkdir()
+
+    def refuse(path):
+        raise PermissionError(13, 'Permission denied', path)
+
+    monkeypatch.setattr(os, 'scandir', refuse)
+    with pytest.raises(UserError, match=f'{tmp_path}.*Permission denied'):
+        find_images(tmp_path)
+
+
+HEIC = b'\0\0\0\x18ftypheic\0\0\0\0mif1heic' + bytes(64)
+
+
+def test_heic_without_its_reader_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_file, '_formats', lambda: image_file.FORMATS)
+    (tmp_path / 'phone.heic').write_bytes(HEIC)
+    assert 'ecl-longtail[heic]' in find_images(tmp_path).others['phone.heic']
+    assert 'ecl-longtail[heic]' in inspect_image(tmp_path / 'phone.heic').fault
+
+
+def test_heic_is_read_with_its_reader(tmp_path):
+    pillow_heif = pytest.importorskip('pillow_heif')
+    grey = np.full((64, 48, 3), 90, np.uint8)
+    pillow_heif.from_pillow(Image.fromarray(grey)).save(tmp_path / 'phone.heic', quality=90)
+    assert find_images(tmp_path).images == ['phone.heic']
+    assert inspect_image(tmp_path / 'phone.heic').fault == ''
+    decoded = decode_image((tmp_path / 'phone.heic').read_bytes())
+    assert np.abs(decoded.astype(int) - 90).max() <= 3
+
+
+@pytest.mark.parametrize('mode', ['1', 'L', 'LA', 'P', 'RGBA', 'CMYK', 'I;16'])
+@pytest.mark.parametrize('form', ['PNG', 'TIFF', 'JPEG'])
+def test_images_of_every_mode_are_decoded_as_colour(mode, form):
+    image = Image.fromarray(NOISE[..., 1]) if mode in ('1', 'L', 'LA', 'I;16') else _rgb()
+    if mode == 'I;16':
+        image = Image.fromarray(NOISE[..., 1].astype(np.uint16) * 256)
+    elif image.mode != mode:
+        image = image.convert(mode)
+    try:
+        content = _bytes(image, form)
+    except OSError:
+        pytest.skip(f'{form} has no {mode}')
+    expected = np.asarray(_rgb().convert(mode).convert('RGB'))[..., ::-1]
+    if mode in ('1', 'L', 'LA', 'I;16'):
+        shown = NOISE[..., 1] if mode != '1' else np.asarray(image.convert('L'))
+        expected = np.repeat(shown[..., None], 3, axis=2)
+    tolerance = 40 if form == 'JPEG' else 0  # JPEG loses colour between neighbouring pixels
+    difference = np.abs(decode_image(content).astype(int) - expected)
+    assert difference.mean() <= tolerance
+    assert difference.shape == (40, 30, 3)

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from ecl.datasets.folder import EXTENSIONS
+from ecl.datasets.image_file import EXTENSIONS
 from ecl.errors import UserError
 
 _SPLIT_NAMES = {'train', 'training', 'val', 'valid', 'validation', 'test', 'testing'}

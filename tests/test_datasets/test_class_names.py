@@ -1,0 +1,67 @@
+import pytest
+
+from ecl.datasets.class_names import (
+    CLASS_NAMES,
+    check_same_classes,
+    read_classes,
+    read_text,
+    sort_classes,
+)
+from ecl.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ('names', 'expected'),
+    [
+        (['10', '2', '1'], ('1', '2', '10')),
+        (['b', '10', '2'], ('10', '2', 'b')),
+        (['02', '2', '1'], ('1', '02', '2')),
+        (['\u00b2', '10', '2'], ('10', '2', '\u00b2')),  # a superscript is no number
+        ([], ()),
+    ],
+)
+def test_numbers_are_sorted_by_value_and_other_names_alphabetically(names, expected):
+    assert sort_classes(names) == expected
+
+
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16'])
+def test_text_files_of_windows(tmp_path, encoding):
+    content = '\u96c0 one\r\nowl \r\n\r\n'.encode(encoding)
+    (tmp_path / 'names.txt').write_bytes(content)
+    assert read_classes(str(tmp_path / 'names.txt')) == ['\u96c0 one', 'owl']
+    assert read_text(content, 'names.txt') == '\u96c0 one\r\nowl \r\n\r\n'
+
+
+def test_text_in_another_encoding_is_named():
+    with pytest.raises(UserError, match=r'names\.txt is not UTF-8'):
+        read_text('caf\u00e9'.encode('latin-1'), 'names.txt')
+
+
+def test_known_names_lists_and_none_pass():
+    assert read_classes('places365') is CLASS_NAMES['places365']
+    assert len(CLASS_NAMES['places365']) == 365
+    assert read_classes(['a', 'b']) == ['a', 'b']
+    assert read_classes(None) is None
+    with pytest.raises(UserError, match=r'places is missing.* imagenet, places365'):
+        read_classes('places')
+
+
+@pytest.mark.parametrize(
+    ('tested', 'fault'),
+    [
+        (['a', 'c'], "no class 'b', so that labels shift"),
+        (['a', 'b', 'x'], "unknown classes 'x'"),
+        (['a', 'c', 'b'], "label 1 is 'c', expected 'b'"),
+        (list('uvwxyz'), "'u', 'v', 'w', 'x', 'y' and 1 more"),
+    ],
+)
+def test_other_classes_than_in_training_are_refused_by_name(tested, fault):
+    with pytest.raises(UserError, match=fault) as caught:
+        check_same_classes(('a', 'b', 'c'), tested, 'photos/test')
+    assert str(caught.value).startswith('photos/test has other classes')
+
+
+def test_the_same_or_unknown_classes_pass():
+    check_same_classes(('a', 'b'), ['a', 'b'], 'photos/test')
+    check_same_classes(None, ['a', 'b'], 'photos/test')
+    check_same_classes(('a', 'b'), None, 'photos/test')
