@@ -26,6 +26,7 @@ from ecl.datasets.class_counts import (
 )
 from ecl.datasets.digits import Digits
 from ecl.datasets.folder import ImageFolder
+from ecl.datasets.image_csv import ImageCSV
 from ecl.datasets.image_list import ImageList
 from ecl.datasets.in_memory import InMemoryDataset
 from ecl.datasets.long_tail import LongTailDataset
@@ -55,6 +56,7 @@ __all__ = [
     'Cached',
     'ClassAwareSampler',
     'Digits',
+    'ImageCSV',
     'ImageFolder',
     'ImageList',
     'InMemoryDataset',
