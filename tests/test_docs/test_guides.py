@@ -53,6 +53,15 @@ def test_files_in_the_text_exist(page):
     assert not missing
 
 
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_extras_in_the_text_exist(page):
+    project = (ROOT / 'pyproject.toml').read_text()
+    _, extras = project.split('[tool.setuptools.dynamic.optional-dependencies]')
+    known = re.findall(r'^(\w+) = \{ file', extras, re.MULTILINE)
+    named = re.findall(r'(?:\.|ecl-longtail)\[(\w+)\]', page.read_text())
+    assert set(named) <= set(known)
+
+
 def test_the_python_for_inference_runs(digits_run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     images = Digits(split='test')
