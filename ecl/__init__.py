@@ -1,15 +1,13 @@
 """Effective Collaborative Learning for long-tailed image recognition."""
 
-import os
-import warnings
 from importlib.metadata import PackageNotFoundError, distribution
 
 from ecl.version import __version__
 
 __all__ = ['__version__']
 
-# Both families install the same import names, so the one installed last overwrites the other's
-# files and neither works; uninstalling one then deletes files of the other.
+# Both families install the same import names. The one installed last overwrites files of the other,
+# and uninstalling one deletes files of the other.
 _UNMAINTAINED = (
     'mmengine',
     'mmengine-lite',
@@ -31,7 +29,7 @@ def _is_installed(name: str) -> bool:
 
 
 def _require_engine() -> None:
-    """Raise ImportError, with the command that mends it, unless the maintained engine is alone."""
+    """Raise ImportError, with the command that repairs it, unless the maintained engine is alone."""
     install = f'pip install --force-reinstall --no-deps {" ".join(_ENGINE)}'
     intruders = [name for name in _UNMAINTAINED if _is_installed(name)]
     if intruders:
@@ -45,9 +43,3 @@ def _require_engine() -> None:
 
 
 _require_engine()
-
-# OpenCV reads this when it is imported: it then refuses images of more pixels, as Pillow does.
-os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(89_478_485))
-
-# The engine recommends another mmcv at every import; here that would break it.
-warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')

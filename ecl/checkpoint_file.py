@@ -1,9 +1,13 @@
-"""Checkpoint files from anywhere, opened without running what is in them."""
+"""Read checkpoint files without running code in them.
+
+Everything in this package that reads a checkpoint calls :func:`read_checkpoint`. MMEngine's own
+loaders stay as they are.
+"""
 
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -13,7 +17,9 @@ import numpy as np
 import torch
 from mmengine.dist import barrier, is_main_process
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import CheckpointLoader, get_torchvision_models
+from mmengine.runner import get_torchvision_models
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch.hub import download_url_to_file, get_dir
 
 from ecl.errors import UserError
@@ -31,8 +37,8 @@ def _statistic(cls: type, name: str) -> Any:
 _reconstruct = np.empty(0).__reduce__()[0]
 _scalar = np.float64(0).__reduce__()[0]
 
-#: What a checkpoint may name beside tensors and plain data, which PyTorch itself admits: numpy's
-#: arrays and numbers, under their paths in numpy 1 and 2, and the engine's log.
+#: Globals that a checkpoint may name beside tensors and plain data, which PyTorch admits: arrays
+#: and numbers of NumPy 1 and 2, and MMEngine's log.
 ADMITTED: list[Any] = [
     *((_reconstruct, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')),
     *((_scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
@@ -46,7 +52,7 @@ ADMITTED: list[Any] = [
 
 @contextmanager
 def trust_checkpoints(trusted: bool = True) -> Iterator[None]:
-    """Let the checkpoints opened inside run what code they hold.
+    """Allow the checkpoints that are read inside the block to run code.
 
     Args:
         trusted: False changes nothing.
@@ -63,66 +69,105 @@ def trust_checkpoints(trusted: bool = True) -> Iterator[None]:
 
 
 def trusts_checkpoints() -> bool:
-    """Whether a checkpoint opened now may run code."""
+    """Return whether a checkpoint that is read now may run code."""
     return _trusted.get()
 
 
-def load_from_file(path: str | Path, map_location: Any = 'cpu') -> Any:
-    """Read a file that ``torch.save`` wrote.
+def read_checkpoint(source: str | Path) -> Any:
+    """Read a checkpoint onto the CPU.
 
-    The sums of its parts are compared first: PyTorch alone would take a flipped bit in a weight
-    for the weight.
+    The checksums of the file are compared first. PyTorch alone does not notice a flipped bit in a
+    weight.
 
     Args:
-        path: The file.
-        map_location: Where the tensors go, as in :func:`torch.load`.
+        source: A file that ``torch.save`` wrote, a ``.safetensors`` file, a URL (downloaded once),
+            or ``torchvision://<model>``.
 
     Returns:
-        What was saved.
+        What was saved. Of a safetensors file, its tensors by name.
 
     Raises:
-        UserError: If the file is missing or damaged, or names anything but tensors, plain data and
-            ``ADMITTED`` and is not trusted by :func:`trust_checkpoints`.
+        UserError: If the file is missing or damaged, if it names globals other than ``ADMITTED``
+            and :func:`trust_checkpoints` is not in effect, or if the kind of source is unknown.
     """
-    path = Path(path).expanduser()
+    scheme, found, rest = str(source).partition('://')
+    if not found:
+        return _read_file(Path(source).expanduser())
+    if scheme in ('http', 'https'):
+        return _read_file(_download(str(source)))
+    if scheme not in ('torchvision', 'modelzoo'):
+        raise UserError(
+            f'{source}: cannot read {scheme}://, expected a file, http(s):// or torchvision://. '
+            'Download the file and give its path.'
+        )
+    urls = get_torchvision_models()
+    if rest not in urls:
+        raise UserError(f'{source}: torchvision has no such weights')
+    return _read_file(_download(urls[rest]))
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Load the checkpoint of a training; see :func:`read_checkpoint`.
+
+    Args:
+        path: A file that a training wrote.
+
+    Returns:
+        The checkpoint, with the weights under ``state_dict``.
+
+    Raises:
+        UserError: If the file cannot be read, or holds no ``state_dict``.
+    """
+    checkpoint = read_checkpoint(path)
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get('state_dict'), Mapping):
+        raise UserError(f'{path} is not a checkpoint: it holds no state_dict')
+    return checkpoint
+
+
+def _read_file(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f'checkpoint {path} does not exist')
+    if path.suffix == '.safetensors':
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise UserError(f'{path} cannot be loaded: it is damaged ({error})') from error
     _check_sums(path)
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(ADMITTED):
-            warnings.simplefilter('ignore')  # of the unpickler, about foreign files
-            return torch.load(path, map_location, weights_only=not _trusted.get())
-    # Whatever a damaged or foreign file makes the unpickler do, the file is what has to change.
+            warnings.simplefilter('ignore')  # the unpickler warns about files of other origin
+            return torch.load(path, 'cpu', weights_only=not _trusted.get())
+    # A damaged file can make the unpickler raise anything.
     except Exception as error:
         raise UserError(f'{path} cannot be loaded: {_reason(error)}') from error
 
 
 def _check_sums(path: Path) -> None:
-    """Raise UserError if a part of the file is not what was written; older files hold no sums."""
+    """Raise UserError if a checksum of the file is wrong. Older files hold no checksums."""
     try:
         if not zipfile.is_zipfile(path):
             return
         with zipfile.ZipFile(path) as file:
             damaged = file.testzip()
-    except Exception as error:  # of a damaged directory anything may come
+    except Exception as error:  # a damaged directory can raise anything
         raise UserError(f'{path} cannot be loaded: it is damaged ({error})') from error
     if damaged:
         raise UserError(f'{path} cannot be loaded: it is damaged (in its part {damaged})')
 
 
 def _reason(error: Exception) -> str:
-    foreign = re.search(r'GLOBAL (\S+)', str(error))
-    if foreign or isinstance(error, UserError):
-        asked = f'it asks for {foreign[1]}' if foreign else error
+    unknown = re.search(r'GLOBAL (\S+)', str(error))
+    if unknown or isinstance(error, UserError):
+        asked = f'it asks for {unknown[1]}' if unknown else error
         return (
-            f'{asked}, which is no plain data and could run anything; if you know where the file '
-            'comes from and trust it, add --trust-checkpoint'
+            f'{asked}, which is not plain data and could run any code. If you know the origin of '
+            'the file and trust it, add --trust-checkpoint.'
         )
-    return 'it is damaged, or no checkpoint of tensors and plain data'
+    return 'it is damaged, or not a checkpoint of tensors and plain data'
 
 
-def load_from_url(url: str, map_location: Any = None) -> Any:
-    """Download once, then read as any file."""
+def _download(url: str) -> Path:
+    """Download a file once, into the folder of ``torch.hub``."""
     path = Path(get_dir(), 'checkpoints', url.partition('?')[0].rpartition('/')[2])
     if is_main_process() and not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -131,32 +176,4 @@ def load_from_url(url: str, map_location: Any = None) -> Any:
         except OSError as error:
             raise UserError(f'{url} cannot be downloaded: {error}') from error
     barrier()
-    return load_from_file(path, map_location)
-
-
-def load_from_torchvision(name: str, map_location: Any = None) -> Any:
-    """Download the weights that torchvision has under ``torchvision://<name>``."""
-    urls = get_torchvision_models()
-    model = name.partition('://')[2]
-    if model not in urls:
-        raise UserError(f'{name}: torchvision has no such weights')
-    return load_from_url(urls[model], map_location)
-
-
-def load_from_nowhere(name: str, map_location: Any = None) -> Any:
-    """Refuse a source that the engine knows but whose files cannot be examined first."""
-    raise UserError(f'{name}: download the file, and give its path')
-
-
-# The engine's own loaders run the code of a file that holds any, after a warning. Its Runner, hooks
-# and ``init_cfg`` all ask this table.
-_LOADERS = {
-    '': load_from_file,
-    'http://': load_from_url,
-    'https://': load_from_url,
-    'torchvision://': load_from_torchvision,
-    'modelzoo://': load_from_torchvision,
-}
-for _prefix in list(CheckpointLoader._schemes):
-    _loader = _LOADERS.get(_prefix, load_from_nowhere)
-    CheckpointLoader.register_scheme(_prefix, _loader, force=True)
+    return path

@@ -1,16 +1,19 @@
-"""The registries of scope ``ecl``: children of MMPretrain's, so that a config names a module of
-either (or of MMEngine) without a prefix.
+"""Registries of scope ``ecl``.
 
-Importing them also puts :mod:`ecl.checkpoint_file` in charge of every checkpoint file.
-
-A lookup that fails here walks to the parents but does not import their modules; each location
-below therefore imports the MMPretrain package it extends.
+They are children of MMPretrain's registries, so a config names a module of ECL, MMPretrain or
+MMEngine without a prefix. A lookup that fails here goes on in the parents but does not import their
+modules. So each location below imports the MMPretrain package that it extends.
 """
 
-from mmengine.registry import Registry
-from mmpretrain import registry as parent
+import warnings
 
-import ecl.checkpoint_file  # noqa: F401
+from mmengine.registry import Registry
+
+with warnings.catch_warnings():
+    # mmcv warns at import that it comes without compiled operators, which nothing here uses.
+    warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
+    import mmcv.cnn  # noqa: F401
+    from mmpretrain import registry as parent
 
 
 def _child(name: str, parent_registry: Registry, location: str) -> Registry:
@@ -19,7 +22,7 @@ def _child(name: str, parent_registry: Registry, location: str) -> Registry:
 
 MODELS = _child('model', parent.MODELS, 'ecl.models')
 MODEL_WRAPPERS = _child('model_wrapper', parent.MODEL_WRAPPERS, 'ecl.models')
-WEIGHT_INITIALIZERS = _child('weight initializer', parent.WEIGHT_INITIALIZERS, 'ecl.models')
+WEIGHT_INITIALIZERS = _child('weight initializer', parent.WEIGHT_INITIALIZERS, 'ecl.weights')
 BATCH_AUGMENTS = _child('batch augment', parent.BATCH_AUGMENTS, 'ecl.models')
 TASK_UTILS = _child('task util', parent.TASK_UTILS, 'ecl.models')
 

@@ -18,7 +18,8 @@ import torch
 from mmengine.logging import HistoryBuffer
 from rich.progress import track
 
-from ecl.apis.checkpoint import latest_checkpoint, load_checkpoint
+from ecl.apis.checkpoint import latest_checkpoint
+from ecl.checkpoint_file import load_checkpoint
 from ecl.apis.train import train
 from ecl.apps.cli import add_cfg_options, run_tool
 from ecl.engine.hooks.run_record import RECORD

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from ecl.apis.checkpoint import load_checkpoint
+from ecl.checkpoint_file import load_checkpoint
 from ecl.errors import UserError
 from soak import differences, soak
 

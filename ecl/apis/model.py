@@ -11,7 +11,8 @@ from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 from mmpretrain.models import BaseClassifier
 
-from ecl.apis.checkpoint import check_weights_fit, load_checkpoint
+from ecl.checkpoint_file import load_checkpoint
+from ecl.weights import check_weights_fit
 from ecl.apis.config_check import walk
 from ecl.apis.config_text import parse_config, restrict_types
 from ecl.errors import UserError
@@ -62,7 +63,7 @@ def build_model(
     """Build the model of a checkpoint without its contrastive branch, weights included.
 
     Args:
-        content: What :func:`~ecl.apis.checkpoint.load_checkpoint` returned.
+        content: What :func:`~ecl.checkpoint_file.load_checkpoint` returned.
         cfg: What :func:`read_config` returned.
         source: File of the checkpoint, for the message.
         device: Such as 'cpu' or 'cuda:1'. By default a GPU if there is one.
@@ -96,7 +97,7 @@ def read_config(content: dict[str, Any], source: str | Path) -> Config:
     """Read the configuration in a checkpoint, made safe to build model and pipelines from.
 
     Args:
-        content: What :func:`~ecl.apis.checkpoint.load_checkpoint` returned.
+        content: What :func:`~ecl.checkpoint_file.load_checkpoint` returned.
         source: File of the checkpoint, for the message.
 
     Raises:

@@ -11,7 +11,8 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from ecl.apis.checkpoint import check_weights_fit, load_checkpoint
+from ecl.checkpoint_file import load_checkpoint
+from ecl.weights import check_weights_fit
 from ecl.apis.config import load_config
 from ecl.apis.faults import explain_faults
 from ecl.apis.launch import set_launcher

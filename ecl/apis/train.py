@@ -10,12 +10,9 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from ecl.apis.checkpoint import (
-    check_resumable,
-    check_weights_fit,
-    latest_checkpoint,
-    load_checkpoint,
-)
+from ecl.apis.checkpoint import check_resumable, latest_checkpoint
+from ecl.checkpoint_file import load_checkpoint
+from ecl.weights import check_weights_fit
 from ecl.apis.config import load_config, use_mixed_precision
 from ecl.apis.faults import explain_faults
 from ecl.apis.launch import set_launcher

@@ -15,6 +15,7 @@ from .optimizers import Bfloat16OptimWrapper
 from .resume import (
     CheckpointHook,
     InvalidLossHook,
+    ResumableRunner,
     ResumableTrainLoop,
     StepSeedHook,
     epoch_worker_init_fn,
@@ -29,6 +30,7 @@ __all__ = [
     'InvalidLossHook',
     'KeepMemoryHook',
     'LoggerHook',
+    'ResumableRunner',
     'ResumableTrainLoop',
     'RunRecordHook',
     'StepSeedHook',

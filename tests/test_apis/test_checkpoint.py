@@ -5,12 +5,9 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from ecl.apis.checkpoint import (
-    check_resumable,
-    check_weights_fit,
-    latest_checkpoint,
-    load_checkpoint,
-)
+from ecl.apis.checkpoint import check_resumable, latest_checkpoint
+from ecl.checkpoint_file import load_checkpoint
+from ecl.weights import check_weights_fit
 from ecl.errors import UserError
 
 

@@ -5,7 +5,7 @@ import torch
 
 from ecl.apis import Predictor, publish
 from ecl.apis import test as evaluate
-from ecl.apis.checkpoint import load_checkpoint
+from ecl.checkpoint_file import load_checkpoint
 from ecl.checkpoint_file import trust_checkpoints
 from ecl.datasets import Digits
 from ecl.errors import UserError

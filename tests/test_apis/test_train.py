@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ecl.apis import train
-from ecl.apis.checkpoint import load_checkpoint
+from ecl.checkpoint_file import load_checkpoint
 from ecl.errors import UserError
 
 

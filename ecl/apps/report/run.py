@@ -10,7 +10,8 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
-from ecl.apis.checkpoint import latest_checkpoint, load_checkpoint
+from ecl.apis.checkpoint import latest_checkpoint
+from ecl.checkpoint_file import load_checkpoint
 from ecl.apis.model import build_model, read_config
 from ecl.apps.report.predictions import Features, predict_all
 from ecl.apps.report.scalars import read_scalars

@@ -3,12 +3,14 @@
 from .checkpoint_hook import CheckpointHook
 from .invalid_loss import InvalidLossHook
 from .loop import ResumableTrainLoop
+from .runner import ResumableRunner
 from .seeding import StepSeedHook
 from .workers import epoch_worker_init_fn
 
 __all__ = [
     'CheckpointHook',
     'InvalidLossHook',
+    'ResumableRunner',
     'ResumableTrainLoop',
     'StepSeedHook',
     'epoch_worker_init_fn',

@@ -4,7 +4,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from ecl.apis import collect_predictions
-from ecl.apis.checkpoint import load_checkpoint
+from ecl.checkpoint_file import load_checkpoint
 from ecl.apis.model import build_model, read_config
 from ecl.apps.report.predictions import predict_all
 

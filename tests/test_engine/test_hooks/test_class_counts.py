@@ -2,7 +2,7 @@ import pytest
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
-from ecl.apis.checkpoint import load_checkpoint
+from ecl.checkpoint_file import load_checkpoint
 from ecl.errors import UserError
 from ecl.models.losses import BalancedSoftmaxLoss
 

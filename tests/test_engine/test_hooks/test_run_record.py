@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 
-from ecl.apis.checkpoint import load_checkpoint
+from ecl.checkpoint_file import load_checkpoint
 
 HOOKS = ['ClassCountsHook', 'RunRecordHook']
 

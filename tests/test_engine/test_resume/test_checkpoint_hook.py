@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ecl.apis.checkpoint import latest_checkpoint, load_checkpoint
+from ecl.apis.checkpoint import latest_checkpoint
+from ecl.checkpoint_file import load_checkpoint
 from ecl.engine.resume.atomic_file import remove_temporary_files
 from ecl.engine.resume.checkpoint_hook import AtomicBackend, kept_checkpoints
 from ecl.errors import UserError

@@ -8,7 +8,7 @@ import torch
 import torch.multiprocessing as mp
 from torch import distributed, nn
 
-from ecl.apis.checkpoint import load_checkpoint
+from ecl.checkpoint_file import load_checkpoint
 from ecl.engine.resume.checkpoint_hook import AtomicBackend
 from ecl.engine.resume.invalid_loss import REPORT
 from ecl.errors import UserError

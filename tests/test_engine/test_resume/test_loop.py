@@ -5,7 +5,8 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from ecl.apis.checkpoint import latest_checkpoint, load_checkpoint
+from ecl.apis.checkpoint import latest_checkpoint
+from ecl.checkpoint_file import load_checkpoint
 from ecl.errors import UserError
 from soak import differences
 

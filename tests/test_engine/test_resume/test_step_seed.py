@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ecl.apis.checkpoint import load_checkpoint
+from ecl.checkpoint_file import load_checkpoint
 
 STEPS = 6  # of an epoch
 

@@ -1,4 +1,11 @@
+import os
 import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from subprocess import DEVNULL
 
 import numpy as np
 import pytest
@@ -8,6 +15,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Dataset
 
 from ecl.engine import epoch_worker_init_fn
+from ecl.engine.resume.workers import prepare_workers
 
 
 class Draws(Dataset):
@@ -55,3 +63,68 @@ def test_a_data_loader_config_names_it():
         )
     )
     assert len(torch.cat(list(loader)).unique()) == 24
+
+
+KILLED = """
+import multiprocessing, os, pathlib, signal, time
+from mmengine.hooks import Hook
+from ecl.registry import HOOKS
+
+@HOOKS.register_module()
+class Killed(Hook):
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        time.sleep(2)  # the workers fill their pipe
+        pids = [str(worker.pid) for worker in multiprocessing.active_children()]
+        pathlib.Path('workers').write_text(' '.join(pids))
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0]
+    except OSError:
+        return False
+    return state != 'Z'
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
+def test_workers_end_with_a_training_that_is_killed_while_their_pipe_is_full(
+    digits_config, tmp_path
+):
+    (tmp_path / 'killed.py').write_text(KILLED)
+    (tmp_path / 'config.py').write_text(
+        f"_base_ = ['{digits_config}']\n"
+        "custom_imports = dict(imports=['killed'])\n"
+        "custom_hooks = _base_.get('custom_hooks', []) + [dict(type='Killed')]\n"
+        'train_dataloader = dict(batch_size=64, num_workers=4, dataset=dict(_delete_=True, '
+        "type='RepeatDataset', times=20, dataset=_base_.train_dataloader.dataset), "
+        "collate_fn=dict(type='pseudo_collate'))\n"
+    )
+    root = digits_config.parents[2]
+    environment = {**os.environ, 'PYTHONPATH': f'{root}{os.pathsep}{tmp_path}'}
+    command = [sys.executable, root / 'tools/train.py', 'config.py']
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, stdout=DEVNULL, stderr=DEVNULL, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    workers = [int(pid) for pid in (tmp_path / 'workers').read_text().split()]
+    assert len(workers) == 4
+    try:
+        for _ in range(200):
+            if not any(map(_runs, workers)):
+                break
+            time.sleep(0.1)
+        assert not [pid for pid in workers if _runs(pid)]
+    finally:
+        for pid in filter(_runs, workers):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_a_function_of_the_config_is_called_after_ours():
+    called = []
+    loader = DataLoader(Draws(), worker_init_fn=called.append)
+    prepare_workers(loader)
+    prepare_workers(loader)
+    loader.worker_init_fn(3)
+    assert called == [3]
