@@ -29,7 +29,7 @@ def _is_installed(name: str) -> bool:
 
 
 def _require_engine() -> None:
-    """Raise ImportError, with the command that repairs it, unless the maintained engine is alone."""
+    """Raise ImportError with the command to run unless only the maintained engine is there."""
     install = f'pip install --force-reinstall --no-deps {" ".join(_ENGINE)}'
     intruders = [name for name in _UNMAINTAINED if _is_installed(name)]
     if intruders:

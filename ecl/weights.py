@@ -50,7 +50,7 @@ class Fit:
     @property
     def complete(self) -> bool:
         """Whether model and checkpoint hold the same names and shapes."""
-        return not (self.missing or self.unexpected or self.reshaped)
+        return bool(self.matching) and not (self.missing or self.unexpected or self.reshaped)
 
     def __str__(self) -> str:
         """Return the counts, with some names of what does not match."""
@@ -99,8 +99,13 @@ def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str | P
         UserError: If no weight matches.
     """
     own = model.state_dict()
-    fits = [_match(own, _renamed(model, candidate)) for candidate in _candidates(weights)]
-    best = max(fits, key=lambda fit: len(fit.matching))
+    best = Fit({}, [], [], [])
+    for candidate in _candidates(weights):
+        fit = _match(own, _renamed(model, candidate))
+        if len(fit.matching) > len(best.matching):
+            best = fit
+        if best.complete:
+            break
     if not best.matching:
         raise UserError(
             f'{source} holds no weight of this model: got {len(weights)} tensors '
@@ -186,13 +191,14 @@ def _candidates(weights: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
         for prefix in PREFIXES:
             shorter = {k[len(prefix) :]: v for k, v in names.items() if k.startswith(prefix)}
             if shorter:
-                # A part may have the prefix: the others keep their names and count as unexpected.
-                waiting.append({k: v for k, v in names.items() if not k.startswith(prefix)} | shorter)
+                others = {k: v for k, v in names.items() if not k.startswith(prefix)}
+                waiting.append(others | shorter)
     yield {f'backbone.{key}': value for key, value in weights.items()}
 
 
 def _renamed(model: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights under the names that the hooks of the model give them."""
+    weights = dict(weights)
     for name, module in model.named_modules():
         for hook in module._load_state_dict_pre_hooks.values():
             hook(weights, f'{name}.' if name else '', {}, True, [], [], [])

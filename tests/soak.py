@@ -19,9 +19,9 @@ from mmengine.logging import HistoryBuffer
 from rich.progress import track
 
 from ecl.apis.checkpoint import latest_checkpoint
-from ecl.checkpoint_file import load_checkpoint
 from ecl.apis.train import train
 from ecl.apps.cli import add_cfg_options, run_tool
+from ecl.checkpoint_file import load_checkpoint
 from ecl.engine.hooks.run_record import RECORD
 from ecl.engine.resume.atomic_file import atomic_write
 from ecl.errors import UserError

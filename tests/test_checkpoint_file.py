@@ -11,14 +11,15 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mmengine.logging import HistoryBuffer
-from mmengine.model import PretrainedInit
-from mmengine.runner import CheckpointLoader
+from mmengine.registry import DefaultScope
+from safetensors.torch import save_file
 from torch import nn
 
 import ecl.checkpoint_file
 from ecl.apps.cli import run_tool
-from ecl.checkpoint_file import load_from_file, trust_checkpoints
+from ecl.checkpoint_file import read_checkpoint, trust_checkpoints
 from ecl.errors import UserError
+from ecl.registry import MODELS
 
 ROOT = Path(__file__).parents[1]
 
@@ -58,7 +59,7 @@ def saved(tmp_path, monkeypatch):
 @pytest.mark.parametrize('new', [True, False])
 def test_what_a_training_saves_comes_back(saved, new):
     content = _content()
-    loaded = load_from_file(saved(content, _use_new_zipfile_serialization=new))
+    loaded = read_checkpoint(saved(content, _use_new_zipfile_serialization=new))
     assert torch.equal(loaded['state_dict']['weight'], content['state_dict']['weight'])
     assert loaded['message_hub']['log_scalars']['loss'].mean() == 1.5
     assert loaded['message_hub']['array'].tolist() == [0, 1, 2]
@@ -76,7 +77,7 @@ def test_what_a_training_saves_comes_back(saved, new):
 def test_a_file_that_could_run_something_is_refused_with_the_reason(saved, harm, reason, new):
     path = saved({**_content(), 'more': harm}, _use_new_zipfile_serialization=new)
     with pytest.raises(UserError, match=reason) as caught:
-        load_from_file(path)
+        read_checkpoint(path)
     assert str(path) in str(caught.value)
     assert '--trust-checkpoint' in str(caught.value)
     assert not Path('was-here').exists()
@@ -85,27 +86,34 @@ def test_a_file_that_could_run_something_is_refused_with_the_reason(saved, harm,
 def test_a_trusted_file_is_opened_and_trust_ends(saved):
     path = saved({**_content(), 'more': Runs()})
     with trust_checkpoints(False), pytest.raises(UserError, match='trust'):
-        load_from_file(path)
+        read_checkpoint(path)
     with trust_checkpoints():
-        assert load_from_file(path)['meta']['epoch'] == 1
+        assert read_checkpoint(path)['meta']['epoch'] == 1
     assert Path('was-here').is_dir()
     with pytest.raises(UserError, match='trust'):
-        load_from_file(path)
+        read_checkpoint(path)
 
 
-def test_every_way_of_the_engine_refuses_it_too(saved):
+def test_the_weights_of_a_model_are_read_in_the_same_way(saved):
     path = str(saved({**_content(), 'more': Runs()}))
-    with pytest.raises(UserError, match='trust'):
-        CheckpointLoader.load_checkpoint(path)
-    with pytest.raises(UserError, match='trust'):
-        PretrainedInit(path)(nn.Linear(5, 4))
-    with pytest.raises(UserError, match='trust'):
-        PretrainedInit(path, prefix='backbone')(nn.Linear(5, 4))
-    for scheme in ('openmmlab://', 'mmcls://', 's3://', 'petrel://', 'pavi://'):
-        with pytest.raises(UserError, match='download the file'):
-            CheckpointLoader.load_checkpoint(f'{scheme}resnet50')
+    init = dict(type='Pretrained', checkpoint=path)
+    with DefaultScope.overwrite_default_scope('ecl'):
+        for more in ({}, dict(prefix='backbone')):
+            model = MODELS.build(dict(type='ResNetCIFAR', depth=8, init_cfg={**init, **more}))
+            with pytest.raises(UserError, match='trust'):
+                model.init_weights()
+    assert not Path('was-here').exists()
+
+
+@pytest.mark.parametrize('scheme', ['openmmlab', 'mmcls', 's3', 'petrel', 'pavi'])
+def test_a_source_whose_files_cannot_be_checked_is_refused(scheme):
+    with pytest.raises(UserError, match='Download the file'):
+        read_checkpoint(f'{scheme}://resnet50')
+
+
+def test_a_model_that_torchvision_lacks_is_refused():
     with pytest.raises(UserError, match='torchvision has no such weights'):
-        CheckpointLoader.load_checkpoint('torchvision://resnet51')
+        read_checkpoint('torchvision://resnet51')
 
 
 def test_a_downloaded_file_is_opened_in_the_same_way(saved, tmp_path, monkeypatch):
@@ -113,7 +121,7 @@ def test_a_downloaded_file_is_opened_in_the_same_way(saved, tmp_path, monkeypatc
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'home'))
     monkeypatch.setattr(ecl.checkpoint_file, 'download_url_to_file', lambda _, to: copy(path, to))
     with pytest.raises(UserError, match=r'home/hub/checkpoints/b\.pth cannot be .* trust'):
-        CheckpointLoader.load_checkpoint('https://somewhere.example/b.pth?download=1')
+        read_checkpoint('https://somewhere.example/b.pth?download=1')
 
 
 def test_a_download_that_fails_is_one_line(monkeypatch, tmp_path):
@@ -126,7 +134,15 @@ def test_a_download_that_fails_is_one_line(monkeypatch, tmp_path):
     with pytest.raises(
         UserError, match=r'somewhere\.example/b\.pth cannot be downloaded: .*no route'
     ):
-        CheckpointLoader.load_checkpoint('https://somewhere.example/b.pth')
+        read_checkpoint('https://somewhere.example/b.pth')
+
+
+def test_a_safetensors_file_is_read_and_a_damaged_one_is_named(tmp_path):
+    save_file({'weight': torch.ones(3)}, tmp_path / 'a.safetensors')
+    assert torch.equal(read_checkpoint(tmp_path / 'a.safetensors')['weight'], torch.ones(3))
+    (tmp_path / 'a.safetensors').write_bytes(b'no')
+    with pytest.raises(UserError, match='it is damaged'):
+        read_checkpoint(tmp_path / 'a.safetensors')
 
 
 def test_no_other_loader_is_called():
@@ -176,13 +192,13 @@ def test_a_flipped_byte_is_noticed_or_changes_nothing(tmp_path_factory, place, m
     flipped[place] ^= mask
     path.write_bytes(flipped)
     try:
-        loaded = load_from_file(path)
+        loaded = read_checkpoint(path)
     except UserError as error:
         assert 'flipped.pth cannot be loaded' in str(error)
         assert '\n' not in str(error)
         return
     # Padding between the parts, dates and the like.
-    expected = load_from_file(_write(path, WHOLE))
+    expected = read_checkpoint(_write(path, WHOLE))
     assert pickle.dumps(loaded['meta']) == pickle.dumps(expected['meta'])
     for name, tensor in expected['state_dict'].items():
         assert torch.equal(loaded['state_dict'][name], tensor)
@@ -199,7 +215,7 @@ def _write(path, content):
 def test_a_file_cut_short_is_noticed(tmp_path_factory, length):
     path = _write(tmp_path_factory.getbasetemp() / 'short.pth', WHOLE[:length])
     with pytest.raises(UserError, match=r'short\.pth cannot be loaded: it is damaged'):
-        load_from_file(path)
+        read_checkpoint(path)
 
 
 def test_a_flipped_bit_in_a_weight_is_told_apart_from_a_weight(saved):
@@ -211,13 +227,13 @@ def test_a_flipped_bit_in_a_weight_is_told_apart_from_a_weight(saved):
     taken = torch.load(path, weights_only=True)  # PyTorch itself does not mind
     assert not torch.equal(taken['state_dict']['weight'], weight)
     with pytest.raises(UserError, match='it is damaged'):
-        load_from_file(path)
+        read_checkpoint(path)
 
 
 def test_a_tool_says_it_in_one_line(saved, capsys):
     path = saved({**_content(), 'more': Runs()})
     with pytest.raises(SystemExit) as caught:
-        run_tool(lambda: load_from_file(path))
+        run_tool(lambda: read_checkpoint(path))
     assert caught.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f'error: {path} cannot be loaded: it asks for ')

@@ -11,12 +11,12 @@ from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 from mmpretrain.models import BaseClassifier
 
-from ecl.checkpoint_file import load_checkpoint
-from ecl.weights import check_weights_fit
 from ecl.apis.config_check import walk
 from ecl.apis.config_text import parse_config, restrict_types
+from ecl.checkpoint_file import load_checkpoint
 from ecl.errors import UserError
 from ecl.registry import MODELS, TRANSFORMS
+from ecl.weights import check_weights_fit
 
 #: Parameters that training alone uses: momentum copy, queue, projection.
 CONTRAST = 'contrast.'

@@ -11,8 +11,8 @@ from mmengine.runner import Runner
 from rich.console import Console
 from rich.progress import track
 
-from ecl.checkpoint_file import load_checkpoint
 from ecl.apis.model import build_model, read_config
+from ecl.checkpoint_file import load_checkpoint
 from ecl.evaluation import PredictionRecord, Predictions
 
 

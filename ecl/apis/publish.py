@@ -7,9 +7,9 @@ from pickle import UnpicklingError
 
 import torch
 
-from ecl.checkpoint_file import load_checkpoint
 from ecl.apis.config_text import parse_config
 from ecl.apis.model import CONTRAST, load_model
+from ecl.checkpoint_file import load_checkpoint
 from ecl.engine.resume.atomic_file import atomic_write
 from ecl.errors import UserError
 

@@ -7,19 +7,17 @@ from typing import Any
 
 import numpy as np
 from mmengine.config import Config
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
 
-from ecl.checkpoint_file import load_checkpoint
-from ecl.weights import check_weights_fit
 from ecl.apis.config import load_config
 from ecl.apis.faults import explain_faults
 from ecl.apis.launch import set_launcher
 from ecl.apis.model import CONTRAST
 from ecl.apis.tta import use_tta
+from ecl.checkpoint_file import load_checkpoint
 from ecl.datasets import gt_labels
 from ecl.engine.resume.atomic_file import atomic_write
+from ecl.engine.resume.runner import ResumableRunner
 from ecl.errors import UserError
 from ecl.evaluation import (
     PredictionRecord,
@@ -92,11 +90,8 @@ def test(
     set_launcher(cfg, launcher)
     record = PredictionRecord()
     with explain_faults(cfg, str(config)):
-        runner = Runner.from_cfg(cfg)
-        network = runner.model
-        while is_model_wrapper(network) or isinstance(network, BaseTTAModel):
-            network = network.module
-        check_weights_fit(content, network, checkpoint)
+        runner = ResumableRunner.from_cfg(cfg)
+        runner.preload(checkpoint, content)
         runner.test_evaluator.metrics.append(record)
         metrics = runner.test()
     predictions = record.predictions

@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.runner import Runner
 
-from ecl.apis.checkpoint import check_resumable, latest_checkpoint
-from ecl.checkpoint_file import load_checkpoint
-from ecl.weights import check_weights_fit
+from ecl.apis.checkpoint import check_resumable, load_latest
 from ecl.apis.config import load_config, use_mixed_precision
 from ecl.apis.faults import explain_faults
 from ecl.apis.launch import set_launcher
 from ecl.apis.lock import alone_in
+from ecl.checkpoint_file import load_checkpoint
 from ecl.engine.hooks.run_record import RECORD
 from ecl.engine.resume.atomic_file import remove_temporary_files
 from ecl.engine.resume.checkpoint_hook import LAST_CHECKPOINT, kept_checkpoints
+from ecl.engine.resume.runner import ResumableRunner
 from ecl.engine.resume.signals import exit_on_signal
 from ecl.errors import UserError
 
@@ -73,11 +72,12 @@ def train(
     first = launcher == 'none' or os.environ.get('RANK') == '0'
     lock = alone_in(cfg.work_dir) if first else nullcontext()
     with exit_on_signal(), explain_faults(cfg, str(config)), lock:
-        checkpoint = _resume(cfg, resume, seed)
+        resumed = _resume(cfg, resume, seed)
         set_launcher(cfg, launcher)
-        runner = Runner.from_cfg(cfg)
-        if checkpoint is not None:
-            check_weights_fit(checkpoint, runner.model, cfg.load_from)
+        runner = ResumableRunner.from_cfg(cfg)
+        if resumed is not None:
+            runner.preload(cfg.load_from, resumed)
+        del resumed  # the runner frees it before the first step
         record = Path(runner.work_dir) / RECORD
         if first:
             # A record of an earlier training must not pass for this one's.
@@ -92,8 +92,9 @@ def _resume(cfg: Config, resume: str | Path | None, seed: int | None) -> dict[st
     load_from = cfg.get('load_from')
     if resume is None and cfg.get('resume'):
         resume = load_from or 'auto'
+    checkpoint = None
     if resume == 'auto':
-        resume = latest_checkpoint(cfg.work_dir)
+        resume, checkpoint = load_latest(cfg.work_dir) or (None, None)
         if resume is None and kept_checkpoints(cfg.work_dir):
             # A training anew would write over what may yet be rescued.
             raise UserError(
@@ -106,7 +107,8 @@ def _resume(cfg: Config, resume: str | Path | None, seed: int | None) -> dict[st
         if load_from and '://' not in load_from and not Path(load_from).is_file():
             raise UserError(f'checkpoint {load_from}, to load from, does not exist')
         return None
-    checkpoint = load_checkpoint(resume)
+    if checkpoint is None:
+        checkpoint = load_checkpoint(resume)
     check_resumable(checkpoint, cfg, resume)
     saved_seed = checkpoint['meta'].get('seed')
     if seed is not None and saved_seed not in (None, seed):

@@ -7,7 +7,6 @@ from torch import nn
 
 from ecl.apis.checkpoint import check_resumable, latest_checkpoint
 from ecl.checkpoint_file import load_checkpoint
-from ecl.weights import check_weights_fit
 from ecl.errors import UserError
 
 
@@ -90,30 +89,6 @@ def test_a_damaged_newest_checkpoint_is_named_and_passed_over(three_checkpoints,
     assert latest_checkpoint(three_checkpoints) is None
 
 
-@pytest.mark.parametrize(
-    ('saved', 'message'),
-    [
-        (nn.Linear(2, 3), None),
-        (nn.Linear(2, 4), r'weight is \(4, 2\) there and \(3, 2\) in the configuration'),
-        (nn.Linear(2, 3, bias=False), 'it has no bias'),
-        (nn.BatchNorm1d(3), r'weight is \(3,\) there and \(3, 2\)'),
-    ],
-)
-def test_the_first_difference_to_the_model_is_named(saved, message):
-    checkpoint = {'state_dict': saved.state_dict()}
-    if message is None:
-        check_weights_fit(checkpoint, nn.Linear(2, 3), 'a.pth')
-        return
-    with pytest.raises(UserError, match=f'a.pth is a checkpoint of another model: {message}'):
-        check_weights_fit(checkpoint, nn.Linear(2, 3), 'a.pth')
-
-
-def test_a_weight_that_the_model_lacks_is_named():
-    checkpoint = {'state_dict': nn.Linear(2, 3).state_dict()}
-    with pytest.raises(UserError, match='the configuration has no bias'):
-        check_weights_fit(checkpoint, nn.Linear(2, 3, bias=False), 'a.pth')
-
-
 TEXT = """
 train_cfg = dict(by_epoch=True, max_epochs=20)
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))
@@ -184,5 +159,5 @@ def test_without_a_schedule_a_training_may_be_prolonged():
     ],
 )
 def test_weights_alone_are_no_training_to_resume(parts, missing):
-    with pytest.raises(UserError, match=rf'no training to go on with \({missing} is missing\)'):
+    with pytest.raises(UserError, match=rf'\({missing} is missing\)'):
         check_resumable(resumable(**parts), config({}), 'a.pth')

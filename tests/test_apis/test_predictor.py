@@ -8,8 +8,8 @@ from mmpretrain import ImageClassificationInferencer
 from PIL import Image
 
 from ecl.apis import Predictor, collect_predictions, load_model
-from ecl.checkpoint_file import load_checkpoint
 from ecl.apis.model import array_pipeline, build_pipeline
+from ecl.checkpoint_file import load_checkpoint
 from ecl.datasets import Digits
 from ecl.errors import UserError
 

@@ -5,8 +5,7 @@ import torch
 
 from ecl.apis import Predictor, publish
 from ecl.apis import test as evaluate
-from ecl.checkpoint_file import load_checkpoint
-from ecl.checkpoint_file import trust_checkpoints
+from ecl.checkpoint_file import load_checkpoint, trust_checkpoints
 from ecl.datasets import Digits
 from ecl.errors import UserError
 

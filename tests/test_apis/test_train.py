@@ -144,3 +144,17 @@ def test_resume_may_stand_in_the_configuration(digits_run, digits_config, tmp_pa
     options = {'resume': True, 'load_from': str(digits_run / 'epoch_2.pth')}
     with pytest.raises(UserError, match=r'cannot resume .*epoch_2\.pth: train_cfg\.max_epochs'):
         train(digits_config, work_dir=tmp_path, cfg_options=options)
+
+
+def test_resuming_reads_the_checkpoint_once(digits_run, train_digits, tmp_path, monkeypatch):
+    shutil.copy(digits_run / 'epoch_2.pth', tmp_path)
+    (tmp_path / 'last_checkpoint').write_text('epoch_2.pth\n')
+    read, load = [], torch.load
+
+    def counting(path, *args, **kwargs):
+        read.append(path)
+        return load(path, *args, **kwargs)
+
+    monkeypatch.setattr(torch, 'load', counting)
+    train_digits(tmp_path, epochs=3, resume='auto')
+    assert read == [tmp_path / 'epoch_2.pth']

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 import torch
 from mmengine.model import BaseModel
-from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 from torch import nn
 from torch.utils.data import Dataset
 
-import ecl.engine  # noqa: F401
+from ecl.engine import ResumableRunner
 from ecl.models.losses import PredictionComparison
 
 COUNTS = [120, 40, 6]
@@ -76,7 +75,7 @@ class Experts(BaseModel):
 
 @pytest.fixture
 def make_runner(tmp_path):
-    """Build a Runner that trains ``make_runner.Experts`` on ``make_runner.Vectors``."""
+    """Build a runner that trains ``make_runner.Experts`` on ``make_runner.Vectors``."""
 
     def make(hooks, model=None, dataset=None, max_epochs=2, loader=None, seed=0, **settings):
         loader = {'batch_size': 32, 'num_workers': 0, **(loader or {})}
@@ -96,7 +95,7 @@ def make_runner(tmp_path):
             'default_hooks': dict(logger=dict(type='LoggerHook', interval=2)),
             **settings,
         }
-        return Runner(
+        return ResumableRunner(
             model=model or Experts(),
             train_dataloader=dict(
                 dataset=dataset or Vectors(),

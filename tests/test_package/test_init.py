@@ -62,3 +62,40 @@ def test_importing_everything_prints_nothing():
     code = 'import ecl.apis, ecl.datasets, ecl.engine, ecl.models'
     run = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert run.stdout == ''
+
+
+GLOBALS = """
+import logging, os, random, signal, warnings
+# What the libraries themselves change is not meant.
+import mmcv.cnn, mmpretrain.apis, numpy, scipy.special, sklearn.datasets, torch, torch._inductor
+torch.compiler.disable(print)
+from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
+from mmengine.runner import CheckpointLoader
+
+def snapshot():
+    return dict(
+        loaders=dict(CheckpointLoader._schemes),
+        environment=dict(os.environ),
+        warnings=list(warnings.filters),
+        signals={n: signal.getsignal(n) for n in signal.valid_signals()},
+        logging=(list(logging.root.handlers), logging.root.level, logging.raiseExceptions),
+        scope=DefaultScope.get_current_instance(),
+        random=(random.getstate(), torch.get_rng_state().tolist(), str(numpy.random.get_state())),
+        threads=torch.get_num_threads(),
+        dtype=torch.get_default_dtype(),
+        globals=torch.serialization.get_safe_globals(),
+    )
+
+before = snapshot()
+import ecl, ecl.apis, ecl.datasets, ecl.engine, ecl.evaluation, ecl.models, ecl.visualization
+after = snapshot()
+print([key for key in before if before[key] != after[key]])
+"""
+
+
+def test_importing_everything_changes_nothing_global():
+    run = subprocess.run(
+        [sys.executable, '-c', GLOBALS], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == '[]'

@@ -11,10 +11,10 @@ from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
 from ecl.apis.checkpoint import latest_checkpoint
-from ecl.checkpoint_file import load_checkpoint
 from ecl.apis.model import build_model, read_config
 from ecl.apps.report.predictions import Features, predict_all
 from ecl.apps.report.scalars import read_scalars
+from ecl.checkpoint_file import load_checkpoint
 from ecl.datasets import describe
 from ecl.engine.hooks.distill_weight import ARRAYS
 from ecl.engine.hooks.run_record import RECORD

@@ -33,12 +33,16 @@ class ResumableRunner(Runner):
         super().__init__(*args, **kwargs)
 
     def preload(self, path: str | Path, checkpoint: Any) -> None:
-        """Hand over a checkpoint that was read already. It is freed after it was loaded.
+        """Hand over a checkpoint that was read already. The runner frees it after loading.
 
         Args:
             path: Its file, as in ``load_from``.
             checkpoint: Its content.
+
+        Raises:
+            UserError: If it does not hold exactly the weights of the model.
         """
+        check_weights_fit(checkpoint, self.model, path)
         self._read[str(path)] = checkpoint
 
     def load_checkpoint(

@@ -4,9 +4,9 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from ecl.apis import collect_predictions
-from ecl.checkpoint_file import load_checkpoint
 from ecl.apis.model import build_model, read_config
 from ecl.apps.report.predictions import predict_all
+from ecl.checkpoint_file import load_checkpoint
 
 
 def test_predictions_are_those_of_the_evaluation_and_features_those_of_the_experts(digits_run):
