@@ -1,40 +1,45 @@
-"""One training at a time in a folder."""
+"""Lock a work dir, so that one process at a time trains in it."""
 
-import fcntl
 import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from ecl.errors import UserError
 
 LOCK = '.lock'
+#: Names the process that holds the lock.
+OWNER = '.lock_owner'
 
 
 @contextmanager
 def alone_in(folder: str | Path) -> Iterator[None]:
-    """Keep every other process out of a work dir.
+    """Keep other processes out of a work dir.
 
-    The lock ends with the process, however it ends, and its data-loading workers do not hold it.
+    The lock ends with the process and its data workers, however they end.
 
     Args:
-        folder: The work dir; made if it does not exist.
+        folder: The work dir. It is made if it does not exist.
 
     Raises:
-        UserError: If another process is in there, naming it.
+        UserError: If another process holds the lock, with its number.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
-    with Path(folder, LOCK).open('a+') as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            file.seek(0)
-            raise UserError(
-                f'another process is training in {folder}: {file.read().strip() or "unnamed"}; '
-                'wait for it, end it, or choose another --work-dir'
-            ) from None
-        file.truncate(0)
-        file.write(f'process {os.getpid()} on {platform.node()}\n')
-        file.flush()
+    owner = Path(folder, OWNER)
+    lock = FileLock(Path(folder, LOCK))
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        named = owner.read_text() if owner.is_file() else ''
+        raise UserError(
+            f'another process is training in {folder}: {named.strip() or "unnamed"}. Wait for it, '
+            'end it, or choose another --work-dir.'
+        ) from None
+    try:
+        owner.write_text(f'process {os.getpid()} on {platform.node()}\n')
         yield
+    finally:
+        lock.release()
