@@ -25,7 +25,7 @@ from ecl.datasets.class_counts import (
     known_num_classes,
 )
 from ecl.datasets.digits import Digits
-from ecl.datasets.folder import ImageFolder
+from ecl.datasets.folder import CustomDataset, ImageFolder
 from ecl.datasets.image_csv import ImageCSV
 from ecl.datasets.image_list import ImageList
 from ecl.datasets.in_memory import InMemoryDataset
@@ -55,6 +55,7 @@ __all__ = [
     'CIFARAutoAugment',
     'Cached',
     'ClassAwareSampler',
+    'CustomDataset',
     'Digits',
     'ImageCSV',
     'ImageFolder',

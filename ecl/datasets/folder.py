@@ -2,9 +2,11 @@
 
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import mmpretrain.datasets
 from mmengine.logging import print_log
 from mmpretrain.datasets import BaseDataset
 
@@ -144,3 +146,42 @@ class ImageFolder(BaseDataset):
     def _layout(self) -> str:
         folder = f'<data_root>/{self.split}/' if self.split else '<data_root>/'
         return f'ImageFolder expects {folder}<class>/<image>, one folder for each class.'
+
+
+@DATASETS.register_module()
+class CustomDataset(mmpretrain.datasets.CustomDataset):
+    """MMPretrain's ``CustomDataset``, which names the files that it leaves out.
+
+    The arguments are those of MMPretrain's class. It numbers each split by its own folders and
+    takes files by their suffix alone; :class:`ImageFolder` numbers all splits alike.
+
+    Raises:
+        UserError: If no file has one of the ``extensions``; it names the suffixes in the folder.
+    """
+
+    def is_valid_file(self, filename: str) -> bool:
+        """Return whether a file has one of the ``extensions``; count the others by suffix."""
+        valid = super().is_valid_file(filename)
+        if not valid:
+            suffix = os.path.splitext(filename)[1].lower()
+            self._others[suffix or 'no suffix'] += 1
+        return valid
+
+    def load_data_list(self) -> list[dict]:
+        """Return paths and labels."""
+        self._others: Counter[str] = Counter()
+        try:
+            data_list = super().load_data_list()
+        except RuntimeError as error:
+            raise UserError(self._describe_others('no image found')) from error
+        if self._others:
+            print_log(self._describe_others('left out'), logger='current')
+        return data_list
+
+    def _describe_others(self, what: str) -> str:
+        seen = ', '.join(f'{number} x {suffix}' for suffix, number in self._others.most_common(8))
+        return (
+            f'CustomDataset: {what} in {self.img_prefix}: got {seen or "no file"}, expected '
+            f'{", ".join(sorted(self.extensions))}. Set the argument `extensions`, or use '
+            'ImageFolder, which recognizes images by content.'
+        )

@@ -91,8 +91,8 @@ def parse_image_table(text: str, name: str, **columns: str | None) -> list[Row]:
             lacking = 'image' if not path else 'class'
             raise UserError(f'{name}, line {line}: got no {lacking}, expected one in each row')
         split = row[places['split']] if 'split' in places else ''
-        usual = [kind for kind, names in SPLITS.items() if split.lower() in names]
-        rows.append(Row(path, label, *(usual or [split]), line))
+        usual = next((kind for kind, names in SPLITS.items() if split.lower() in names), split)
+        rows.append(Row(path, label, usual, line))
     if not rows:
         raise UserError(f'{name} lists no image, expected rows of image and class')
     return rows

@@ -8,7 +8,15 @@ from mmengine.runner import Runner
 from mmpretrain.datasets import KFoldDataset
 from torch.utils.data import Subset
 
-from ecl.datasets import count_classes, gt_labels, known_num_classes
+from ecl.datasets import (
+    Digits,
+    InMemoryDataset,
+    LongTailDataset,
+    count_classes,
+    count_distinct,
+    gt_labels,
+    known_num_classes,
+)
 from ecl.errors import UserError
 
 LABELS = [0, 0, 0, 0, 0, 0, 1, 1, 2, 0]
@@ -41,6 +49,31 @@ def test_labels_are_those_of_the_items_shown(labelled, wrap, serialize):
     assert gt_labels(dataset).tolist() == shown
     counts = Counter(shown)
     assert count_classes(dataset, 3) == [counts[0], counts[1], counts[2]]
+
+
+@pytest.mark.parametrize('wrap', WRAPPERS.values(), ids=WRAPPERS)
+def test_distinct_images_count_once(labelled, wrap):
+    dataset = wrap(labelled(LABELS))
+    distinct = {dataset[i]['number']: dataset[i]['gt_label'] for i in range(len(dataset))}
+    counts = Counter(distinct.values())
+    if isinstance(dataset, torch.utils.data.ConcatDataset):  # whose parts are told apart
+        counts = Counter(gt_labels(dataset).tolist())
+    assert count_distinct(dataset, 3) == [counts[0], counts[1], counts[2]]
+
+
+def test_wrappers_of_the_package_show_the_distinct_images_of_their_source(labelled):
+    repeated = RepeatDataset(labelled(LABELS), times=3)
+    long_tailed = LongTailDataset(repeated)
+    assert count_classes(long_tailed) == [21, 6, 3]
+    assert count_distinct(long_tailed) == [7, 2, 1]
+    drawn = LongTailDataset(labelled(LABELS), imbalance_factor=4, max_per_class=4, subset='first')
+    assert count_distinct(drawn) == count_classes(drawn) == [4, 2, 1]
+
+
+def test_images_in_memory_are_distinct_as_in_their_source():
+    digits = Digits(split='test', pipeline=[dict(type='PackInputs')])
+    dataset = InMemoryDataset(RepeatDataset(digits, times=2))
+    assert (count_classes(dataset), count_distinct(dataset)) == ([100] * 10, [50] * 10)
 
 
 def test_lazy_dataset_is_read(labelled):

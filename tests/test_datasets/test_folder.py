@@ -5,6 +5,7 @@ from PIL import Image
 
 from ecl.datasets import ImageFolder, LoadImage, count_classes, describe
 from ecl.errors import UserError
+from ecl.registry import DATASETS
 
 LOSSLESS = ['.png', '.webp', '.bmp', '.ppm', '.tif', '.tiff']
 
@@ -177,3 +178,19 @@ def test_photographs_of_every_mode_come_out_in_three_channels(tmp_path, mode):
     inputs = ImageFolder(str(tmp_path), pipeline=pipeline)[0]['inputs']
     assert (inputs.shape, str(inputs.dtype)) == ((3, 6, 5), 'torch.uint8')
     assert (inputs[0].numpy() == _image(0)[..., 0]).mean() > 0.95
+
+
+def test_a_custom_dataset_names_the_suffixes_that_it_leaves_out(tmp_path, capfd):
+    config = dict(type='CustomDataset', data_root=str(tmp_path), pipeline=[])
+    for number, name in enumerate(['a/1.webp', 'a/2.webp', 'b/3.webp']):
+        _write(tmp_path / name, number)
+    for name in ('read.me', 'none'):
+        (tmp_path / 'b' / name).write_text('text')
+    with pytest.raises(UserError) as caught:
+        DATASETS.build(config)
+    assert '3 x .webp, 1 x .me, 1 x no suffix' in str(caught.value)
+    assert '`extensions`' in str(caught.value) and '\n' not in str(caught.value)
+    _write(tmp_path / 'a' / '4.png')
+    assert len(DATASETS.build(config)) == 1
+    assert 'left out in' in ''.join(capfd.readouterr())
+    assert len(DATASETS.build(dict(config, extensions=('.webp', '.png')))) == 4

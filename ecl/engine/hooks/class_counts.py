@@ -1,6 +1,7 @@
-"""Training counts of the classes: from the data to whoever asks."""
+"""Pass the class counts of the training data to losses, metrics and checkpoints."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
@@ -8,7 +9,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from ecl.datasets import count_classes
+from ecl.datasets import count_classes, count_distinct
+from ecl.datasets.class_names import check_same_classes
 from ecl.errors import UserError
 from ecl.models.losses import BalancedSoftmaxLoss
 from ecl.registry import HOOKS
@@ -19,23 +21,28 @@ NAMED_CLASSES = 5
 
 @HOOKS.register_module()
 class ClassCountsHook(Hook):
-    """Count the training images of each class and hand the counts on.
+    """Count the training images of each class and pass the counts on.
 
-    Before training, the counts go to every module of the model that has a ``set_class_counts``
-    method, and under the key ``class_counts`` to the message hub, where other hooks find them.
-    Before every validation and test they go to the metrics that have such a method. Checkpoints
-    carry them in ``meta['class_counts']``, as a list of ints, so an evaluation needs no training
-    data.
+    Before training, every module of the model with a method ``set_class_counts`` gets the counts of
+    the images as an epoch shows them, repetitions by a dataset wrapper included: they are the prior
+    of a loss. The shot groups follow the distinct images. Their counts are under the key
+    ``class_counts`` in the message hub, and metrics with a method ``set_class_counts`` get them
+    before every validation and test. Checkpoints have them in ``meta['class_counts']``, as a list
+    of ints, so that an evaluation needs no training data.
 
-    The counts are those of the data, whatever the sampler shows. Where the sampler rebalances the
-    classes and a BalancedSoftmaxLoss corrects for their counts as well, the hook warns.
+    The sampler does not count. The hook warns if the sampler rebalances the classes and a
+    BalancedSoftmaxLoss corrects for their counts as well.
+
+    Before every validation and test, the class names of the data are compared with those of the
+    training data, since other names would shift the labels.
 
     Args:
         thresholds: ``(low, high)`` for the log line; see :func:`ecl.shots.shot_groups`.
 
     Raises:
         UserError: If the thresholds are crossed; before training, if ``model.head.num_classes`` is
-            not the number of classes in the data, or a class has no training image.
+            not the number of classes in the data, or a class has no training image; before a
+            validation or test, if its data have other classes.
 
     Example:
         >>> custom_hooks = [dict(type='ClassCountsHook')]
@@ -48,14 +55,16 @@ class ClassCountsHook(Hook):
         check_thresholds(self, thresholds)
         self.thresholds = thresholds
         self.class_counts: list[int] | None = None
+        self.classes: Sequence[str] | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Count, check and log the training data; hand the counts to model and message hub."""
+        """Count, check and log the training data; pass the counts to model and message hub."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         dataset = runner.train_dataloader.dataset
-        counts = count_classes(dataset)
+        shown, counts = count_classes(dataset), count_distinct(dataset)
+        self.classes = _class_names(dataset)
         _check_num_classes(model, len(counts))
-        _check_no_class_empty(counts, (getattr(dataset, 'metainfo', None) or {}).get('classes'))
+        _check_no_class_empty(counts, self.classes)
         # Weights loaded for fine-tuning may come from other data; a resumed training may not.
         if runner.iter > 0 and self.class_counts not in (None, counts):
             runner.logger.warning(
@@ -65,42 +74,56 @@ class ClassCountsHook(Hook):
                 'differently distributed. Counts follow the data of now.'
             )
         self.class_counts = counts
-        runner.logger.info(self._describe(counts))
+        runner.logger.info(self._describe(counts, shown))
         runner.message_hub.update_info('class_counts', counts)
         for module in model.modules():
             if hasattr(module, 'set_class_counts'):
-                module.set_class_counts(counts)
+                module.set_class_counts(shown)
         _warn_of_double_correction(runner, model)
 
     def before_val(self, runner: Runner) -> None:
-        """Hand the counts to the metrics of the validation."""
-        self._inform(runner.val_evaluator)
+        """Pass the counts to the metrics of the validation; check its classes."""
+        self._inform(runner.val_evaluator, runner.val_dataloader.dataset)
 
     def before_test(self, runner: Runner) -> None:
-        """Hand the counts to the metrics of the test."""
-        self._inform(runner.test_evaluator)
+        """Pass the counts to the metrics of the test; check its classes."""
+        self._inform(runner.test_evaluator, runner.test_dataloader.dataset)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Put the counts into the checkpoint."""
         checkpoint['meta']['class_counts'] = self.class_counts
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Take the counts out of a checkpoint, if it has any."""
-        self.class_counts = checkpoint.get('meta', {}).get('class_counts', self.class_counts)
+        """Take counts and class names from a checkpoint that has them."""
+        meta = checkpoint.get('meta', {})
+        self.class_counts = meta.get('class_counts', self.class_counts)
+        self.classes = (meta.get('dataset_meta') or {}).get('classes', self.classes)
 
-    def _inform(self, evaluator: Evaluator) -> None:
+    def _inform(self, evaluator: Evaluator, dataset: Any) -> None:
+        check_same_classes(self.classes, _class_names(dataset), type(dataset).__name__)
         for metric in evaluator.metrics:
             if self.class_counts is not None and hasattr(metric, 'set_class_counts'):
                 metric.set_class_counts(self.class_counts)
 
-    def _describe(self, counts: list[int]) -> str:
+    def _describe(self, counts: list[int], shown: list[int]) -> str:
         groups = ', '.join(
             f'{ids.size} {name}-shot' for name, ids in shot_groups(counts, self.thresholds).items()
+        )
+        repeated = (
+            ''
+            if shown == counts
+            else f'; shown in an epoch, as the losses count them: {sum(shown)} images, '
+            f'{max(shown)} to {min(shown)} a class'
         )
         return (
             f'Training data: {sum(counts)} images in {len(counts)} classes, {max(counts)} to '
             f'{min(counts)} a class (imbalance factor {max(counts) / min(counts):.4g}); {groups}'
+            + repeated
         )
+
+
+def _class_names(dataset: Any) -> Sequence[str] | None:
+    return (getattr(dataset, 'metainfo', None) or {}).get('classes')
 
 
 def _check_num_classes(model: nn.Module, num_classes: int) -> None:

@@ -1,6 +1,7 @@
 import pytest
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
+from torch.utils.data import Subset
 
 from ecl.checkpoint_file import load_checkpoint
 from ecl.errors import UserError
@@ -129,3 +130,31 @@ def test_a_batch_sampler_rebalances_as_well(make_runner, monkeypatch):
     assert any(text.startswith('BalancedBatchSampler shows') for text in told)
     # The engine tells the epoch to the sampler inside.
     assert runner.train_dataloader.batch_sampler.sampler.epoch == 1
+
+
+def test_losses_count_what_is_shown_and_groups_distinct_images(make_runner, capfd, tmp_path):
+    repeated = Subset(make_runner.Vectors(), 2 * list(range(sum(COUNTS))))
+    runner = make_runner(HOOKS, dataset=repeated, max_epochs=1)
+    asked = []
+    runner.model.label_layers[0].set_class_counts = asked.append
+    runner.train()
+    assert asked == [[2 * count for count in COUNTS]]
+    assert runner.message_hub.get_info('class_counts') == COUNTS
+    assert runner.val_evaluator.metrics[0].class_counts == COUNTS
+    log = ''.join(capfd.readouterr())
+    assert '166 images in 3 classes, 120 to 6 a class' in log
+    assert '332 images, 240 to 12 a class' in log
+
+
+def test_other_classes_than_in_training_are_refused_by_name(make_runner, tmp_path):
+    make_runner(HOOKS, max_epochs=1).train()
+    shifted = make_runner.Vectors([5, 5])
+    shifted.metainfo['classes'] = ['kind0', 'kind2']
+    loader = dict(batch_size=8, dataset=shifted, sampler=dict(type='DefaultSampler', shuffle=False))
+    runner = make_runner(HOOKS, val_dataloader=loader, max_epochs=1)
+    with pytest.raises(UserError, match="no class 'kind1', so that labels shift"):
+        runner.train()
+    checkpoint = str(tmp_path / 'run/epoch_1.pth')
+    runner = make_runner(HOOKS, val_dataloader=loader, load_from=checkpoint)
+    with pytest.raises(UserError, match="no class 'kind1', so that labels shift"):
+        runner.val()
