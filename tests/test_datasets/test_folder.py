@@ -188,7 +188,7 @@ def test_a_custom_dataset_names_the_suffixes_that_it_leaves_out(tmp_path, capfd)
         (tmp_path / 'b' / name).write_text('text')
     with pytest.raises(UserError) as caught:
         DATASETS.build(config)
-    assert '3 x .webp, 1 x .me, 1 x no suffix' in str(caught.value)
+    assert '3 x .webp, 1 x no suffix, 1 x .me' in str(caught.value)
     assert '`extensions`' in str(caught.value) and '\n' not in str(caught.value)
     _write(tmp_path / 'a' / '4.png')
     assert len(DATASETS.build(config)) == 1
