@@ -166,7 +166,7 @@ def test_a_misspelt_type_is_named_with_its_path_and_the_nearest(option, name, me
     [
         ('Digits', 'test_per_clas', 'test_per_class'),
         ('Digits', 'pipelin', 'pipeline'),
-        ('ImageFolder', 'extension', 'extensions'),
+        ('ImageFolder', 'train_spilt', 'train_split'),
         ('CIFAR100', 'lazy_inti', 'lazy_init'),
         ('InvalidLossHook', 'priorit', 'priority'),
         ('BadImageHook', 'priorit', 'priority'),
