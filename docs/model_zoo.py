@@ -24,6 +24,7 @@ DATA = {
     'cifar10-lt': 'CIFAR-10-LT',
     'cifar20-lt': 'CIFAR-20-LT (16 x 16)',
     'cifar100-lt': 'CIFAR-100-LT',
+    'cifar100-lt-16px': 'CIFAR-100-LT (16 x 16)',
     'imagenet-lt': 'ImageNet-LT',
     'inat18': 'iNaturalist 2018',
     'places-lt': 'Places-LT',

@@ -1,7 +1,4 @@
-"""Balanced softmax, one ResNet-14, CIFAR-20-LT at 16 x 16: minutes on a CPU.
-
-The other methods on CIFAR-20-LT inherit this file, and with it data, schedule and budget.
-"""
+"""Balanced softmax, one ResNet-14, CIFAR-20-LT at 16 x 16."""
 
 _base_ = [
     '../_base_/models/resnet_cifar.py',
@@ -10,5 +7,10 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(backbone=dict(backbone=dict(depth=14)), head=dict(num_classes=20))
-default_hooks = dict(checkpoint=dict(interval=25))
+model = dict(
+    backbone=dict(backbone=dict(depth=14)),
+    head=dict(
+        num_classes=20,
+        label_loss=dict(_delete_=True, type='BalancedSoftmaxLoss'),
+    ),
+)

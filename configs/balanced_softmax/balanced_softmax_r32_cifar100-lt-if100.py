@@ -1,7 +1,6 @@
-"""Balanced softmax, one ResNet-32, CIFAR-100-LT with imbalance factor 100.
+"""Balanced softmax, one ResNet-32, CIFAR-100-LT, imbalance factor 100.
 
-Augmentations and schedule are those of ECL and NCL, so that methods compare at equal budgets; the
-recipes that single networks were published with are shorter and milder.
+Augmentations and schedule of NCL, so that methods compare at an equal budget.
 """
 
 _base_ = [
@@ -11,7 +10,12 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(head=dict(num_classes=100))
+model = dict(
+    head=dict(
+        num_classes=100,
+        label_loss=dict(_delete_=True, type='BalancedSoftmaxLoss'),
+    ),
+)
 train_dataloader = dict(
     dataset=dict(dataset=dict(pipeline=_base_.view + [dict(type='PackInputs')]))
 )

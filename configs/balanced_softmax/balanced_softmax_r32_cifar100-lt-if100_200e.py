@@ -1,7 +1,6 @@
-"""Balanced softmax, one ResNet-32, CIFAR-100-LT with imbalance factor 100, 200 epochs.
+"""Balanced softmax, one ResNet-32, CIFAR-100-LT, IF 100, 200 epochs.
 
-From class folders, with the recipe and the light augmentation that single networks are published
-with: crop, flip, rotation by up to 15 degrees.
+The recipe of single networks: crop, flip, rotation.
 """
 
 _base_ = [
@@ -11,15 +10,10 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(head=dict(num_classes=100))
-train_dataloader = dict(batch_size=128)
-data_preprocessor = dict(
-    views=[
-        [
-            dict(type='BatchRandomCrop', crop_size=32, padding=4),
-            dict(type='BatchRandomFlip'),
-            dict(type='BatchRandomRotation', degrees=15),
-        ]
-    ]
+model = dict(
+    head=dict(
+        num_classes=100,
+        label_loss=dict(_delete_=True, type='BalancedSoftmaxLoss'),
+    ),
 )
-default_hooks = dict(checkpoint=dict(interval=10))
+data_preprocessor = dict(views=[_base_.light_view])

@@ -4,6 +4,12 @@ The sampler balances the labels, so the loss corrects for no prior. An epoch has
 without it.
 """
 
-_base_ = '../cross_entropy/cross_entropy_r14_cifar20-lt.py'
+_base_ = [
+    '../_base_/models/resnet_cifar.py',
+    '../_base_/datasets/cifar20_lt_16px.py',
+    '../_base_/schedules/cifar20_lt_100e.py',
+    '../_base_/default_runtime.py',
+]
 
+model = dict(backbone=dict(backbone=dict(depth=14)), head=dict(num_classes=20))
 train_dataloader = dict(sampler=dict(_delete_=True, type='ClassAwareSampler'))

@@ -4,6 +4,15 @@ The sampler balances the labels, so the loss corrects for no prior. An epoch has
 without it.
 """
 
-_base_ = '../cross_entropy/cross_entropy_r32_cifar100-lt-if100.py'
+_base_ = [
+    '../_base_/models/resnet_cifar.py',
+    '../_base_/datasets/cifar100_lt.py',
+    '../_base_/schedules/cifar_lt_400e.py',
+    '../_base_/default_runtime.py',
+]
 
-train_dataloader = dict(sampler=dict(_delete_=True, type='ClassAwareSampler'))
+model = dict(head=dict(num_classes=100))
+train_dataloader = dict(
+    sampler=dict(_delete_=True, type='ClassAwareSampler'),
+    dataset=dict(dataset=dict(pipeline=_base_.view + [dict(type='PackInputs')])),
+)

@@ -1,6 +1,10 @@
 """Plain cross-entropy, one ResNet-14, CIFAR-20-LT at 16 x 16."""
 
-_base_ = '../balanced_softmax/balanced_softmax_r14_cifar20-lt.py'
+_base_ = [
+    '../_base_/models/resnet_cifar.py',
+    '../_base_/datasets/cifar20_lt_16px.py',
+    '../_base_/schedules/cifar20_lt_100e.py',
+    '../_base_/default_runtime.py',
+]
 
-# Without correction for the prior, balanced softmax is the cross-entropy.
-model = dict(head=dict(label_loss=dict(tau=0.0)))
+model = dict(backbone=dict(backbone=dict(depth=14)), head=dict(num_classes=20))

@@ -1,6 +1,16 @@
-"""Plain cross-entropy, one ResNet-32, CIFAR-100-LT with imbalance factor 100."""
+"""Plain cross-entropy, one ResNet-32, CIFAR-100-LT, imbalance factor 100.
 
-_base_ = '../balanced_softmax/balanced_softmax_r32_cifar100-lt-if100.py'
+Augmentations and schedule of NCL, so that methods compare at an equal budget.
+"""
 
-# Without correction for the prior, balanced softmax is the cross-entropy.
-model = dict(head=dict(label_loss=dict(tau=0.0)))
+_base_ = [
+    '../_base_/models/resnet_cifar.py',
+    '../_base_/datasets/cifar100_lt.py',
+    '../_base_/schedules/cifar_lt_400e.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(head=dict(num_classes=100))
+train_dataloader = dict(
+    dataset=dict(dataset=dict(pipeline=_base_.view + [dict(type='PackInputs')]))
+)

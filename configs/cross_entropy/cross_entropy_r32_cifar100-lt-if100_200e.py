@@ -1,6 +1,14 @@
-"""Plain cross-entropy, one ResNet-32, CIFAR-100-LT with imbalance factor 100, 200 epochs."""
+"""Plain cross-entropy, one ResNet-32, CIFAR-100-LT, IF 100, 200 epochs.
 
-_base_ = '../balanced_softmax/balanced_softmax_r32_cifar100-lt-if100_200e.py'
+The recipe of single networks: crop, flip, rotation.
+"""
 
-# Without correction for the prior, balanced softmax is the cross-entropy.
-model = dict(head=dict(label_loss=dict(tau=0.0)))
+_base_ = [
+    '../_base_/models/resnet_cifar.py',
+    '../_base_/datasets/cifar100_lt_folder_batch.py',
+    '../_base_/schedules/cifar_lt_200e.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(head=dict(num_classes=100))
+data_preprocessor = dict(views=[_base_.light_view])

@@ -1,4 +1,4 @@
-"""ECL, ResNet-32, CIFAR-100-LT with imbalance factor 100: NCL's recipe, its data path at speed."""
+"""ECL, three ResNet-32, CIFAR-100-LT, IF 100: NCL's recipe, its data path at speed."""
 
 _base_ = [
     '../_base_/models/ecl_resnet_cifar.py',
@@ -8,4 +8,6 @@ _base_ = [
 ]
 
 model = dict(head=dict(num_classes=100))
+train_dataloader = dict(batch_size=64)
+data_preprocessor = dict(views=[_base_.strong_view, _base_.key_view])
 optim_wrapper = dict(type='Bfloat16OptimWrapper', optimizer=dict(fused=True))

@@ -35,9 +35,7 @@ model = dict(
     head=dict(
         num_classes=100,
         classifier=dict(_delete_=True, type='CosineLinear', scale=8.0),
-        labels_teach='label',
-        distill_loss=dict(student='both', teacher='label'),
-        predict_with='label',
+        reading='peers_and_labels',
     ),
 )
 train_dataloader = dict(

@@ -3,21 +3,26 @@
 Largest margin 0.5, scale 30, weights (beta 0.9999) in the last fifth of the epochs, as published.
 """
 
-_base_ = '../balanced_softmax/balanced_softmax_r14_cifar20-lt.py'
-
-scale = 30.0
+_base_ = [
+    '../_base_/models/resnet_cifar.py',
+    '../_base_/datasets/cifar20_lt_16px.py',
+    '../_base_/schedules/cifar20_lt_100e.py',
+    '../_base_/default_runtime.py',
+]
 
 model = dict(
+    backbone=dict(backbone=dict(depth=14)),
     head=dict(
-        classifier=dict(type='CosineLinear', scale=scale),
+        num_classes=20,
+        classifier=dict(type='CosineLinear', scale=30.0),
         label_loss=dict(
             _delete_=True,
             type='LDAMLoss',
-            scale=scale,
+            scale=30.0,
             max_margin=0.5,
             reweight_from=0.8,
             beta=0.9999,
         ),
-    )
+    ),
 )
 custom_hooks = _base_.custom_hooks + [dict(type='TrainingProgressHook')]

@@ -1,23 +1,28 @@
-"""LDAM with deferred re-weighting, one ResNet-32, CIFAR-100-LT, imbalance factor 100, 200 epochs.
+"""LDAM with deferred re-weighting, one ResNet-32, CIFAR-100-LT, IF 100, 200 epochs.
 
 Largest margin 0.5, scale 30, weights (beta 0.9999) in the last fifth of the epochs, as published.
 """
 
-_base_ = '../balanced_softmax/balanced_softmax_r32_cifar100-lt-if100_200e.py'
-
-scale = 30.0
+_base_ = [
+    '../_base_/models/resnet_cifar.py',
+    '../_base_/datasets/cifar100_lt_folder_batch.py',
+    '../_base_/schedules/cifar_lt_200e.py',
+    '../_base_/default_runtime.py',
+]
 
 model = dict(
     head=dict(
-        classifier=dict(type='CosineLinear', scale=scale),
+        num_classes=100,
+        classifier=dict(type='CosineLinear', scale=30.0),
         label_loss=dict(
             _delete_=True,
             type='LDAMLoss',
-            scale=scale,
+            scale=30.0,
             max_margin=0.5,
             reweight_from=0.8,
             beta=0.9999,
         ),
-    )
+    ),
 )
+data_preprocessor = dict(views=[_base_.light_view])
 custom_hooks = _base_.custom_hooks + [dict(type='TrainingProgressHook')]

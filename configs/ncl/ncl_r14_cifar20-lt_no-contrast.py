@@ -1,13 +1,19 @@
-"""NCL without its contrastive branch, K = 3 ResNet-14, CIFAR-20-LT at 16 x 16.
+"""NCL without its contrastive branch, three ResNet-14, CIFAR-20-LT at 16 x 16."""
 
-Six of 20 classes are hard, the published share.
-"""
-
-_base_ = '../balanced_softmax/balanced_softmax_r14_cifar20-lt.py'
+_base_ = [
+    '../_base_/models/resnet_cifar.py',
+    '../_base_/datasets/cifar20_lt_16px.py',
+    '../_base_/schedules/cifar20_lt_100e.py',
+    '../_base_/default_runtime.py',
+]
 
 model = dict(
-    backbone=dict(num_experts=3),
+    backbone=dict(num_experts=3, backbone=dict(depth=14)),
     head=dict(
-        distill_loss=dict(type='NCLLoss', num_hard=6, kl_weight=0.6, hard_kl_weight=0.6),
+        num_classes=20,
+        label_loss=dict(_delete_=True, type='BalancedSoftmaxLoss'),
+        expert_losses=dict(
+            nested=dict(type='NCLLoss', num_hard=6, kl_weight=0.6, hard_kl_weight=0.6)
+        ),
     ),
 )

@@ -1,4 +1,4 @@
-"""NCL, K = 3 ResNet-32, CIFAR-100-LT with imbalance factor 100, the released recipe.
+"""NCL, three ResNet-32, CIFAR-100-LT, imbalance factor 100, the released recipe.
 
 30 of 100 classes are hard; every loss counts fully but the two divergences (0.6).
 """
@@ -14,18 +14,16 @@ model = dict(
     backbone=dict(num_experts=3),
     head=dict(
         num_classes=100,
-        distill_loss=dict(
-            type='NCLLoss',
-            num_hard=30,
-            kl_weight=0.6,
-            hard_kl_weight=0.6,
+        label_loss=dict(_delete_=True, type='BalancedSoftmaxLoss'),
+        expert_losses=dict(
+            nested=dict(type='NCLLoss', num_hard=30, kl_weight=0.6, hard_kl_weight=0.6)
         ),
     ),
     contrast=dict(
         type='MomentumContrast',
-        neck=dict(type='ContrastiveNeck', out_channels=64),
         queue_size=1024,
         momentum=0.999,
         temperature=0.2,
+        loss_weight=1.0,
     ),
 )

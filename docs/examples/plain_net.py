@@ -1,4 +1,4 @@
-"""A backbone of one's own: convolutions without shortcuts."""
+"""A backbone: convolutions without shortcuts."""
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -21,8 +21,6 @@ class PlainNet(BaseModule):
         super().__init__(init_cfg)
         pairs = zip((3, *widths), widths, strict=False)
         self.stages = nn.Sequential(*(self._stage(*pair) for pair in pairs))
-        # The width of the features: head and contrastive branch are built from it.
-        self.feat_dim = widths[-1]
 
     @staticmethod
     def _stage(narrow: int, wide: int) -> nn.Sequential:
@@ -30,5 +28,5 @@ class PlainNet(BaseModule):
         return nn.Sequential(convolution, nn.BatchNorm2d(wide), nn.ReLU())
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
-        """Map images (N, 3, H, W) to a tuple whose last entry is the map (N, feat_dim, h, w)."""
+        """Map images (N, 3, H, W) to a tuple whose last entry is the map (N, D, h, w)."""
         return (self.stages(x),)

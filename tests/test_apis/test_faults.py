@@ -20,7 +20,10 @@ CONFIG = Config(
     dict(
         model=dict(
             backbone=dict(type='MultiExpertBackbone', num_experts=3),
-            head=dict(type='ECLHead', distill_loss=dict(type='mmpretrain.Reweighted', gamma=-1)),
+            head=dict(
+                type='ECLHead',
+                expert_losses=dict(distill=dict(weighting=dict(type='Weighting', gamma=-1))),
+            ),
             contrast=dict(queue_size=64),
         ),
         train_dataloader=dict(batch_size=32, num_workers=4, dataset=[dict(type='LoadImage')]),
@@ -43,11 +46,15 @@ class MultiExpertBackbone:
     pass
 
 
-class PredictionComparison:
+class Weighting:
     pass
 
 
 class LoadImage:
+    pass
+
+
+class Elsewhere:
     pass
 
 
@@ -56,8 +63,8 @@ class LoadImage:
     [
         (MultiExpertBackbone, 'num_experts', 3, 'model.backbone.num_experts'),
         (MultiExpertBackbone, 'shared_stages', 7, 'model.backbone.shared_stages'),
-        (PredictionComparison, 'gamma', -1, 'model.head.distill_loss.gamma'),
-        (PredictionComparison, 'eps', 0, 'PredictionComparison.eps'),
+        (Weighting, 'gamma', -1, 'model.head.expert_losses.distill.weighting.gamma'),
+        (Elsewhere, 'eps', 0, 'Elsewhere.eps'),
         (LoadImage, 'bad', 'x', 'train_dataloader.dataset.0.bad'),
     ],
 )

@@ -11,6 +11,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from ecl.apis import load_config, train
+from ecl.models import ExpertOutputs
 from ecl.registry import MODELS
 
 EXAMPLES = Path(__file__).parents[2] / 'docs' / 'examples'
@@ -26,21 +27,35 @@ def metrics_of(config, work_dir, epochs, **options):
     return train(EXAMPLES / config, work_dir=work_dir, cfg_options=options)['metrics']
 
 
-@pytest.mark.parametrize('config', ['class_balanced_digits.py', 'plain_net_digits.py'])
-def test_a_loss_and_a_backbone_train(config, importable, tmp_path):
+@pytest.mark.parametrize(
+    'config', ['poly_loss_digits.py', 'consensus_digits.py', 'plain_net_digits.py']
+)
+def test_a_loss_a_method_and_a_backbone_train(config, importable, tmp_path):
     metrics = metrics_of(config, tmp_path, epochs=5)
     assert metrics['shot/overall'] > 20  # chance is 10
 
 
-def test_the_loss_weights_by_the_effective_number(importable):
-    from class_balanced_loss import ClassBalancedLoss
+def test_the_label_loss_without_its_term_is_cross_entropy(importable):
+    from poly_loss import PolyLoss
 
-    loss = ClassBalancedLoss(beta=0.5)
-    loss.set_class_counts([3, 1])
-    logits, labels = torch.randn(2, 4, 2), torch.tensor([0, 1, 1, 0])
-    weights = torch.tensor([0.5 / 0.875, 1.0])
-    by_hand = torch.stack([F.cross_entropy(x, labels, weights) for x in logits]).mean()
-    torch.testing.assert_close(loss(logits, labels), by_hand)
+    logits, labels = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
+    expected = F.cross_entropy(logits, labels)
+    torch.testing.assert_close(PolyLoss(0)(logits, labels), expected)
+    rest = 1 - logits.softmax(-1)[range(4), labels]
+    torch.testing.assert_close(PolyLoss(2)(logits, labels), expected + 2 * rest.mean())
+
+
+def test_the_consensus_is_the_mean_prediction(importable):
+    from consensus import ConfidenceAggregator, ConsensusLoss
+
+    outputs = ExpertOutputs((), torch.randn(2, 4, 3))
+    p = outputs.logits.softmax(-1)
+    mean = p.mean(0)
+    by_hand = (mean * (mean.log() - p.log())).sum(-1).mean()
+    torch.testing.assert_close(ConsensusLoss()(outputs, torch.zeros(4)), by_hand)
+    c = p.amax(-1, keepdim=True)
+    expected = (c[0] * outputs.logits[0] + c[1] * outputs.logits[1]) / (c[0] + c[1])
+    torch.testing.assert_close(ConfidenceAggregator()(outputs), expected)
 
 
 def test_a_dataset_trains(importable, tmp_path, monkeypatch):

@@ -49,7 +49,8 @@ def test_many_commands_are_checked():
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 def test_files_in_the_text_exist(page):
     named = re.findall(r'`((?:tools|configs|docs|requirements)/[\w./-]+\.\w+)`', page.read_text())
-    missing = [name for name in named if not (ROOT / name).exists()]
+    built = 'docs/en/_build'
+    missing = [n for n in named if not n.startswith(built) and not (ROOT / n).exists()]
     assert not missing
 
 

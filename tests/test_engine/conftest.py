@@ -12,7 +12,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from ecl.engine import ResumableRunner
-from ecl.models.losses import PredictionComparison
+from ecl.models.losses import DistillWeighting
+from ecl.models.outputs import ExpertOutputs
 
 COUNTS = [120, 40, 6]
 DIMENSION = 4
@@ -48,7 +49,7 @@ class Experts(BaseModel):
         super().__init__()
         self.label_layers = nn.ModuleList(nn.Linear(DIMENSION, num_classes) for _ in range(2))
         self.distill_layers = nn.ModuleList(nn.Linear(DIMENSION, num_classes) for _ in range(2))
-        self.comparison = PredictionComparison(2, num_classes) if compares else None
+        self.comparison = DistillWeighting(2, num_classes) if compares else None
         self.head = SimpleNamespace(num_classes=num_classes)
         self.batches = []
         self.weights = []
@@ -68,7 +69,8 @@ class Experts(BaseModel):
         labels = torch.cat([sample.gt_label for sample in data_samples])
         self.batches.append(vectors)
         if self.comparison is not None:
-            self.weights.append((labels, self.comparison(by_labels, by_peers, labels=labels)))
+            outputs = ExpertOutputs((), by_labels, by_peers)
+            self.weights.append((labels, self.comparison(outputs, labels)))
         losses = [nn.functional.cross_entropy(x, labels) for x in (*by_labels, *by_peers)]
         return {'loss': sum(losses)}
 

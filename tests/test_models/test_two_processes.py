@@ -14,7 +14,7 @@ from ecl.registry import MODELS
 N, C = 8, 5
 
 
-def build(feature_loss, granularity):
+def build(feature_loss, weighting):
     torch.manual_seed(0)
     model = MODELS.build(
         dict(
@@ -25,12 +25,14 @@ def build(feature_loss, granularity):
                 # Statistics of the batch would differ between the two: they are frozen.
                 backbone=dict(type='ResNetCIFAR', depth=8, norm_eval=True),
             ),
-            neck=dict(type='GlobalAveragePooling'),
             head=dict(
                 type='ECLHead',
                 num_classes=C,
-                distill_loss=dict(type='ReweightedDistillLoss', granularity=granularity),
-                feature_loss=dict(type=feature_loss),
+                reading='peers_and_labels',
+                expert_losses=dict(
+                    distill=dict(type='ReweightedDistillLoss', weighting=weighting),
+                    feature=dict(type=feature_loss),
+                ),
             ),
             contrast=dict(type='MomentumContrast', queue_size=16),
         )
@@ -39,7 +41,9 @@ def build(feature_loss, granularity):
     # Small initial logits would make every weight 1 and hide a local normalisation.
     for p in model.head.parameters():
         torch.nn.init.normal_(p)
-    model.head.loss_module.set_class_counts(range(1, C + 1))
+    for module in model.modules():
+        if hasattr(module, 'set_class_counts'):
+            module.set_class_counts(range(1, C + 1))
     return model.train()
 
 
@@ -51,15 +55,16 @@ def step(model, part):
         sum(model(views, samples, mode='loss').values()).backward()
     module = getattr(model, 'module', model)
     grads = {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
-    buffers = {k: v for k, v in module.state_dict().items() if 'class_average' in k or 'queue' in k}
+    state = module.state_dict().items()
+    buffers = {k: v for k, v in state if 'class_a' in k or 'queue' in k}
     return grads | buffers
 
 
-def half(rank, folder, feature_loss, granularity):
+def half(rank, folder, feature_loss, weighting):
     torch.set_num_threads(1)
     store = dist.FileStore(f'{folder}/rendezvous', 2)
     dist.init_process_group('gloo', store=store, rank=rank, world_size=2)
-    model = DistributedDataParallel(build(feature_loss, granularity), broadcast_buffers=False)
+    model = DistributedDataParallel(build(feature_loss, weighting), broadcast_buffers=False)
     state = step(model, slice(rank * N // 2, (rank + 1) * N // 2))
     if rank == 0:
         torch.save(state, Path(folder) / 'state.pth')
@@ -67,12 +72,16 @@ def half(rank, folder, feature_loss, granularity):
 
 
 @pytest.mark.parametrize(
-    ('feature_loss', 'granularity'),
-    [('FeatureDistillLoss', 'sample'), ('RelationDistillLoss', 'class')],
+    ('feature_loss', 'weighting'),
+    [
+        ('FeatureDistillLoss', dict(type='DistillWeighting')),
+        ('RelationDistillLoss', dict(type='DistillWeighting', granularity='class')),
+        ('FeatureDistillLoss', dict(type='TrustWeighting')),
+    ],
 )
-def test_gradients_queue_and_class_averages_agree(tmp_path, feature_loss, granularity):
-    expected = step(build(feature_loss, granularity), slice(0, N))
-    args = (str(tmp_path), feature_loss, granularity)
+def test_gradients_queue_and_class_averages_agree(tmp_path, feature_loss, weighting):
+    expected = step(build(feature_loss, weighting), slice(0, N))
+    args = (str(tmp_path), feature_loss, weighting)
     mp.start_processes(half, args, nprocs=2, start_method='fork')
     state = torch.load(tmp_path / 'state.pth', weights_only=True)
     assert state.keys() == expected.keys()

@@ -1,4 +1,4 @@
-"""Compare methods over seeds: python tools/analysis/matrix.py configs/ecl/ablation/matrix.yaml"""
+"""Compare methods over seeds: python tools/analysis/matrix.py configs/ecl/ablation/MATRIX.yaml"""
 
 import signal
 from argparse import ArgumentParser

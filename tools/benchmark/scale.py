@@ -8,7 +8,6 @@ from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from matplotlib.figure import Figure
@@ -26,8 +25,8 @@ from ecl.apps.cli import run_tool
 from ecl.engine.hooks import DistillWeightHook
 from ecl.engine.hooks.memory import keep_memory
 from ecl.errors import UserError
-from ecl.models.heads import ECLHead
-from ecl.models.losses import PredictionComparison
+from ecl.models import ECLHead, ExpertOutputs
+from ecl.models.losses import ImageWeighting
 from ecl.registry import MODELS
 
 Precision = Callable[[], AbstractContextManager]
@@ -59,8 +58,8 @@ def benchmark_losses(
     model: Any = training_model(cfg)
     classes = cfg.model.head.num_classes
     for module in model.modules():
-        if isinstance(module, PredictionComparison):
-            module.register_forward_hook(DistillWeightHook().accumulate, with_kwargs=True)
+        if isinstance(module, ImageWeighting):
+            module.register_forward_hook(DistillWeightHook().accumulate)
     precision = partial(build_optim_wrapper(model, cfg.optim_wrapper).optim_context, model)
     measured = {}
     for batch in batches:
@@ -80,24 +79,24 @@ def _losses(
     head: ECLHead, feats: Tensor, samples: list[DataSample], precision: Precision
 ) -> Callable[[], None]:
     with torch.no_grad(), precision():
-        logits = [each.requires_grad_() for each in head.classify(tuple(feats))]
+        outputs = head.outputs(tuple(feats))
+    logits = [x.requires_grad_() for x in (outputs.logits, outputs.aux_logits) if x is not None]
 
     def step() -> None:
-        with (
-            patch.object(head, 'classify', lambda feats: logits),
-            patch.object(head, 'feature_loss', None),
-            precision(),
-        ):
-            losses = head.loss(tuple(feats), samples)
-        torch.autograd.grad(list(losses.values()), logits)
+        with precision():
+            losses = head.losses(ExpertOutputs(outputs.feats, *logits), head.targets(samples))
+        # The loss between features does not grow with the classes.
+        total = [v for k, v in losses.items() if k != 'feature_loss']
+        torch.autograd.grad(total, logits)
 
     return step
 
 
 def _classify(head: ECLHead, feats: Tensor, precision: Precision) -> None:
     with precision():
-        outputs = head.classify(tuple(feats.clone().requires_grad_()))
-    torch.autograd.backward(outputs, [torch.ones_like(each) for each in outputs])
+        outputs = head.outputs(tuple(feats.clone().requires_grad_()))
+    logits = [x for x in (outputs.logits, outputs.aux_logits) if x is not None]
+    torch.autograd.backward(logits, [torch.ones_like(each) for each in logits])
 
 
 BATCH, IMAGE = 32, 32

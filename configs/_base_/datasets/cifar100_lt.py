@@ -4,8 +4,6 @@ The exponential profile keeps int(500 * 100 ** (-i / 99)) images of class i, tho
 most code since (``subset='cao'``).
 """
 
-_base_ = './loaders.py'
-
 view = [
     dict(type='RandomCrop', crop_size=32, padding=4),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
@@ -52,6 +50,8 @@ train_dataloader = dict(
             type='CIFAR100', data_root='data/cifar100', split='train', pipeline=train_pipeline
         ),
     ),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
 )
 val_dataloader = dict(
     batch_size=500,
@@ -63,8 +63,13 @@ val_dataloader = dict(
         pipeline=test_pipeline,
         test_mode=True,
     ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
 )
 test_dataloader = val_dataloader
+
+val_evaluator = dict(type='ShotAccuracy')
+test_evaluator = val_evaluator
 
 # MMPretrain's CIFAR datasets give RGB arrays.
 data_preprocessor = dict(

@@ -1,7 +1,5 @@
 """Digits-LT: scikit-learn's 8 x 8 handwriting, IF 50, balanced test split. Nothing to download."""
 
-_base_ = './loaders.py'
-
 view = [
     dict(type='RandomCrop', crop_size=8, padding=1, padding_mode='edge'),
     dict(type='ColorJitter', brightness=0.2, contrast=0.2),
@@ -10,10 +8,12 @@ key_view = [
     dict(type='RandomResizedCrop', scale=8, crop_ratio_range=(0.6, 1.0)),
     dict(type='ColorJitter', brightness=0.4, contrast=0.4),
 ]
-train_pipeline = [
+# Methods with a contrastive branch look at two views.
+two_view_pipeline = [
     dict(type='MultiView', num_views=[1, 1], transforms=[view, key_view]),
     dict(type='PackInputs'),
 ]
+train_pipeline = [*view, dict(type='PackInputs')]
 test_pipeline = [dict(type='PackInputs')]
 # A mirrored digit is no digit: the views of --tta are the image and its shifts by a pixel.
 shift = dict(type='Translate', prob=1.0, random_negative_prob=0.0, pad_val=0)
@@ -33,12 +33,18 @@ train_dataloader = dict(
         max_per_class=120,
         dataset=dict(type='Digits', split='train', pipeline=train_pipeline),
     ),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
 )
 val_dataloader = dict(
     batch_size=250,
     num_workers=0,
     dataset=dict(type='Digits', split='test', pipeline=test_pipeline, test_mode=True),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
 )
 test_dataloader = val_dataloader
+val_evaluator = dict(type='ShotAccuracy')
+test_evaluator = val_evaluator
 
 data_preprocessor = dict(mean=[77.9] * 3, std=[95.9] * 3, to_rgb=False)

@@ -3,8 +3,6 @@
 115,846 training images in 1,000 classes (1,280 to 5), 20,000 for validation, 50,000 for test.
 """
 
-_base_ = './loaders.py'
-
 # The policies of timm's plain RandAugment. Those of 'timm_increasing' posterize to 0 bits at level
 # 10, which is a black image, and invert where these leave the image as it is.
 policies = [
@@ -83,6 +81,8 @@ train_dataloader = dict(
             pipeline=train_pipeline,
         ),
     ),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
 )
 val_dataloader = dict(
     batch_size=256,
@@ -96,6 +96,8 @@ val_dataloader = dict(
         pipeline=test_pipeline,
         test_mode=True,
     ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
 )
 test_dataloader = dict(
     batch_size=256,
@@ -109,6 +111,10 @@ test_dataloader = dict(
         pipeline=test_pipeline,
         test_mode=True,
     ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
 )
+val_evaluator = dict(type='ShotAccuracy')
+test_evaluator = val_evaluator
 
 data_preprocessor = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)

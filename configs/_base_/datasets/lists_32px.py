@@ -1,7 +1,5 @@
 """Any small images named in lists, shown at 32 x 32; prepare.py names the lists."""
 
-_base_ = './loaders.py'
-
 load = dict(type='LoadImage')
 resize = dict(type='ResizeEdge', scale=32, edge='short', backend='pillow')
 view = [
@@ -55,6 +53,8 @@ train_dataloader = dict(
             pipeline=train_pipeline,
         ),
     ),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
 )
 val_dataloader = dict(
     batch_size=256,
@@ -67,7 +67,11 @@ val_dataloader = dict(
         pipeline=test_pipeline,
         test_mode=True,
     ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
 )
 test_dataloader = val_dataloader
+val_evaluator = dict(type='ShotAccuracy')
+test_evaluator = val_evaluator
 
 data_preprocessor = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)

@@ -1,11 +1,38 @@
-"""ECL on ResNet-50: as on the CIFAR ResNets, with cosine classifiers and a long queue."""
-
-_base_ = './ecl_resnet_cifar.py'
+"""ECL on ResNet-50: three whole networks, cosine classifiers, contrast with a long queue."""
 
 model = dict(
-    backbone=dict(backbone=dict(_delete_=True, type='ResNet', depth=50)),
-    head=dict(classifier=dict(_delete_=True, type='CosineLinear', scale=16.0, bias=True)),
-    contrast=dict(
-        neck=dict(hid_channels=2048, out_channels=1024), queue_size=65536, loss_weight=0.5
+    type='ECLClassifier',
+    backbone=dict(
+        type='MultiExpertBackbone',
+        num_experts=3,
+        shared_stages=0,
+        backbone=dict(type='ResNet', depth=50),
     ),
+    head=dict(
+        type='ECLHead',
+        classifier=dict(type='CosineLinear', scale=16.0, bias=True),
+        # Labels supervise both classifiers of an expert, peers the second one only, and the first
+        # one predicts.
+        reading='shared_labels',
+        predict_with='label',
+        label_loss=dict(type='BalancedSoftmaxLoss'),
+        expert_losses=dict(
+            distill=dict(
+                type='ReweightedDistillLoss',
+                weighting=dict(type='DistillWeighting', comparison='ratio'),
+                loss_weight=0.6,
+            ),
+            feature=dict(type='FeatureDistillLoss', loss_weight=0.1),
+        ),
+    ),
+    contrast=dict(
+        type='MomentumContrast',
+        neck=dict(type='ContrastiveNeck', hid_channels=2048, out_channels=1024),
+        queue_size=65536,
+        momentum=0.999,
+        temperature=0.2,
+        loss_weight=0.5,
+    ),
+    # Losses add up over the experts: each learns at the rate of a single network.
+    expert_reduction='sum',
 )

@@ -1,4 +1,4 @@
-"""ECL on the CIFAR ResNets: K = 3 whole networks, linear classifiers, contrast."""
+"""ECL on the CIFAR ResNets: three whole networks, linear classifiers, contrast."""
 
 model = dict(
     type='ECLClassifier',
@@ -8,21 +8,22 @@ model = dict(
         shared_stages=0,
         backbone=dict(type='ResNetCIFAR', depth=32),
     ),
-    neck=dict(type='GlobalAveragePooling'),
     head=dict(
         type='ECLHead',
         classifier=dict(type='Linear'),
+        # Labels supervise both classifiers of an expert, peers the second one only, and the first
+        # one predicts.
+        reading='shared_labels',
+        predict_with='label',
         label_loss=dict(type='BalancedSoftmaxLoss'),
-        labels_teach='both',
-        distill_loss=dict(
-            type='ReweightedDistillLoss',
-            student='distill',
-            teacher='distill',
-            comparison='ratio',
-            loss_weight=0.6,
+        expert_losses=dict(
+            distill=dict(
+                type='ReweightedDistillLoss',
+                weighting=dict(type='DistillWeighting', comparison='ratio'),
+                loss_weight=0.6,
+            ),
+            feature=dict(type='FeatureDistillLoss', loss_weight=0.1),
         ),
-        feature_loss=dict(type='FeatureDistillLoss', loss_weight=0.1),
-        predict_with='distill',
     ),
     contrast=dict(
         type='MomentumContrast',
@@ -32,4 +33,6 @@ model = dict(
         temperature=0.2,
         loss_weight=0.1,
     ),
+    # Losses add up over the experts: each learns at the rate of a single network.
+    expert_reduction='sum',
 )

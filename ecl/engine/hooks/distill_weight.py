@@ -1,4 +1,4 @@
-"""Record of the distillation weights."""
+"""Record the weights that losses give to images."""
 
 from pathlib import Path
 from zipfile import BadZipFile
@@ -15,9 +15,10 @@ from torch.utils.hooks import RemovableHandle
 
 from ecl.engine.resume.atomic_file import atomic_write, warn_on_write_error
 from ecl.errors import UserError
-from ecl.models.losses import PredictionComparison
+from ecl.models.losses import ImageWeighting
+from ecl.models.outputs import target_distribution
 from ecl.registry import HOOKS
-from ecl.settings import check_whole
+from ecl.settings import Whole, validate_params
 from ecl.shots import THRESHOLDS, check_thresholds, shot_groups
 from ecl.visualization import weight_heatmap
 
@@ -27,9 +28,9 @@ PICTURE = 'distill_weights.png'
 
 @HOOKS.register_module()
 class DistillWeightHook(Hook):
-    """Record which classes the re-weighted distillation dwells on.
+    """Record the mean distillation weight of each class in each epoch.
 
-    Watches every :class:`~ecl.models.losses.PredictionComparison` of the model and keeps, for each
+    It watches every :class:`~ecl.models.losses.ImageWeighting` of the model and keeps, for each
     expert and class, the mean weight over the images of the epoch so far, on all processes:
 
     - Scalars in the log and TensorBoard, every ``interval`` steps and at the end of an epoch:
@@ -42,7 +43,7 @@ class DistillWeightHook(Hook):
       :func:`~ecl.visualization.weight_heatmap`.
 
     The weights stay on their device until they are logged, so a step waits for nothing. A model
-    without the module (one expert, or no comparison) gets one line in the log and no file.
+    that weights no images gets one line in the log and no file.
 
     Args:
         interval: Steps between two scalars; best that of the LoggerHook.
@@ -59,8 +60,8 @@ class DistillWeightHook(Hook):
     # Before LoggerHook, which logs what it finds.
     priority = 'NORMAL'
 
+    @validate_params(interval=Whole(at_least=1))
     def __init__(self, interval: int = 10, thresholds: tuple[int, int] = THRESHOLDS) -> None:
-        check_whole(self, at_least=1, interval=interval)
         check_thresholds(self, thresholds)
         self.interval = interval
         self.thresholds = thresholds
@@ -72,9 +73,11 @@ class DistillWeightHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Watch the model, and read the epochs before a resume."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        modules = [m for m in model.modules() if isinstance(m, PredictionComparison)]
+        modules = [m for m in model.modules() if isinstance(m, ImageWeighting)]
         if not modules:
-            runner.logger.info('No distillation weights to record: the model compares no experts')
+            runner.logger.info(
+                'No distillation weights to record: no loss of the model weights images'
+            )
             return
         counts = runner.message_hub.get_info('class_counts')
         if counts is None:
@@ -87,23 +90,19 @@ class DistillWeightHook(Hook):
         self._path = Path(runner.work_dir, ARRAYS)
         self._history = self._read(runner) if runner.epoch > 0 else None
         self._sums = self._step = None
-        self._handles = [
-            module.register_forward_hook(self.accumulate, with_kwargs=True) for module in modules
-        ]
+        self._handles = [module.register_forward_hook(self.accumulate) for module in modules]
 
     @torch.compiler.disable
     @torch.no_grad()
-    def accumulate(self, module: nn.Module, args: tuple, kwargs: dict, weights: Tensor) -> None:
-        """Add the weights of a step; the forward hook of a comparison in training."""
+    def accumulate(self, module: nn.Module, args: tuple, weights: Tensor) -> None:
+        """Add the weights of a step; the forward hook of a weighting in training."""
         if not module.training:
             return
-        # forward(label_logits, distill_logits, labels)
-        label_logits = kwargs['label_logits'] if 'label_logits' in kwargs else args[0]
-        labels = kwargs['labels'] if 'labels' in kwargs else args[2]
-        if self._step is None:
-            shape = (2, len(weights), label_logits.shape[-1])
-            self._step = weights.new_zeros(shape)
-        self._step.index_add_(2, labels, torch.stack([weights, torch.ones_like(weights)]))
+        outputs, targets = args
+        labels = target_distribution(targets, outputs.logits.size(-1))
+        with torch.autocast(weights.device.type, enabled=False):
+            step = torch.stack([weights, torch.ones_like(weights)]) @ labels
+        self._step = step if self._step is None else self._step + step
 
     def after_train_iter(
         self,

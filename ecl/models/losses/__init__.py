@@ -1,20 +1,21 @@
-"""Losses: modules that take tensors and return a scalar."""
+"""Losses: of labels, between experts, and the weights of images in them."""
 
-from .balanced_softmax import BalancedSoftmaxLoss
-from .feature_distill import FeatureDistillLoss
-from .ldam import LDAMLoss
-from .ncl import NCLLoss
-from .prediction_comparison import PredictionComparison
-from .relation_distill import RelationDistillLoss
-from .reweighted_distill import ReweightedDistillLoss, peer_divergence
+from ecl.models.losses.classification import BalancedSoftmaxLoss, ClassCountLoss, LDAMLoss
+from ecl.models.losses.distillation import ReweightedDistillLoss, peer_divergence
+from ecl.models.losses.features import FeatureDistillLoss, RelationDistillLoss
+from ecl.models.losses.nested import NCLLoss
+from ecl.models.losses.weighting import DistillWeighting, ImageWeighting, TrustWeighting
 
 __all__ = [
     'BalancedSoftmaxLoss',
+    'ClassCountLoss',
+    'DistillWeighting',
     'FeatureDistillLoss',
+    'ImageWeighting',
     'LDAMLoss',
     'NCLLoss',
-    'PredictionComparison',
     'RelationDistillLoss',
     'ReweightedDistillLoss',
+    'TrustWeighting',
     'peer_divergence',
 ]

@@ -110,7 +110,7 @@ def test_resume_on_other_data_warns_fine_tuning_does_not(make_runner, tmp_path, 
 )
 def test_correcting_twice_is_warned_of(make_runner, monkeypatch, sampler, tau, warns):
     model = make_runner.Experts()
-    model.label_loss = BalancedSoftmaxLoss(tau=tau)
+    model.label_loss = BalancedSoftmaxLoss(3, tau=tau)
     runner = make_runner(HOOKS, model=model, loader=dict(sampler=sampler), max_epochs=1)
     told = []
     monkeypatch.setattr(runner.logger, 'warning', told.append)
@@ -120,7 +120,7 @@ def test_correcting_twice_is_warned_of(make_runner, monkeypatch, sampler, tau, w
 
 def test_a_batch_sampler_rebalances_as_well(make_runner, monkeypatch):
     model = make_runner.Experts()
-    model.label_loss = BalancedSoftmaxLoss()
+    model.label_loss = BalancedSoftmaxLoss(3)
     batches = dict(type='BalancedBatchSampler', images_per_class=8)
     loader = dict(batch_size=24, batch_sampler=batches)
     runner = make_runner(HOOKS, model=model, loader=loader)

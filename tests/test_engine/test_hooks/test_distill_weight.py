@@ -10,7 +10,8 @@ from PIL import Image
 
 from ecl.engine import DistillWeightHook
 from ecl.errors import UserError
-from ecl.models.losses import PredictionComparison
+from ecl.models.losses import DistillWeighting
+from ecl.models.outputs import ExpertOutputs
 
 HOOKS = ['ClassCountsHook', 'DistillWeightHook']
 COUNTS = [120, 40, 6]
@@ -85,23 +86,24 @@ def test_watches_only_while_training(make_runner):
 
 def test_validation_losses_do_not_count():
     hook = DistillWeightHook()
-    comparison = PredictionComparison(2, 3).eval()
-    comparison.register_forward_hook(hook.accumulate, with_kwargs=True)
+    comparison = DistillWeighting(2, 3).eval()
+    comparison.register_forward_hook(hook.accumulate)
     logits = torch.randn(2, 5, 3)
-    comparison(logits, logits, torch.zeros(5, dtype=torch.long))
+    outputs = ExpertOutputs((), logits, logits)
+    comparison(outputs, torch.zeros(5, dtype=torch.long))
     assert hook._step is None
-    comparison.train()(logits, logits, torch.zeros(5, dtype=torch.long))
+    comparison.train()(outputs, torch.zeros(5, dtype=torch.long))
     assert hook._step[1].tolist() == [[5, 0, 0]] * 2
 
 
 def test_survives_compilation():
     hook = DistillWeightHook()
-    comparison = PredictionComparison(2, 3)
-    comparison.register_forward_hook(hook.accumulate, with_kwargs=True)
+    comparison = DistillWeighting(2, 3)
+    comparison.register_forward_hook(hook.accumulate)
     compiled = torch.compile(comparison, backend='eager')
     logits, labels = torch.randn(2, 2, 5, 3), torch.tensor([0, 1, 1, 2, 2])
     for _ in range(2):
-        weights = compiled(*logits, labels)
+        weights = compiled(ExpertOutputs((), *logits), labels)
     assert hook._step[1].tolist() == [[2, 4, 4]] * 2
     assert hook._step[0, :, 1].float() == pytest.approx(2 * weights[:, 1:3].sum(1))
 
@@ -148,7 +150,7 @@ def record_half(rank, folder):
     torch.distributed.init_process_group(
         'gloo', init_method=f'file://{folder}/meeting', rank=rank, world_size=2
     )
-    model = PredictionComparison(2, 3)
+    model = DistillWeighting(2, 3)
     hub = MessageHub.get_instance('two')
     hub.update_info('class_counts', COUNTS)
     runner = SimpleNamespace(
@@ -165,7 +167,7 @@ def record_half(rank, folder):
     by_labels, by_peers = torch.randn(2, 2, 8, 3, generator=torch.Generator().manual_seed(0))
     labels = torch.tensor([0, 0, 0, 0, 1, 1, 1, 0])
     half = slice(4 * rank, 4 * rank + 4)
-    weights = model(by_labels[:, half], by_peers[:, half], labels[half])
+    weights = model(ExpertOutputs((), by_labels[:, half], by_peers[:, half]), labels[half])
     hook.after_train_iter(runner, 0)
     hook.after_train_epoch(runner)
     hook.after_train(runner)

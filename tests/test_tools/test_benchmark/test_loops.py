@@ -24,7 +24,9 @@ def cfg():
 def model(cfg):
     torch.manual_seed(0)
     model = MODELS.build({**cfg.model, 'data_preprocessor': cfg.data_preprocessor})
-    model.head.loss_module.set_class_counts(range(10, 0, -1))
+    for module in model.modules():
+        if hasattr(module, 'set_class_counts'):
+            module.set_class_counts(range(10, 0, -1))
     return model.train()
 
 
@@ -63,7 +65,9 @@ def test_loops_leave_the_model_alone(cfg, model, batch):
 def test_a_model_without_contrast_has_one_view_and_no_momentum_encoder(cfg, batch):
     plain = {key: value for key, value in cfg.model.items() if key != 'contrast'}
     model = MODELS.build({**plain, 'data_preprocessor': cfg.data_preprocessor}).train()
-    model.head.loss_module.set_class_counts(range(10, 0, -1))
+    for module in model.modules():
+        if hasattr(module, 'set_class_counts'):
+            module.set_class_counts(range(10, 0, -1))
     batch = {**batch, 'inputs': batch['inputs'][0]}
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     loops = build_loops(

@@ -47,7 +47,7 @@ def run_matrix(
           - config: both_unweighted.py       # beside the matrix file
           - config: both_ratio.py
             name: ratio, gamma 2             # default: name of the file, without .py
-            cfg_options: {model.head.distill_loss.gamma: 2.0}
+            cfg_options: {model.head.expert_losses.distill.weighting.gamma: 2.0}
             variants:                        # of the prediction, with the same weights
               label classifiers alone: {model.head.predict_with: label}
 

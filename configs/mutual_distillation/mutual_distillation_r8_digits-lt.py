@@ -1,0 +1,17 @@
+"""Mutual distillation between experts, three ResNet-8, Digits-LT."""
+
+_base_ = [
+    '../_base_/models/resnet_cifar.py',
+    '../_base_/datasets/digits_lt.py',
+    '../_base_/schedules/digits_60e.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    backbone=dict(num_experts=3, backbone=dict(depth=8)),
+    head=dict(
+        num_classes=10,
+        label_loss=dict(_delete_=True, type='BalancedSoftmaxLoss'),
+        expert_losses=dict(distill=dict(type='ReweightedDistillLoss', loss_weight=0.6)),
+    ),
+)

@@ -1,6 +1,0 @@
-"""ECL on digits with another label loss."""
-
-_base_ = '../../configs/ecl/ecl_r8_digits-lt.py'
-custom_imports = dict(imports=['class_balanced_loss'])
-
-model = dict(head=dict(label_loss=dict(_delete_=True, type='ClassBalancedLoss', beta=0.99)))

@@ -1,0 +1,103 @@
+"""Classifier of K experts: the data flow of one step."""
+
+from mmpretrain.models.classifiers import ImageClassifier
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+
+from ecl.errors import UserError
+from ecl.models.build import build_part
+from ecl.models.multi_expert import feature_width
+from ecl.registry import MODELS
+from ecl.settings import OneOf, validate_params
+
+
+@MODELS.register_module()
+class ECLClassifier(ImageClassifier):
+    """Images through K experts to a prediction, or to the losses of one step.
+
+    The number of experts and the width of their features are found from the backbone. The head and
+    the contrastive branch need not repeat them.
+
+    Args:
+        backbone: :class:`MultiExpertBackbone`, or a plain MMPretrain backbone as one expert.
+        head: :class:`ECLHead`.
+        neck: From K outputs of the backbone to K vectors.
+        contrast: Contrastive branch, such as :class:`MomentumContrast`, or None. It is called with
+            (:class:`ExpertOutputs`, targets, views after the first), and built with the network
+            from images to K features as ``encoder``.
+        expert_reduction: How a loss adds up over the experts. ``'sum'``: each expert learns at the
+            rate that a recipe gives a single network [lineage: NCL]. ``'mean'``: at a K-th of it.
+        data_preprocessor: :class:`MultiViewDataPreprocessor` unless its type says otherwise.
+        train_cfg: ``dict(augments=...)`` of ``ImageClassifier``: Mixup and CutMix apply to the
+            first view, and the losses receive mixed labels.
+        init_cfg: As in ``ImageClassifier``.
+
+    Raises:
+        UserError: If an option is out of range.
+    """
+
+    @validate_params(expert_reduction=OneOf('sum', 'mean'))
+    def __init__(
+        self,
+        backbone: dict,
+        head: dict,
+        neck: dict = {'type': 'FeaturePooling'},  # noqa: B006  read only
+        contrast: dict | None = None,
+        expert_reduction: str = 'sum',
+        data_preprocessor: dict | None = None,
+        train_cfg: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        network, pooling = MODELS.build(backbone), MODELS.build(neck)
+        known = dict(num_experts=getattr(network, 'num_experts', 1))
+        if 'in_channels' not in head:
+            known['in_channels'] = feature_width(nn.Sequential(network, pooling))
+        preprocessor = {'type': 'MultiViewDataPreprocessor', **(data_preprocessor or {})}
+        if train_cfg:
+            mixing = dict(batch_augments=train_cfg, to_onehot=True, num_classes=head['num_classes'])
+            preprocessor.update(mixing)
+        super().__init__(
+            backbone=network,
+            neck=pooling,
+            head=MODELS.build(head, default_args=known),
+            data_preprocessor=MODELS.build(preprocessor),
+            init_cfg=init_cfg,
+        )
+        self.expert_reduction = expert_reduction
+        self.contrast = None
+        if contrast is not None:
+            known['num_classes'] = self.head.num_classes
+            known['in_channels'] = self.head.in_channels
+            encoder = nn.Sequential(self.backbone, self.neck)
+            self.contrast = build_part(contrast, encoder=encoder, **known)
+
+    def loss(
+        self, inputs: Tensor | list[Tensor], data_samples: list[DataSample]
+    ) -> dict[str, Tensor]:
+        """Compute the losses of one batch; their sum is minimised.
+
+        Args:
+            inputs: Images (N, 3, H, W), or the views of each image as a list of such tensors. The
+                first view is classified, the others go to the contrastive branch.
+            data_samples: N samples with ``gt_label``, or ``gt_score`` after Mixup and CutMix.
+
+        Returns:
+            ``label_loss``, ``<name>_loss`` of each loss between experts, and ``contrast_loss``,
+            reduced over the experts as ``expert_reduction`` says.
+
+        Raises:
+            UserError: If the contrastive branch finds a single view.
+        """
+        views = [inputs] if isinstance(inputs, Tensor) else inputs
+        feats = self.extract_feat(views[0])
+        outputs, targets = self.head.outputs(feats), self.head.targets(data_samples)
+        losses = self.head.losses(outputs, targets)
+        if self.contrast is not None:
+            if len(views) < 2:
+                raise UserError(
+                    'model.contrast needs two views of each image: got one. Use MultiView in the '
+                    'train pipeline, or data_preprocessor.views.'
+                )
+            losses['contrast_loss'] = self.contrast(outputs, targets, views[1:])
+        factor = len(feats) if self.expert_reduction == 'sum' else 1
+        return {name: factor * loss for name, loss in losses.items()}

@@ -1,5 +1,0 @@
-"""Classifiers: the data flow of one step, nothing else."""
-
-from .ecl_classifier import ECLClassifier
-
-__all__ = ['ECLClassifier']

@@ -1,0 +1,202 @@
+"""Contrastive branch: momentum encoder, queue of keys, InfoNCE."""
+
+from collections.abc import Callable
+from copy import deepcopy
+
+import torch
+import torch.nn.functional as F
+from mmengine.dist import all_gather
+from mmengine.model import BaseModule, ModuleList
+from mmpretrain.models.necks import MoCoV2Neck
+from torch import Tensor, nn
+
+from ecl.models.outputs import ExpertOutputs
+from ecl.registry import MODELS
+from ecl.settings import Number, SettingError, Whole, validate_params
+
+
+@MODELS.register_module()
+class ContrastiveNeck(BaseModule):
+    """Two-layer perceptron of each expert, its output normalised to length 1 [lineage: MoCo v2].
+
+    Chen et al., 2020 (arXiv 2003.04297), section 2.
+
+    Args:
+        in_channels: Dimension D of a feature.
+        num_experts: K.
+        hid_channels: Hidden units.
+        out_channels: Dimension d of a projection.
+        init_cfg: As in MMEngine.
+
+    Raises:
+        UserError: If a size is below 1.
+    """
+
+    @validate_params(
+        num_experts=Whole(at_least=1),
+        hid_channels=Whole(at_least=1),
+        out_channels=Whole(at_least=1),
+    )
+    def __init__(
+        self,
+        in_channels: int,
+        num_experts: int,
+        hid_channels: int = 128,
+        out_channels: int = 64,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.out_channels = out_channels
+        self.projections = ModuleList(
+            MoCoV2Neck(in_channels, hid_channels, out_channels, with_avg_pool=False)
+            for _ in range(num_experts)
+        )
+
+    def forward(self, feats: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Map K features (N, D) to K unit vectors (N, d), in float32."""
+        return tuple(
+            F.normalize(project((feat,))[0].float(), dim=1)
+            for project, feat in zip(self.projections, feats, strict=True)
+        )
+
+
+@MODELS.register_module()
+class MomentumContrast(BaseModule):
+    """Contrastive proxy task of every expert: InfoNCE with a momentum encoder [lineage: MoCo v2].
+
+    He et al., CVPR 2020 (arXiv 1911.05722), equations 1 and 2. The query is the projected feature
+    of the first view. The key comes from the second view through the momentum encoder, a copy of
+    backbone, neck and projection. It starts equal to the online network and follows its parameters
+    and BatchNorm statistics by ``momentum = m_t * momentum + (1 - m_t) * online`` with
+    m_t = min(m, t / (t + 9)) at update t = 0, 1, ... [the ramp is ours: a short run would compare
+    with random weights without it]. It uses its running statistics, so keys do not depend on the
+    batch or the other processes, and a query cannot recognise its key by shared batch statistics
+    [ours; MoCo shuffles the batch].
+
+    Args:
+        encoder: Online network from images to K features. It is copied, and followed.
+        in_channels: Dimension D of a feature.
+        num_experts: K.
+        neck: Config of the projection; it receives ``in_channels`` and ``num_experts``.
+        queue_size: Q, past keys kept for each expert; at least the batch of all processes.
+        momentum: m in [0, 1].
+        temperature: Positive temperature of InfoNCE.
+        loss_weight: Factor of the loss.
+
+    Raises:
+        UserError: If an option is out of range, naming it.
+    """
+
+    queue: Tensor
+    position: Tensor
+    updates: Tensor
+
+    @validate_params(
+        queue_size=Whole(at_least=1),
+        momentum=Number(at_least=0, at_most=1),
+        temperature=Number(above=0),
+        loss_weight=Number(at_least=0),
+    )
+    def __init__(
+        self,
+        encoder: nn.Module,
+        in_channels: int,
+        num_experts: int,
+        neck: dict = {'type': 'ContrastiveNeck'},  # noqa: B006  read only
+        queue_size: int = 1024,
+        momentum: float = 0.999,
+        temperature: float = 0.2,
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.neck = MODELS.build(
+            neck, default_args=dict(in_channels=in_channels, num_experts=num_experts)
+        )
+        # In a tuple, which does not register it: the classifier owns the encoder.
+        self._online = (encoder,)
+        self._pairs: list[tuple[Tensor, Tensor]] | None = None
+        self.momentum_encoder = deepcopy(nn.Sequential(encoder, self.neck))
+        self.momentum_encoder.requires_grad_(False).eval()
+        self.momentum = momentum
+        self.temperature = temperature
+        self.loss_weight = loss_weight
+        queue = torch.randn(num_experts, self.neck.out_channels, queue_size)
+        self.register_buffer('queue', F.normalize(queue, dim=1))
+        self.register_buffer('position', torch.zeros((), dtype=torch.long))
+        self.register_buffer('updates', torch.zeros((), dtype=torch.long))
+
+    def init_weights(self) -> None:
+        """Initialise the projection; the momentum encoder becomes equal at the first update."""
+        self.neck.init_weights()
+        self._is_init = True
+
+    def train(self, mode: bool = True) -> 'MomentumContrast':
+        """Set the mode of the projection; the momentum encoder stays in evaluation mode."""
+        super().train(mode)
+        self.momentum_encoder.eval()
+        return self
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> nn.Module:
+        self._pairs = None  # moving a module replaces its buffers
+        return super()._apply(fn, recurse)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Let the momentum encoder follow the online network by one step."""
+        if self._pairs is None:  # the same objects, so that deepcopy keeps them together
+            network = nn.Sequential(*self._online, self.neck).state_dict(keep_vars=True)
+            state = self.momentum_encoder.state_dict(keep_vars=True)
+            self._pairs = [(own, network[key]) for key, own in state.items()]
+        t = self.updates.float()
+        m = (t / (t + 9)).clamp(max=self.momentum)
+        floating = [pair for pair in self._pairs if pair[0].is_floating_point()]
+        own, online = [pair[0] for pair in floating], [pair[1] for pair in floating]
+        # online - m * (online - own): exactly online at m = 0.
+        lag = torch._foreach_sub(online, own)
+        torch._foreach_mul_(lag, m)
+        torch._foreach_copy_(own, torch._foreach_sub(online, lag))
+        whole = [pair for pair in self._pairs if not pair[0].is_floating_point()]
+        if whole:
+            torch._foreach_copy_([pair[0] for pair in whole], [pair[1] for pair in whole])
+        self.updates += 1
+
+    @torch.no_grad()
+    def enqueue(self, keys: Tensor) -> None:
+        """Replace the oldest keys by new ones (K, N, d) of all processes.
+
+        Raises:
+            UserError: If there are more than the queue holds.
+        """
+        size = self.queue.size(-1)
+        keys = torch.cat(all_gather(keys.contiguous()), dim=1)
+        if keys.size(1) > size:
+            needed = f'at least {keys.size(1)}, the batch of all processes'
+            raise SettingError(self, 'queue_size', size, needed)
+        index = (self.position + torch.arange(keys.size(1), device=keys.device)) % size
+        self.queue.index_copy_(2, index, keys.transpose(1, 2))
+        self.position.copy_((self.position + keys.size(1)) % size)
+
+    def forward(self, outputs: ExpertOutputs, targets: Tensor, views: list[Tensor]) -> Tensor:
+        """Compute InfoNCE, mean over experts and images, then store the keys.
+
+        Args:
+            outputs: Outputs of the K experts for the first view.
+            targets: Not used.
+            views: The views after the first; the second view (N, 3, H, W) gives the keys.
+
+        Returns:
+            A scalar.
+        """
+        self.update()
+        with torch.no_grad():
+            keys = torch.stack(self.momentum_encoder(views[0]))
+        queries = torch.stack(self.neck(outputs.feats))
+        with torch.autocast(queries.device.type, enabled=False):
+            positive = (queries * keys).sum(-1, keepdim=True)
+            # The backward pass reads the queue of now; the new keys are written in place.
+            negative = queries @ self.queue.clone()
+            logits = torch.cat([positive, negative], dim=-1).flatten(0, 1) / self.temperature
+            first = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+            loss = F.cross_entropy(logits, first)
+        self.enqueue(keys)
+        return self.loss_weight * loss

@@ -1,5 +1,0 @@
-"""The contrastive branch."""
-
-from .momentum_contrast import MomentumContrast
-
-__all__ = ['MomentumContrast']

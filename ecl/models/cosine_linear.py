@@ -1,0 +1,39 @@
+"""Cosine classifier."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ecl.registry import MODELS
+from ecl.settings import Number, validate_params
+
+MODELS.register_module('Linear', module=nn.Linear)
+
+
+@MODELS.register_module()
+class CosineLinear(nn.Linear):
+    """Cosine classifier: scale * cos(feature, class weight) [lineage: LDAM, NCL].
+
+    Norms of features and weights grow with the class counts under long tails. These logits do not
+    depend on them.
+
+    Args:
+        in_features: Dimension D of a feature.
+        out_features: Number of classes C.
+        scale: Positive factor of the cosine; the field uses 16 to 32.
+        bias: Add a learnt bias, as NCL does.
+
+    Raises:
+        UserError: If ``scale`` is not positive.
+    """
+
+    @validate_params(scale=Number(above=0))
+    def __init__(
+        self, in_features: int, out_features: int, scale: float = 16.0, bias: bool = False
+    ) -> None:
+        super().__init__(in_features, out_features, bias=bias)
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features (N, D) to logits (N, C)."""
+        unit, weight = F.normalize(x, dim=-1), F.normalize(self.weight, dim=-1)
+        return F.linear(self.scale * unit, weight, self.bias)

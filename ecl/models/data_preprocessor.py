@@ -1,0 +1,79 @@
+"""Data preprocessor for one or several views of an image."""
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+import torch
+from mmpretrain.models.utils import ClsDataPreprocessor
+from torch import Tensor
+
+from ecl.errors import UserError
+from ecl.registry import MODELS, TRANSFORMS
+
+
+@MODELS.register_module()
+class MultiViewDataPreprocessor(ClsDataPreprocessor):
+    """MMPretrain's ``ClsDataPreprocessor`` for one view per image or several.
+
+    The parent takes a list of views for a list of images: it skips the change from BGR to RGB and,
+    given a batch of three, reverses the order of the batch. Here every view is treated as the
+    batch it is, and the labels are packed once.
+
+    Views can also be made here, of a whole batch on its device, which takes a fraction of the time
+    of transforms image by image. They apply in training only.
+
+    Args:
+        views: Transforms of each view, of :mod:`ecl.datasets`, for data of one
+            RGB image (3, H, W) each. None leaves the views to the data pipeline.
+        *args: As for ``ClsDataPreprocessor``.
+        **kwargs: Likewise.
+
+    Raises:
+        UserError: If there are views and the images are to be changed to RGB, too late for them.
+
+    Example:
+        >>> flip, crop = dict(type='BatchRandomFlip'), dict(type='BatchRandomCrop', crop_size=8)
+        >>> preprocessor = MultiViewDataPreprocessor(views=[[flip], [flip, crop]])
+        >>> import torch
+        >>> images = torch.zeros(4, 3, 16, 16, dtype=torch.uint8)
+        >>> [view.shape[-1] for view in preprocessor(dict(inputs=images), training=True)['inputs']]
+        [16, 8]
+    """
+
+    def __init__(
+        self, *args: Any, views: Sequence[Sequence[dict]] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        if views and self.to_rgb:
+            raise UserError(
+                'data_preprocessor.views are for RGB images: change them to RGB in the data '
+                'pipeline and set data_preprocessor.to_rgb=False'
+            )
+        self.views = [[TRANSFORMS.build(each) for each in view] for view in views or ()]
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Move to the device, change to RGB, normalise.
+
+        Args:
+            data: ``inputs``, images (N, 3, H, W) or a list of V such tensors, one a view, and
+                ``data_samples``.
+            training: Whether the views, and batch augmentations of the first view, apply.
+
+        Returns:
+            ``inputs`` of the same structure, in float32, and ``data_samples``.
+        """
+        if training and self.views:
+            data = {**data, 'inputs': self._augment(self.cast_data(data['inputs']).float())}
+        pack, views = super().forward, data['inputs']
+        if isinstance(views, Tensor) or (isinstance(views[0], Tensor) and views[0].ndim == 3):
+            return pack(data, training)
+        packed = pack({**data, 'inputs': views[0]}, training)
+        others = [pack({'inputs': view})['inputs'] for view in views[1:]]
+        return {**packed, 'inputs': [packed['inputs'], *others]}
+
+    def _augment(self, images: Tensor) -> Tensor | list[Tensor]:
+        # The step's mixed precision is for networks; 8 bits of mantissa would round the pixels.
+        with torch.autocast(images.device.type, enabled=False):
+            views = [reduce(lambda x, change: change(x), view, images) for view in self.views]
+        return views if len(views) > 1 else views[0]

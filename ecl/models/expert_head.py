@@ -1,0 +1,203 @@
+"""Head of K experts: classifiers, losses, and prediction."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from mmpretrain.models.heads import ClsHead
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+
+from ecl.models.build import build_part
+from ecl.models.outputs import READINGS, ExpertOutputs
+from ecl.registry import MODELS
+from ecl.settings import OneOf, SettingError, Whole, validate_params
+
+
+@MODELS.register_module()
+class ECLHead(ClsHead):
+    """Classifiers of K experts, trained by label losses and by losses between the experts.
+
+    A loss, aggregator or classifier gets ``num_classes``, ``num_experts``, ``in_channels`` and
+    ``reading`` if its constructor has such an argument, so a config need not repeat them.
+
+    Args:
+        num_classes: C.
+        in_channels: Dimension D of an expert's feature; :class:`ECLClassifier` fills it in.
+        num_experts: K; likewise.
+        classifier: ``dict(type='Linear')`` or ``dict(type='CosineLinear', scale=...)``.
+        label_loss: Loss of logits (N, C) and targets, which are class indices (N,) or
+            probabilities (N, C). One config for all experts, or a list of K. MMPretrain's losses
+            fit.
+        reading: Roles of the two classifiers of an expert, a key of
+            :data:`~ecl.models.outputs.READINGS`: ``'single'`` is one classifier an expert.
+        expert_losses: Losses between the experts by name, each called with
+            (:class:`ExpertOutputs`, targets). The log shows them as ``<name>_loss``. One expert
+            has no peers, so it has no such losses.
+        aggregator: Map from the experts' outputs to the logits (N, C) of the whole model.
+        predict_with: Classifiers that predict: ``'label'``, ``'distill'`` (the second ones) or
+            ``'both'`` (the mean of their logits). With one classifier an expert, it predicts.
+        expert: Predict with this expert alone, 0 to K - 1; None is the whole model.
+        init_cfg: As in MMEngine.
+
+    Raises:
+        UserError: If an option is out of range, naming it.
+    """
+
+    @validate_params(
+        num_classes=Whole(at_least=2),
+        in_channels=Whole(at_least=1),
+        num_experts=Whole(at_least=1),
+        reading=OneOf(*READINGS),
+        predict_with=OneOf('label', 'distill', 'both'),
+        expert=Whole(at_least=0),
+    )
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        num_experts: int = 1,
+        classifier: dict = {'type': 'Linear'},  # noqa: B006  read only
+        label_loss: dict | Sequence[dict] = {'type': 'BalancedSoftmaxLoss'},  # noqa: B006
+        reading: str = 'single',
+        expert_losses: dict[str, dict] | None = None,
+        aggregator: dict = {'type': 'MeanAggregator'},  # noqa: B006
+        predict_with: str = 'label',
+        expert: int | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        if expert is not None and expert >= num_experts:
+            raise SettingError(self, 'expert', expert, f'0 to {num_experts - 1}')
+        known = dict(
+            num_classes=num_classes,
+            num_experts=num_experts,
+            in_channels=in_channels,
+            reading=reading,
+        )
+        label_losses = [label_loss] if isinstance(label_loss, dict) else list(label_loss)
+        if len(label_losses) not in (1, num_experts):
+            raise SettingError(self, 'label_loss', label_loss, f'one config, or {num_experts}')
+        super().__init__(
+            loss=nn.ModuleList(build_part(cfg, **known) for cfg in label_losses), init_cfg=init_cfg
+        )
+        self.num_classes = num_classes
+        self.in_channels = in_channels
+        self.num_experts = num_experts
+        self.reading = READINGS[reading]
+        self.predict_with = predict_with
+        self.expert = expert
+        between = (expert_losses or {}) if num_experts > 1 else {}
+        self.expert_losses = nn.ModuleDict(
+            {name: build_part(cfg, **known) for name, cfg in between.items() if cfg}
+        )
+        self.aggregator = build_part(aggregator, **known)
+
+        def classifiers() -> nn.ModuleList:
+            sizes = dict(in_features=in_channels, out_features=num_classes)
+            return nn.ModuleList(MODELS.build({**classifier, **sizes}) for _ in range(num_experts))
+
+        self.label_classifiers = classifiers()
+        two = self.reading.has_aux and num_experts > 1
+        self.distill_classifiers = classifiers() if two else None
+
+    def outputs(self, feats: tuple[Tensor, ...]) -> ExpertOutputs:
+        """Apply every classifier to the feature of its expert; the logits are in float32.
+
+        Args:
+            feats: K features (N, D).
+
+        Raises:
+            UserError: If there are not K features, or not of ``in_channels``.
+        """
+        if len(feats) != self.num_experts:
+            raise SettingError(self, 'num_experts', self.num_experts, f'{len(feats)}, as features')
+        for feat in feats:
+            if feat.size(-1) != self.in_channels:
+                needed = f'{feat.size(-1)}, the width of the features'
+                raise SettingError(self, 'in_channels', self.in_channels, needed)
+
+        def logits(classifiers: nn.ModuleList) -> Tensor:
+            pairs = zip(classifiers, feats, strict=True)
+            return torch.stack([classifier(feat) for classifier, feat in pairs]).float()
+
+        return ExpertOutputs(
+            feats=tuple(feat.float() for feat in feats),
+            logits=logits(self.label_classifiers),
+            aux_logits=logits(self.distill_classifiers) if self.distill_classifiers else None,
+        )
+
+    def targets(self, data_samples: list[DataSample]) -> Tensor:
+        """Return class indices (N,), or probabilities (N, C) where Mixup or CutMix made them."""
+        if 'gt_score' in data_samples[0]:
+            return torch.stack([sample.gt_score for sample in data_samples])
+        return torch.cat([sample.gt_label for sample in data_samples])
+
+    def losses(self, outputs: ExpertOutputs, targets: Tensor) -> dict[str, Tensor]:
+        """Compute ``label_loss`` and the losses between experts, each a mean over the experts.
+
+        All are computed in float32, also under mixed precision.
+
+        Args:
+            outputs: Outputs of the K experts.
+            targets: Class indices (N,), or probabilities (N, C).
+        """
+        with torch.autocast(targets.device.type, enabled=False):
+            losses = {'label_loss': self._label_loss(outputs.logits, targets)}
+            if self.reading.labels_teach_aux and outputs.aux_logits is not None:
+                aux = self._label_loss(outputs.aux_logits, targets)
+                losses['label_loss'] = (losses['label_loss'] + aux) / 2
+            for name, loss in self.expert_losses.items():
+                losses[f'{name}_loss'] = loss(outputs, targets)
+        return losses
+
+    def _label_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        shared = len(self.loss_module) == 1
+        terms = [
+            self.loss_module[0 if shared else k](logits[k], targets)
+            for k in range(self.num_experts)
+        ]
+        return torch.stack(terms).mean()
+
+    def loss(self, feats: tuple[Tensor, ...], data_samples: list[DataSample]) -> dict[str, Tensor]:
+        """Compute :meth:`losses` from K features (N, D) and labelled samples."""
+        return self.losses(self.outputs(feats), self.targets(data_samples))
+
+    def expert_logits(self, outputs: ExpertOutputs) -> Tensor:
+        """Return the logits (K, N, C) by which each expert predicts."""
+        if outputs.aux_logits is None or self.predict_with == 'label':
+            return outputs.logits
+        if self.predict_with == 'distill':
+            return outputs.aux_logits
+        return (outputs.logits + outputs.aux_logits) / 2
+
+    def _combine(self, outputs: ExpertOutputs) -> Tensor:
+        return self.aggregator(outputs) if self.expert is None else outputs.logits[self.expert]
+
+    def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """Map K features (N, D) to the logits (N, C) of the whole model or the chosen expert."""
+        outputs = self.outputs(feats)
+        return self._combine(replace(outputs, logits=self.expert_logits(outputs)))
+
+    def predict(
+        self,
+        feats: tuple[Tensor, ...],
+        data_samples: list[DataSample | None] | None = None,
+    ) -> list[DataSample]:
+        """Predict each image.
+
+        Every sample gets ``pred_score`` (C,), ``pred_label``, and ``expert_scores`` (K, C), the
+        softmax of each expert alone. With two classifiers an expert it also gets ``label_score``
+        and ``distill_score`` (C,), the prediction by either kind.
+        """
+        outputs = self.outputs(feats)
+        predicting = replace(outputs, logits=self.expert_logits(outputs))
+        fields = {'expert_scores': predicting.logits.softmax(-1).transpose(0, 1)}
+        if outputs.aux_logits is not None:
+            by_kind = {'label_score': outputs.logits, 'distill_score': outputs.aux_logits}
+            for name, logits in by_kind.items():
+                fields[name] = self._combine(replace(outputs, logits=logits)).softmax(-1)
+        predictions = self._get_predictions(self._combine(predicting), data_samples)
+        for name, scores in fields.items():
+            for sample, score in zip(predictions, scores, strict=True):
+                sample.set_field(score, name)
+        return predictions

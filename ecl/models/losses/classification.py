@@ -1,0 +1,217 @@
+"""Label losses that use the class counts: balanced softmax and LDAM."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ecl.errors import UserError
+from ecl.models.outputs import require_hard_targets
+from ecl.registry import MODELS
+from ecl.settings import Number, Whole, validate_params
+
+
+class ClassCountLoss(nn.Module):
+    """Base of the losses that depend on the number of training images of each class.
+
+    A subclass registers buffers of length C in its constructor and fills them in
+    :meth:`use_class_counts`. They are not saved: training sets them from its data, prediction
+    needs none.
+
+    Args:
+        num_classes: C.
+    """
+
+    @validate_params(num_classes=Whole(at_least=2))
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.has_class_counts = False
+
+    def set_class_counts(self, counts: Sequence[int]) -> None:
+        """Set the number of training images of each class, length C.
+
+        Raises:
+            UserError: If there are not C counts, or a class has no training image.
+        """
+        numbers = torch.as_tensor(counts, dtype=torch.float64)
+        name = type(self).__name__
+        if len(numbers) != self.num_classes:
+            raise UserError(
+                f'{name}: got {len(numbers)} class counts, expected {self.num_classes}. '
+                'Check model.head.num_classes.'
+            )
+        if (numbers <= 0).any():
+            empty = (numbers <= 0).nonzero().flatten().tolist()
+            raise UserError(f'{name}: no training image of class {empty[:5]}')
+        self.use_class_counts(numbers)
+        self.has_class_counts = True
+
+    def use_class_counts(self, counts: Tensor) -> None:
+        """Fill the buffers in place from counts (C,) in float64, all positive."""
+        raise NotImplementedError
+
+    def require_class_counts(self) -> None:
+        """Refuse to go on without class counts.
+
+        Raises:
+            UserError: If they were not set.
+        """
+        if not self.has_class_counts:
+            raise UserError(
+                f'{type(self).__name__} needs the class counts: got none. '
+                'Train with ClassCountsHook, or call set_class_counts.'
+            )
+
+
+@MODELS.register_module()
+class BalancedSoftmaxLoss(ClassCountLoss):
+    """Balanced softmax loss: cross-entropy of logits + tau * log prior [lineage].
+
+    Ren et al., NeurIPS 2020 (arXiv 2007.10740), equation 3; with a factor tau, Menon et al., ICLR
+    2021 (arXiv 2007.07314), equation 10. Trained so, the plain logits suit balanced test data.
+
+    Args:
+        num_classes: C.
+        tau: 0 is plain cross-entropy, 1 the balanced softmax. Above 1 favours rare classes, below
+            0 frequent ones (experts of SADE and BalPoE).
+        loss_weight: Factor of the loss, at least 0.
+
+    Raises:
+        UserError: If a number is out of range.
+
+    Example:
+        >>> loss = BalancedSoftmaxLoss(num_classes=2)
+        >>> loss.set_class_counts([3, 1])
+        >>> loss(torch.zeros(1, 2), torch.tensor([1]))
+        tensor(1.3863)
+    """
+
+    log_prior: Tensor
+
+    @validate_params(tau=Number(), loss_weight=Number(at_least=0))
+    def __init__(self, num_classes: int, tau: float = 1.0, loss_weight: float = 1.0) -> None:
+        super().__init__(num_classes)
+        self.tau = tau
+        self.loss_weight = loss_weight
+        self.register_buffer('log_prior', torch.zeros(num_classes), persistent=False)
+
+    def use_class_counts(self, counts: Tensor) -> None:
+        """Set the log prior from counts (C,)."""
+        self.log_prior.copy_((counts / counts.sum()).log())
+
+    def adjust(self, logits: Tensor) -> Tensor:
+        """Add tau * log prior to logits (..., C).
+
+        Raises:
+            UserError: If the class counts are not set.
+        """
+        self.require_class_counts()
+        return logits + self.tau * self.log_prior
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Compute the mean over images.
+
+        Args:
+            logits: (N, C).
+            targets: Class indices (N,), or probabilities (N, C).
+        """
+        # Plain cross-entropy needs no class counts.
+        adjusted = self.adjust(logits) if self.tau else logits
+        return self.loss_weight * F.cross_entropy(adjusted, targets)
+
+
+@MODELS.register_module()
+class LDAMLoss(ClassCountLoss):
+    """LDAM loss with deferred re-weighting (DRW) [lineage].
+
+    Cao et al., NeurIPS 2019 (arXiv 1906.07413), equations 10 to 13: cross-entropy after the
+    annotated class gave up a margin m_c, proportional to n_c ** -1/4 and ``max_margin`` for the
+    smallest class. It expects the logits of a cosine classifier, scale * cos, and takes
+    scale * m_c off them.
+
+    In the last part of the training an image counts by its class, with the inverse of the
+    effective number of images, (1 - beta) / (1 - beta ** n_c), and the mean over a batch is
+    weighted so. :class:`~ecl.engine.TrainingProgressHook` tells how much of the training is done.
+
+    Args:
+        num_classes: C.
+        scale: That of the classifier, ``CosineLinear``.
+        max_margin: Margin of the smallest class, in units of the cosine.
+        reweight_from: Share of the training after which the weights apply; 1 is never.
+        beta: In [0, 1).
+        loss_weight: Factor of the loss.
+
+    Raises:
+        UserError: If an option is out of range, naming it.
+    """
+
+    margins: Tensor
+    class_weights: Tensor
+    deferred_weights: Tensor
+
+    @validate_params(
+        scale=Number(above=0),
+        max_margin=Number(at_least=0),
+        reweight_from=Number(at_least=0, at_most=1),
+        beta=Number(at_least=0, below=1),
+        loss_weight=Number(at_least=0),
+    )
+    def __init__(
+        self,
+        num_classes: int,
+        scale: float = 30.0,
+        max_margin: float = 0.5,
+        reweight_from: float = 0.8,
+        beta: float = 0.9999,
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__(num_classes)
+        self.scale = scale
+        self.max_margin = max_margin
+        self.reweight_from = reweight_from
+        self.beta = beta
+        self.loss_weight = loss_weight
+        self.progress = 0.0 if reweight_from == 1 else None
+        self.register_buffer('margins', torch.zeros(num_classes), persistent=False)
+        # The weights that apply now: 1 until the deferred ones take over.
+        self.register_buffer('class_weights', torch.ones(num_classes), persistent=False)
+        self.register_buffer('deferred_weights', torch.ones(num_classes), persistent=False)
+
+    def use_class_counts(self, counts: Tensor) -> None:
+        """Set margins and weights from counts (C,)."""
+        self.margins.copy_(self.max_margin * (counts / counts.min()) ** -0.25)
+        self.deferred_weights.copy_((1 - self.beta) / (1 - self.beta**counts))
+        if self.progress is not None:
+            self.set_progress(self.progress)
+
+    def set_progress(self, progress: float) -> None:
+        """Set which share of the training is done, in [0, 1)."""
+        self.progress = progress
+        if progress >= self.reweight_from:
+            self.class_weights.copy_(self.deferred_weights)
+        else:
+            self.class_weights.fill_(1)
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Compute the (weighted) mean over images.
+
+        Args:
+            logits: (N, C), scale * cos.
+            targets: Class indices (N,).
+
+        Raises:
+            UserError: If class counts or progress are not set, or the targets are mixed.
+        """
+        self.require_class_counts()
+        if self.progress is None:
+            raise UserError(
+                'LDAMLoss needs the progress of the training: got none. '
+                'Add TrainingProgressHook to custom_hooks, or set reweight_from=1.'
+            )
+        labels = require_hard_targets(self, targets)
+        margins = F.one_hot(labels, logits.size(-1)) * self.margins
+        shrunk = logits - self.scale * margins
+        weights = self.class_weights.to(shrunk.dtype)
+        return self.loss_weight * F.cross_entropy(shrunk, labels, weights)

@@ -1,0 +1,205 @@
+"""Backbone of K experts, whole networks or on a shared trunk, for any architecture."""
+
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule, ModuleList
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ecl.errors import UserError
+from ecl.registry import MODELS
+from ecl.settings import Whole, validate_params
+
+#: Where networks keep the blocks that can be shared one after another: names of the children
+#: themselves (ResNet, MobileNet), or of one child that holds them.
+_STAGE_NAMES = ('res_layers', 'stages', 'layers', 'blocks')
+#: Image sizes of the trial run that finds the width of the features.
+_TRIAL_SIZES = (224, 32)
+
+
+class _Record:
+    """Forward hook that keeps the last output of a module of the trunk.
+
+    An object and not a closure, so that ``deepcopy`` of the backbone copies it along.
+    """
+
+    def __init__(self) -> None:
+        self.output: Tensor | tuple | None = None
+
+    def __call__(self, module: nn.Module, args: tuple, output: Tensor | tuple) -> None:
+        if self.output is not None:
+            raise UserError(
+                f'backbone.shared_stages: the network uses a shared {type(module).__name__} twice '
+                'in one pass, so its stages cannot be shared. Set shared_stages=0.'
+            )
+        self.output = output
+
+
+class _Replay(nn.Module):
+    """Stand-in for a shared module: return what the trunk's module returned."""
+
+    def __init__(self, module: nn.Module, record: _Record) -> None:
+        super().__init__()
+        # In a tuple, which does not register it: the trunk owns the module.
+        self._shared = (module,)
+        self.record = record
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self._shared[0], name)  # such as Swin's stage.downsample
+
+    def forward(self, *args: object, **kwargs: object) -> Tensor | tuple | None:
+        """Return the recorded output, whatever the input."""
+        return self.record.output
+
+
+@MODELS.register_module()
+class MultiExpertBackbone(BaseModule):
+    """K networks of one architecture, started from different random weights.
+
+    With ``shared_stages`` the experts share their first stages. The first expert is a whole
+    network; in the others each shared module is replaced by a stand-in that returns the output of
+    the first expert's module, so any architecture's own forward works unchanged.
+
+    Args:
+        backbone: Config of one expert: any backbone of MMPretrain, timm's among them. Its last
+            output is used. An ``init_cfg`` of type ``Pretrained`` inside it loads the weights of a
+            plain network into every expert.
+        num_experts: K, at least 1.
+        shared_stages: 0 shares nothing. s > 0 computes the stem and the first s stages once
+            (ResNet, ConvNeXt, Swin) or the first s blocks (ViT, EfficientNet, MobileNet).
+        init_cfg: Initialisation of the whole, after that of the experts.
+
+    Raises:
+        UserError: If K < 1, or the backbone has no such stages to share.
+
+    Example:
+        >>> import torch
+        >>> net = MultiExpertBackbone(dict(type='ResNetCIFAR', depth=8), num_experts=2)
+        >>> [tuple(x.shape) for x in net(torch.rand(4, 3, 16, 16))]
+        [(4, 64, 4, 4), (4, 64, 4, 4)]
+    """
+
+    @validate_params(num_experts=Whole(at_least=1), shared_stages=Whole(at_least=0))
+    def __init__(
+        self,
+        backbone: dict,
+        num_experts: int = 3,
+        shared_stages: int = 0,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.num_experts = num_experts
+        # MMEngine's list, unlike PyTorch's, passes init_weights on.
+        self.experts = ModuleList(MODELS.build(backbone) for _ in range(num_experts))
+        self._records: list[_Record] = []
+        if shared_stages and num_experts > 1:
+            self._share(shared_stages)
+        # Convolutions run faster in this layout, on a CPU and in mixed precision on a GPU.
+        self.to(memory_format=torch.channels_last)
+
+    def _share(self, shared_stages: int) -> None:
+        trunk, *others = (_network(expert) for expert in self.experts)
+        for name in _shared_modules(trunk, shared_stages):
+            module = trunk.get_submodule(name)
+            record = _Record()
+            module.register_forward_hook(record)
+            self._records.append(record)
+            for other in others:
+                other.set_submodule(name, _Replay(module, record))
+        # Position embeddings and class tokens are used before the stages only.
+        for name, parameter in trunk.named_parameters(recurse=False):
+            for other in others:
+                setattr(other, name, parameter)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Map images (N, 3, H, W) to the last output of each expert, such as (N, D, h, w)."""
+        outputs = tuple(expert(x)[-1] for expert in self.experts)
+        for record in self._records:
+            record.output = None
+        return outputs
+
+
+@MODELS.register_module()
+class FeaturePooling(nn.Module):
+    """Mean over positions, for whatever a backbone gives: K maps, token sequences or vectors."""
+
+    def forward(self, outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Map K tensors (N, D, h, w), (N, L, D) or (N, D) to K vectors (N, D)."""
+        return tuple(_pooled(output) for output in outputs)
+
+
+def _pooled(output: Tensor) -> Tensor:
+    if output.ndim == 4:
+        return nn.functional.adaptive_avg_pool2d(output, 1).flatten(1)
+    return output.mean(1) if output.ndim == 3 else output
+
+
+def feature_width(encoder: nn.Module) -> int:
+    """Find the width of the features by a trial run without data or memory.
+
+    Args:
+        encoder: Network from images (N, 3, H, W) to K features (N, D).
+
+    Returns:
+        D.
+
+    Raises:
+        UserError: If the network refuses the images of the trial.
+    """
+    tensors = dict(encoder.named_parameters()) | dict(encoder.named_buffers())
+    state = {name: tensor.to('meta') for name, tensor in tensors.items()}
+    modes = [(module, module.training) for module in encoder.modules()]
+    encoder.eval()
+    try:
+        for size in _TRIAL_SIZES:
+            try:
+                with torch.no_grad():
+                    image = torch.empty(1, 3, size, size, device='meta')
+                    return functional_call(encoder, state, image)[0].size(-1)
+            except (RuntimeError, AssertionError, NotImplementedError):
+                continue
+        raise UserError(
+            'model.head.in_channels: the width of the features was not found by a trial run. '
+            'Set it to the number of channels that the backbone outputs.'
+        )
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _network(expert: nn.Module) -> nn.Module:
+    """The network itself, inside MMPretrain's wrapper of timm's models."""
+    return getattr(expert, 'timm_model', expert)
+
+
+def _shared_modules(network: nn.Module, shared_stages: int) -> list[str]:
+    """Names of the modules up to the end of the given stage, in the order of their construction."""
+    children = [name for name, _ in network.named_children()]
+    for attribute in _STAGE_NAMES:
+        stages = getattr(network, attribute, None)
+        if isinstance(stages, nn.ModuleList | nn.Sequential) and len(stages) > 1:
+            holder, names = attribute, [f'{attribute}.{i}' for i in range(len(stages))]
+            break
+        if isinstance(stages, list) and set(stages) <= set(children):
+            holder, names = stages[0], stages
+            break
+    else:
+        raise UserError(f'backbone.shared_stages: {type(network).__name__} has no stages to share')
+    if not 0 < shared_stages < len(names):
+        raise UserError(
+            f'backbone.shared_stages: got {shared_stages}, expected 1 to {len(names) - 1} for '
+            f'{type(network).__name__}'
+        )
+    shared = []
+    for name in children[: children.index(holder)]:
+        child = network.get_submodule(name)
+        # ConvNeXt keeps the downsampling before each stage in a list of its own.
+        if isinstance(child, nn.ModuleList) and len(child) == len(names):
+            shared += [f'{name}.{i}' for i in range(shared_stages)]
+        else:
+            shared.append(name)
+    return shared + names[:shared_stages]

@@ -1,0 +1,84 @@
+"""The contract between the network, the head and the losses: what K experts output, and targets."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ecl.errors import UserError
+
+
+@dataclass(frozen=True)
+class ExpertOutputs:
+    """Outputs of K experts for a batch of N images, as every loss and aggregator receives them.
+
+    Attributes:
+        feats: K features (N, D), one of each expert.
+        logits: (K, N, C), of the label classifiers.
+        aux_logits: (K, N, C), of the second classifiers; None where the experts have one each.
+    """
+
+    feats: tuple[Tensor, ...]
+    logits: Tensor
+    aux_logits: Tensor | None = None
+
+
+class Reading(NamedTuple):
+    """One way to read what the paper's abstract says of the two classifiers.
+
+    Attributes:
+        labels_teach_aux: Labels supervise the second classifiers too.
+        teacher: Field of :class:`ExpertOutputs` whose predictions are distilled.
+        students: Fields that learn from the teachers of the peers.
+    """
+
+    labels_teach_aux: bool
+    teacher: str
+    students: tuple[str, ...]
+
+    @property
+    def has_aux(self) -> bool:
+        """Whether an expert has a second classifier."""
+        return 'aux_logits' in (self.teacher, *self.students)
+
+
+#: The readings of ECL by name [abstract for the two classifiers, their roles are ours].
+READINGS: dict[str, Reading] = {
+    # One classifier an expert, supervised by labels and peers: NCL, mutual distillation.
+    'single': Reading(False, 'logits', ('logits',)),
+    # Labels supervise both classifiers, peers the second one only, which also teaches.
+    'shared_labels': Reading(True, 'aux_logits', ('aux_logits',)),
+    # Labels supervise the first classifier, peers alone the second one.
+    'peers_only': Reading(False, 'logits', ('aux_logits',)),
+    # As 'peers_only', and the first classifier learns from the peers too.
+    'peers_and_labels': Reading(False, 'logits', ('logits', 'aux_logits')),
+}
+
+
+def target_distribution(targets: Tensor, num_classes: int) -> Tensor:
+    """Return targets as probabilities (N, C) in float32.
+
+    Args:
+        targets: Class indices (N,), or probabilities (N, C).
+        num_classes: C.
+    """
+    return targets.float() if targets.ndim == 2 else F.one_hot(targets, num_classes).float()
+
+
+def require_hard_targets(owner: object, targets: Tensor) -> Tensor:
+    """Return class indices (N,), or refuse mixed targets.
+
+    Args:
+        owner: The loss that asks.
+        targets: What it received.
+
+    Raises:
+        UserError: If the targets are probabilities (N, C), as Mixup and CutMix make them.
+    """
+    if targets.ndim == 2:
+        raise UserError(
+            f'{type(owner).__name__} needs hard labels: got mixed labels from '
+            'model.train_cfg.augments. Remove them, or use another loss.'
+        )
+    return targets
