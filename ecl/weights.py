@@ -24,10 +24,10 @@ PREFIXES = ('module.', 'model.', 'net.', 'encoder_q.', 'encoder.', 'backbone.')
 NAMED = 3
 
 
-def bare_model(model: nn.Module) -> nn.Module:
+def bare_model(model: Any) -> nn.Module:
     """Return a model without its wrappers for distributed training and test-time augmentation."""
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.get_submodule('module')
+        model = model.module
     return model
 
 

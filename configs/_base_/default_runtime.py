@@ -1,25 +1,29 @@
 """What every run shares: hooks, logging, environment."""
 
 default_scope = 'ecl'
+# Reads checkpoints without running code in them, and once.
+runner_type = 'ResumableRunner'
 
+# A config that inherits this one changes single entries: MMEngine merges the dict.
+# custom_hooks stays empty for the hooks of users, which replace the list.
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
+    # A validation, a signal and an invalid loss save the training too.
+    checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    class_counts=dict(type='ClassCountsHook'),
+    training_progress=dict(type='TrainingProgressHook'),
+    step_seed=dict(type='StepSeedHook'),
+    invalid_loss=dict(type='InvalidLossHook'),
+    distill_weight=dict(type='DistillWeightHook', interval=50),
+    bad_image=dict(type='BadImageHook'),
+    run_record=dict(type='RunRecordHook'),
+    keep_memory=dict(type='KeepMemoryHook'),
+    sync_norm=dict(type='SyncNormHook'),
 )
-custom_hooks = [
-    dict(type='ClassCountsHook'),
-    dict(type='StepSeedHook'),
-    dict(type='InvalidLossHook'),
-    dict(type='DistillWeightHook', interval=50),
-    dict(type='BadImageHook'),
-    dict(type='RunRecordHook'),
-    dict(type='KeepMemoryHook'),
-    # Each process has statistics of its own in the norm layers; the checkpoint keeps one set.
-    dict(type='SyncBuffersHook'),
-]
+custom_hooks = []
 
 env_cfg = dict(
     cudnn_benchmark=False,

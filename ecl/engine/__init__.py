@@ -6,6 +6,7 @@ from .hooks import (
     BadImageHook,
     ClassCountsHook,
     DistillWeightHook,
+    EarlyStoppingHook,
     KeepMemoryHook,
     LoggerHook,
     RunRecordHook,
@@ -18,6 +19,7 @@ from .resume import (
     ResumableRunner,
     ResumableTrainLoop,
     StepSeedHook,
+    SyncNormHook,
     epoch_worker_init_fn,
 )
 
@@ -27,6 +29,7 @@ __all__ = [
     'CheckpointHook',
     'ClassCountsHook',
     'DistillWeightHook',
+    'EarlyStoppingHook',
     'InvalidLossHook',
     'KeepMemoryHook',
     'LoggerHook',
@@ -34,6 +37,7 @@ __all__ = [
     'ResumableTrainLoop',
     'RunRecordHook',
     'StepSeedHook',
+    'SyncNormHook',
     'TrainingProgressHook',
     'epoch_worker_init_fn',
 ]

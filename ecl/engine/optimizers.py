@@ -1,4 +1,4 @@
-"""Mixed precision in bfloat16, on a CPU as on a GPU."""
+"""Optimizer wrapper for mixed precision in bfloat16, on CPU and GPU."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +12,13 @@ from ecl.registry import OPTIM_WRAPPERS
 
 @OPTIM_WRAPPERS.register_module()
 class Bfloat16OptimWrapper(OptimWrapper):
-    """Run the forward pass under bfloat16 autocast, on the device that holds the model.
+    """Run the forward pass under bfloat16 autocast, on the device of the model.
 
-    MMEngine's ``AmpOptimWrapper`` refuses to run without a GPU. bfloat16 has the range of float32,
-    so no loss scaling is needed; weights, gradients and optimizer states stay float32.
+    MMEngine's ``AmpOptimWrapper`` needs a GPU. bfloat16 has the range of float32, so the loss needs
+    no scaling. Weights, gradients and optimizer states stay float32.
 
-    Takes the arguments of :class:`mmengine.optim.OptimWrapper`, ``accumulative_counts`` and
-    ``clip_grad`` among them.
+    It takes the arguments of :class:`mmengine.optim.OptimWrapper`, such as ``accumulative_counts``
+    and ``clip_grad``.
 
     Example:
         >>> optim_wrapper = dict(type='Bfloat16OptimWrapper', optimizer=dict(type='SGD', lr=0.1))
@@ -26,7 +26,7 @@ class Bfloat16OptimWrapper(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Autocast one forward pass, and hold back gradient synchronisation while accumulating.
+        """Autocast one forward pass; do not synchronise gradients while they accumulate.
 
         Args:
             model: The model in training.

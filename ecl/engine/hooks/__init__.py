@@ -3,7 +3,7 @@
 from .bad_image import BadImageHook
 from .class_counts import ClassCountsHook
 from .distill_weight import DistillWeightHook
-from .logger import LoggerHook
+from .logger import EarlyStoppingHook, LoggerHook
 from .memory import KeepMemoryHook
 from .run_record import RunRecordHook
 from .training_progress import TrainingProgressHook
@@ -12,6 +12,7 @@ __all__ = [
     'BadImageHook',
     'ClassCountsHook',
     'DistillWeightHook',
+    'EarlyStoppingHook',
     'KeepMemoryHook',
     'LoggerHook',
     'RunRecordHook',

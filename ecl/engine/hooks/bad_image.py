@@ -1,4 +1,4 @@
-"""Tell how many images could not be read."""
+"""Count the images that could not be read."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,30 +15,30 @@ from ecl.registry import HOOKS
 class BadImageHook(Hook):
     """Warn after each epoch in which :class:`LoadImage` replaced images it could not read.
 
-    The total is the scalar ``replaced_images`` in the log. Each process tells of its own share of
-    the data. Without ``bad='replace'`` in a pipeline there is nothing to do.
+    The total is the scalar ``replaced_images`` in the log. Each rank reports its own share of the
+    data. Without ``bad='replace'`` in a pipeline the hook does nothing.
 
     Example:
-        >>> custom_hooks = [dict(type='BadImageHook')]
+        >>> default_hooks = dict(bad_image=dict(type='BadImageHook'))
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Look for the transforms that count."""
+        """Find the transforms that count."""
         found = _transforms(leaves(runner.train_dataloader.dataset))
         self._counters = [t.replaced for t in found if isinstance(t, LoadImage)]
         self._replaced = 0  # by the training before it was resumed
         self._before = 0
 
     def state_dict(self) -> dict[str, int]:
-        """The numbers of this process, up to now and up to the last epoch."""
+        """Return the numbers of this rank, up to now and up to the last epoch."""
         return {'total': self._total(), 'before': self._before}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on counting from the numbers of :meth:`state_dict`."""
+        """Continue from the numbers of :meth:`state_dict`."""
         self._replaced, self._before = state['total'], state['before']
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Tell what was replaced since the last epoch."""
+        """Report what was replaced since the last epoch."""
         total = self._total()
         if total > self._before:
             runner.message_hub.update_scalar('train/replaced_images', total)
@@ -53,7 +53,7 @@ class BadImageHook(Hook):
 
 
 def _transforms(holders: Any) -> Iterator[Any]:
-    """All transforms of datasets, those inside other transforms included."""
+    """Yield all transforms of datasets, also those inside other transforms."""
     for holder in holders:
         inner = getattr(getattr(holder, 'pipeline', holder), 'transforms', None)
         if isinstance(inner, list | tuple):

@@ -5,7 +5,6 @@ from typing import Any
 
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
@@ -14,7 +13,9 @@ from ecl.datasets.class_names import check_same_classes
 from ecl.errors import UserError
 from ecl.models.losses import BalancedSoftmaxLoss
 from ecl.registry import HOOKS
-from ecl.shots import THRESHOLDS, check_thresholds, shot_groups
+from ecl.settings import Range, validate_params
+from ecl.shots import THRESHOLDS, shot_groups
+from ecl.weights import bare_model
 
 NAMED_CLASSES = 5
 
@@ -45,40 +46,40 @@ class ClassCountsHook(Hook):
             validation or test, if its data have other classes.
 
     Example:
-        >>> custom_hooks = [dict(type='ClassCountsHook')]
+        >>> default_hooks = dict(class_counts=dict(type='ClassCountsHook'))
     """
 
-    # Before the hooks that look the counts up.
+    # Before the hooks that need the counts.
     priority = 'HIGH'
 
+    @validate_params(thresholds=Range(at_least=0))
     def __init__(self, thresholds: tuple[int, int] = THRESHOLDS) -> None:
-        check_thresholds(self, thresholds)
         self.thresholds = thresholds
         self.class_counts: list[int] | None = None
         self.classes: Sequence[str] | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Count, check and log the training data; pass the counts to model and message hub."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner.model)
         dataset = runner.train_dataloader.dataset
         shown, counts = count_classes(dataset), count_distinct(dataset)
         self.classes = _class_names(dataset)
         _check_num_classes(model, len(counts))
         _check_no_class_empty(counts, self.classes)
-        # Weights loaded for fine-tuning may come from other data; a resumed training may not.
+        # Weights to start from may come from other data. A resumed training must not.
         if runner.iter > 0 and self.class_counts not in (None, counts):
             runner.logger.warning(
                 'The training data changed: the checkpoint was trained on '
                 f'{sum(self.class_counts)} images in {len(self.class_counts)} classes, the '
                 f'resumed training goes on with {sum(counts)} images in {len(counts)} classes, '
-                'differently distributed. Counts follow the data of now.'
+                'or with other counts. The present data are used.'
             )
         self.class_counts = counts
         runner.logger.info(self._describe(counts, shown))
         runner.message_hub.update_info('class_counts', counts)
         for module in model.modules():
-            if hasattr(module, 'set_class_counts'):
-                module.set_class_counts(shown)
+            if callable(set_class_counts := getattr(module, 'set_class_counts', None)):
+                set_class_counts(shown)
         _warn_of_double_correction(runner, model)
 
     def before_val(self, runner: Runner) -> None:

@@ -1,4 +1,4 @@
-"""Record of a training: what was run, on what, and what came out."""
+"""Record of a training: configuration, data, versions and results."""
 
 import importlib
 import json
@@ -32,7 +32,7 @@ class RunRecordHook(Hook):
     - ``config``: the file as seen from the current folder; null without one.
     - ``seed``, ``epochs``: of the training; ``epochs`` counts the finished ones.
     - ``wall_seconds``: time spent in training and validation, over all resumes.
-    - ``versions``: of Python and of the packages that matter to a result.
+    - ``versions``: of Python and of the packages that a result depends on.
     - ``protocol``: ``source``, ``subset``, ``imbalance_factor`` (and ``list``, for data named in
       one) of the training data,
       ``shot_thresholds``, ``evaluated`` (the validation data) and ``epoch_used``, which is always
@@ -40,14 +40,14 @@ class RunRecordHook(Hook):
     - ``metrics``: those of the validation after the last epoch, accuracies in percent.
     - ``class_counts``: training images of each class; null without ClassCountsHook.
 
-    If the last epoch was not validated (the training was stopped early, or resumed when it was
-    complete), the hook validates then. Without a validation set ``metrics`` is empty.
+    If the last epoch was not validated (the training was stopped early, or was resumed after its
+    end), the hook validates then. Without a validation set ``metrics`` is empty.
 
     Example:
-        >>> custom_hooks = [dict(type='RunRecordHook')]
+        >>> default_hooks = dict(run_record=dict(type='RunRecordHook'))
     """
 
-    # After everybody else, so that the record counts their time and stands last in the log.
+    # Last, so that the record counts the time of the other hooks and ends the log.
     priority = 'LOWEST'
 
     def __init__(self) -> None:
@@ -57,12 +57,12 @@ class RunRecordHook(Hook):
         self._validated_epoch: int | None = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Take the time spent so far out of the checkpoint."""
+        """Read the time spent so far from the checkpoint."""
         self._seconds_before = checkpoint.get('meta', {}).get('wall_seconds', 0.0)
 
     def before_train(self, runner: Runner) -> None:
         """Start the clock."""
-        if runner.iter == 0:  # weights loaded for fine-tuning bring no time along
+        if runner.iter == 0:  # weights to start from bring no time along
             self._seconds_before = 0.0
         self._start = time.monotonic()
 
@@ -72,12 +72,12 @@ class RunRecordHook(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         """Keep the metrics and the epoch they belong to."""
-        if self._start is not None:  # else this is no training, and has no epoch
+        if self._start is not None:  # only in a training
             self._metrics = metrics or {}
             self._validated_epoch = runner.epoch
 
     def after_train(self, runner: Runner) -> None:
-        """Write the record, show the table."""
+        """Write the record and show the table."""
         if self._validated_epoch != runner.epoch and runner.val_loop is not None:
             runner.val_loop.run()
         if not is_main_process():
@@ -85,7 +85,7 @@ class RunRecordHook(Hook):
         record = self._record(runner)
         path = Path(runner.work_dir, RECORD)
         table = metric_table(record['metrics'])
-        # Shown first: a full disk must not cost the table.
+        # Before the file, which a full disk refuses.
         runner.logger.info(f'Results, for {path}' + (f':\n{table}' if table else ''))
         with atomic_write(path) as file:
             file.write(json.dumps(record, indent=2, allow_nan=False).encode() + b'\n')

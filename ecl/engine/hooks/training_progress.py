@@ -1,28 +1,26 @@
-"""How far the training is: from the runner to whoever asks."""
+"""Pass the progress of the training to the modules of the model."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ecl.registry import HOOKS
+from ecl.weights import bare_model
 
 
 @HOOKS.register_module()
 class TrainingProgressHook(Hook):
-    """Tell the modules of the model which share of the training is done.
+    """Pass the share of the training that is done to every module with ``set_progress``.
 
-    Before each epoch, every module that has a ``set_progress`` method receives the finished epochs
-    over all epochs, in [0, 1). What follows from it is the module's own affair, such as the
-    deferred weights of :class:`~ecl.models.losses.LDAMLoss`; a resumed training needs no more
-    state than its epoch.
+    The share is the number of finished epochs over all epochs, in [0, 1). Modules receive it before
+    each epoch. :class:`~ecl.models.losses.LDAMLoss` defers its class weights by it. A resumed
+    training needs no state but its epoch.
 
     Example:
-        >>> custom_hooks = [dict(type='TrainingProgressHook')]
+        >>> default_hooks = dict(training_progress=dict(type='TrainingProgressHook'))
     """
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Pass the progress on."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        for module in model.modules():
-            if hasattr(module, 'set_progress'):
-                module.set_progress(runner.epoch / runner.max_epochs)
+        """Pass the share."""
+        for module in bare_model(runner.model).modules():
+            if callable(set_progress := getattr(module, 'set_progress', None)):
+                set_progress(runner.epoch / runner.max_epochs)

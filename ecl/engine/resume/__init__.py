@@ -3,6 +3,7 @@
 from .checkpoint_hook import CheckpointHook
 from .invalid_loss import InvalidLossHook
 from .loop import ResumableTrainLoop
+from .rank_state import SyncNormHook
 from .runner import ResumableRunner
 from .seeding import StepSeedHook
 from .workers import epoch_worker_init_fn
@@ -13,5 +14,6 @@ __all__ = [
     'ResumableRunner',
     'ResumableTrainLoop',
     'StepSeedHook',
+    'SyncNormHook',
     'epoch_worker_init_fn',
 ]

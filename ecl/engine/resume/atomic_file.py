@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and disks that are full."""
+"""Write files atomically: a file is complete or absent."""
 
 import logging
 import os
@@ -7,70 +7,70 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-_DRAFT = '.draft'
+_TEMPORARY = '.tmp'
 
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
-    """Write a file so that a crash leaves the old content or the new, never a part.
+    """Write a file so that a crash leaves the old content or the new content.
 
-    The bytes go to a hidden neighbour, flushed to the disk, that takes the file's name when the
-    block ends without an exception, and vanishes otherwise. A killed process leaves the neighbour
-    behind: see :func:`remove_temporary_files`.
+    The bytes go to a hidden temporary file beside it and are flushed to the disk. At the end of
+    the block the temporary file is renamed; after an exception it is removed. A killed process
+    leaves it behind: see :func:`remove_temporary_files`.
 
     Args:
         path: The file to write or replace. Its folder must exist.
 
     Yields:
-        The open neighbour, for writing bytes.
+        The open temporary file, for bytes.
 
     Example:
         >>> with atomic_write('results.json') as file:
         ...     _ = file.write(b'{}')
     """
     path = Path(path)
-    draft = path.with_name(f'.{path.name}.{os.getpid()}{_DRAFT}')
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}{_TEMPORARY}')
     try:
-        with draft.open('wb') as file:
+        with temporary.open('wb') as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(path)
+        temporary.replace(path)
         _flush_folder(path.parent)
     except OSError as error:
-        if error.filename in (None, str(draft)):  # a full disk does not say what was written
+        if error.filename in (None, str(temporary)):  # the error of a full disk names no file
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     finally:
-        draft.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def remove_temporary_files(folder: str | Path) -> None:
-    """Remove what processes that were killed while writing left behind.
+    """Remove the temporary files that killed processes left.
 
     Args:
-        folder: One that no process is writing into.
+        folder: A folder that no process is writing into.
     """
-    for draft in Path(folder).glob(f'.*{_DRAFT}'):
-        draft.unlink(missing_ok=True)
+    for temporary in Path(folder).glob(f'.*{_TEMPORARY}'):
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def warn_on_write_error(logger: logging.Logger, what: str) -> Iterator[None]:
-    """Turn a full disk, or one that fails otherwise, into a warning.
+    """Log a warning if the block cannot write, such as on a full disk.
 
     Args:
-        logger: Where the warning goes.
-        what: What is written in the block.
+        logger: Receives the warning.
+        what: What the block writes.
     """
     try:
         yield
     except OSError as error:
-        logger.warning(f'{what} could not be written ({error}): the training goes on without')
+        logger.warning(f'{what} could not be written ({error}). The training continues.')
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make the new name of a file last."""
+    """Flush a folder, so that the new name of a file lasts."""
     if not hasattr(os, 'O_DIRECTORY'):  # Windows
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -1,4 +1,4 @@
-"""Checkpoints that a crash cannot spoil."""
+"""Save checkpoints that a crash cannot damage and that resume exactly."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,11 @@ from ecl.settings import check_whole
 
 #: File in the work dir that names the checkpoints of the training, newest first, one a line.
 LAST_CHECKPOINT = 'last_checkpoint'
+#: Parts of the names of our metrics of which more is better, and of which less is.
+GREATER_KEYS = ('shot', 'balance')
+LESS_KEYS = ('ece',)
 _INTERIM = 'resume_iter_'
+#: What must not change on resuming: key in the checkpoint, name in an error.
 _COURSE = {
     'world_size': 'the number of processes',
     'batch_size': 'batch_size',
@@ -28,26 +32,26 @@ _COURSE = {
 
 
 def kept_checkpoints(work_dir: str | Path) -> list[str]:
-    """The checkpoints that the training of a work dir names as its own.
+    """Return the checkpoints that the training of a work dir kept.
 
     Args:
         work_dir: Folder of a training.
 
     Returns:
-        Paths relative to it, newest first; empty without any.
+        Paths relative to it, newest first.
     """
     pointer = Path(work_dir, LAST_CHECKPOINT)
     lines = pointer.read_text(errors='replace').split('\n') if pointer.is_file() else []
-    # The engine itself writes an absolute path, which fails once the folder has moved.
+    # MMEngine writes an absolute path, which is wrong once the folder was moved.
     return [Path(line).name if os.path.isabs(line) else line for line in lines if line]
 
 
 @register_backend('atomic', force=True)
 class AtomicBackend(LocalBackend):
-    """Files on a local disk that are whole or absent; removals wait until they are carried out."""
+    """Write files on a local disk atomically; delay removals until they are confirmed."""
 
     def __init__(self) -> None:
-        self._doomed: list[str] = []
+        self._removed: list[str] = []
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write a file or replace it."""
@@ -55,49 +59,53 @@ class AtomicBackend(LocalBackend):
             file.write(obj)
 
     def remove(self, filepath: str | Path) -> None:
-        """Remember to remove a file."""
-        self._doomed.append(str(filepath))
+        """Note a file to remove."""
+        self._removed.append(str(filepath))
 
     def settle(self, carry_out: bool) -> None:
-        """Carry out the removals so far, or drop them."""
-        for path in self._doomed if carry_out else ():
+        """Carry out the noted removals, or drop them."""
+        for path in self._removed if carry_out else ():
             Path(path).unlink(missing_ok=True)
-        self._doomed.clear()
+        self._removed.clear()
 
 
 @HOOKS.register_module()
 class CheckpointHook(EngineCheckpointHook):
-    """MMEngine's hook of that name, safe against crashes and full disks, and exact.
+    """Save checkpoints as MMEngine's hook of that name does, safe against crashes, and exact.
 
-    - A file is written aside, flushed to the disk and renamed, so it is whole or absent. If it
-      cannot be written, a warning says so and the training goes on with the checkpoints it has.
-    - Old files go only after a newer one is complete. The best ones count apart from the last.
+    - A file is written atomically. If it cannot be written, such as on a full disk, a warning says
+      so and the training continues.
+    - Old files are removed after a newer one is complete. The best checkpoints count apart.
     - ``last_checkpoint`` names the files of the training, newest first, relative to the work dir.
     - A checkpoint holds the state of each rank under ``ranks`` (see
       :func:`~ecl.engine.resume.rank_state.gather_states`). So a training can be saved between any
       two steps and resumed there.
     - Between the files of ``interval``, ``resume_iter_N.pth`` saves the training before a
-      validation and when a signal stops it. It goes as soon as a newer checkpoint is there.
+      validation and when a signal stops it. It is removed after the next checkpoint.
+    - ``save_best`` knows the metrics of this package: ``'auto'``, ``'shot/few'`` and so on need no
+      ``rule``.
 
     Args:
-        kwargs: Those of :class:`mmengine.hooks.CheckpointHook`, such as ``interval``,
+        kwargs: Arguments of :class:`mmengine.hooks.CheckpointHook`, such as ``interval``,
             ``max_keep_ckpts``, ``save_best`` and ``rule``. Files go to a local disk only.
 
     Raises:
-        UserError: If a number is out of range, or another place than a local disk is asked for; on
-            resuming with another number of processes, batch size, number of steps in an epoch or of
-            steps whose gradients are summed.
+        UserError: If a number is out of range or a remote storage is asked for. On resuming, if
+            the number of processes, the batch size, the steps of an epoch or
+            ``accumulative_counts`` changed.
 
     Example:
         >>> default_hooks = dict(checkpoint=dict(type='CheckpointHook', interval=5))
     """
 
     last_ckpt: str | None
+    _default_greater_keys = [*EngineCheckpointHook._default_greater_keys, *GREATER_KEYS]
+    _default_less_keys = [*EngineCheckpointHook._default_less_keys, *LESS_KEYS]
 
     def __init__(self, **kwargs: Any) -> None:
         for key in ('backend_args', 'file_client_args'):
             if kwargs.get(key):
-                raise UserError(f'CheckpointHook writes to local disks only: take out {key}')
+                raise UserError(f'CheckpointHook writes to local disks only: remove {key}')
         for key in ('interval', 'max_keep_ckpts'):
             check_whole(self, at_least=-1, **{key: kwargs.get(key, -1)})
         super().__init__(**kwargs)
@@ -107,25 +115,25 @@ class CheckpointHook(EngineCheckpointHook):
         self._resumed: list[dict[str, Any]] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Find the checkpoints that a resumed training left; a new training has none."""
+        """Find the checkpoints of a resumed training. A new training has none."""
         super().before_train(runner)
         if runner._resume:
             resumed = os.path.relpath(runner._load_from, runner.work_dir)
             names = kept_checkpoints(runner.work_dir)
-            # Newer ones than that which was resumed are damaged, or not wanted.
+            # Newer ones than the resumed one are damaged or not wanted.
             self._kept = names[names.index(resumed) :] if resumed in names else []
             self._find_best(runner)
         elif is_main_process():
             Path(runner.work_dir, LAST_CHECKPOINT).unlink(missing_ok=True)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Give this process back what it had, in the first epoch after a resume."""
+        """Restore the state of this rank in the first epoch after a resume."""
         if self._resumed:
             restore_state(runner, self._resumed)
             self._resumed = []
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Save every ``interval`` epochs, after the last, and before a validation."""
+        """Save every ``interval`` epochs, after the last epoch and before a validation."""
         if not self.by_epoch:
             return
         epoch = runner.epoch + 1
@@ -145,13 +153,13 @@ class CheckpointHook(EngineCheckpointHook):
         data_batch: DATA_BATCH = None,
         outputs: Any = None,
     ) -> None:
-        """Leave a validation if a signal asks for it: the training before it is saved."""
+        """Leave a validation after a signal. The training before it is saved."""
         stop = getattr(runner._train_loop, 'stop', None)
         if stop is not None:
             stop.leave()
 
     def save_interim(self, runner: Runner, epoch: int, iteration: int) -> bool:
-        """Save the training until the next checkpoint; all processes have to call.
+        """Save the training until the next checkpoint. All ranks must call it.
 
         Args:
             runner: In training.
@@ -159,18 +167,18 @@ class CheckpointHook(EngineCheckpointHook):
             iteration: Finished iterations, over all epochs.
 
         Returns:
-            Whether this process met no error; the first one writes.
+            Whether this rank met no error. Rank 0 writes.
         """
         return self._save(runner, f'{_INTERIM}{iteration}.pth', epoch, iteration)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Add what each process has for itself, and what must not change on resuming."""
+        """Add the state of the ranks, and what must not change on resuming."""
         checkpoint['meta']['course'] = _course(runner)
         if self._states:
             checkpoint['ranks'] = self._states
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Take it out again, if this is a resume."""
+        """Check what must not change, and keep the state of the ranks, if this is a resume."""
         if not runner._resume:
             return
         saved, now = checkpoint['meta'].get('course', {}), _course(runner)
@@ -178,9 +186,9 @@ class CheckpointHook(EngineCheckpointHook):
             if saved.get(key, now[key]) != now[key]:
                 raise UserError(
                     f'cannot resume {runner._load_from}: {name} was {saved[key]} and is now '
-                    f'{now[key]}, and the order of the images and the learning rate follow from '
-                    f'it; keep {saved[key]}, or start a new training from its weights with '
-                    f'--cfg-options load_from={runner._load_from}'
+                    f'{now[key]}; the order of the images and the learning rate depend on it. Keep '
+                    f'{saved[key]}, or start a new training from its weights with --cfg-options '
+                    f'load_from={runner._load_from}'
                 )
         self._resumed = checkpoint.get('ranks', [])
 
@@ -204,8 +212,7 @@ class CheckpointHook(EngineCheckpointHook):
             written = False
             _warn(runner, self.last_ckpt, error)
         self._states = []
-        # Nobody may go, and have the others ended for it, before the file is there.
-        barrier()
+        barrier()  # wait until rank 0 has written the file
         return written
 
     def _retain(self, work_dir: str, newest: str) -> None:
@@ -221,21 +228,21 @@ class CheckpointHook(EngineCheckpointHook):
         self._kept = keep
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, int]) -> None:
-        # The engine's way here is that of trainings which count iterations.
+        # MMEngine calls it for trainings that count iterations.
         self._save(runner, self.filename_tmpl.format(step), meta['epoch'], meta['iter'])
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
         if not self.save_best:
             return
         known = _best(runner)
-        newest, self.last_ckpt = self.last_ckpt, None  # or the engine would save it again, its way
+        newest, self.last_ckpt = self.last_ckpt, None  # or MMEngine would save it again
         written = True
         try:
             super()._save_best_checkpoint(runner, metrics)
         except OSError as error:
             written = False
             _warn(runner, f'the best checkpoint in {self.out_dir}', error)
-        # Known to all processes, whereas only one writes.
+        # All ranks know it, though only rank 0 writes.
         improved = _best(runner) != known
         if not written:
             for key in _best(runner):
@@ -245,11 +252,11 @@ class CheckpointHook(EngineCheckpointHook):
         self.file_backend.settle(carry_out=written)
         self.last_ckpt = newest
         if improved and newest is not None:
-            # It was saved before the validation and knows of the best one before.
+            # It was saved before the validation and names the best checkpoint before.
             self._save(runner, os.path.basename(newest), runner.epoch, runner.iter)
 
     def _find_best(self, runner: Runner) -> None:
-        """Look for the best checkpoints in the folder of now, which may have moved."""
+        """Look for the best checkpoints in the present folder, which may have been moved."""
         if not self.save_best:
             return
         paths = {
@@ -287,5 +294,5 @@ def _course(runner: Runner) -> dict[str, int | None]:
 
 def _warn(runner: Runner, what: str, error: OSError) -> None:
     runner.logger.warning(
-        f'{what} could not be saved ({error}): the training goes on with the checkpoints before it'
+        f'{what} could not be saved ({error}). The training continues with the earlier checkpoints.'
     )

@@ -1,4 +1,4 @@
-"""The epochs of a training that can stop, and go on, at any step."""
+"""Training loop that can be stopped and resumed at any step."""
 
 import signal
 
@@ -16,23 +16,23 @@ from ecl.settings import check_whole
 
 @LOOPS.register_module()
 class ResumableTrainLoop(EpochBasedTrainLoop):
-    """MMEngine's loop over epochs, made to be interrupted.
+    """Run MMEngine's loop over epochs so that it can be interrupted.
 
     - SIGTERM, SIGUSR1 and Ctrl-C end the training after the current step, and
       :class:`~ecl.engine.resume.CheckpointHook` saves it. See
       :class:`~ecl.engine.resume.signals.StopSignals`.
-    - A training that resumes inside an epoch goes on with the next batch. This needs
+    - A training that is resumed inside an epoch continues with the next batch. This needs
       :class:`~ecl.engine.resume.StepSeedHook`.
-    - A validation that was interrupted is made up for on resuming.
+    - A validation that was interrupted is run again on resuming.
 
-    :func:`ecl.apis.train` takes it for every configuration with ``train_cfg.by_epoch``.
+    :func:`ecl.apis.train` uses it for every configuration with ``train_cfg.by_epoch``.
 
     Args:
         runner, dataloader, max_epochs, val_begin, val_interval, dynamic_intervals: See
             :class:`mmengine.runner.EpochBasedTrainLoop`.
 
     Raises:
-        UserError: If a number is out of range; on resuming inside an epoch without StepSeedHook.
+        UserError: If a number is out of range, or on resuming inside an epoch without StepSeedHook.
     """
 
     def __init__(
@@ -44,7 +44,6 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         val_interval: int = 1,
         dynamic_intervals: list[tuple[int, int]] | None = None,
     ) -> None:
-        # Later, the engine would end the first epoch with them.
         check_whole(
             self, at_least=1, max_epochs=max_epochs, val_begin=val_begin, val_interval=val_interval
         )
@@ -69,11 +68,11 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         done = self._iter - self._epoch * len(self.dataloader)
         if done and not isinstance(self.dataloader.batch_sampler, SeededBatches):
             raise UserError(
-                'the checkpoint was saved inside an epoch: to resume it, add '
-                "dict(type='StepSeedHook') to custom_hooks"
+                'the checkpoint was saved inside an epoch. To resume it, set '
+                "default_hooks.step_seed=dict(type='StepSeedHook')."
             )
         if done:
-            # What the engine noted in the step before the interruption.
+            # The value that MMEngine set in the step before the interruption.
             self.runner.message_hub.update_info('iter', self._iter - 1)
         for index, batch in enumerate(self.dataloader, done):
             self.run_iter(index, batch)
@@ -84,7 +83,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self._epoch += 1
 
     def validates_after(self, epoch: int) -> bool:
-        """Whether a validation follows the ``epoch``-th epoch, counted from 1."""
+        """Return whether a validation follows the ``epoch``-th epoch, counted from 1."""
         return (
             self.runner.val_loop is not None
             and epoch >= self.val_begin
@@ -95,13 +94,15 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self._decide_current_val_interval()
         known = self.runner.message_hub.runtime_info
         if self.validates_after(self._epoch) and known.get('epoch_validated') != self._epoch:
-            # Before the validation, so that a checkpoint which holds its metrics knows of it.
+            # Before the validation: a checkpoint that holds its metrics must hold this too.
             self.runner.message_hub.update_info('epoch_validated', self._epoch)
             self.runner.val_loop.run()
 
     def _save(self) -> None:
         name = signal.Signals(self.stop.received).name
-        self.runner.logger.warning(f'{name}: stopping after step {self._iter}; to go on: --resume')
+        self.runner.logger.warning(
+            f'{name}: stopped after step {self._iter}; continue with --resume'
+        )
         for hook in self.runner.hooks:
             if isinstance(hook, CheckpointHook):
                 hook.save_interim(self.runner, self._epoch, self._iter)

@@ -1,32 +1,41 @@
-"""What each process of a training has for itself, beside the weights that all share."""
+"""State of each rank that the shared weights do not hold."""
 
 from typing import Any
 
 import torch
-from mmengine.dist import gather_object
-from mmengine.model import is_model_wrapper
+from mmengine.dist import all_gather, all_reduce, gather_object, get_world_size
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import nn
+from torch import Tensor
+from torch.nn.modules.batchnorm import _NormBase
+
+from ecl.registry import HOOKS
+from ecl.weights import bare_model
+
+#: Elements that one step of a checksum works on: it limits the memory of the positions.
+_CHUNK = 1 << 20
 
 
 def gather_states(runner: Runner) -> list[dict[str, Any]]:
-    """Collect the state of every process; all of them have to call.
+    """Collect the state of every rank. All ranks must call it.
+
+    Buffers are compared by checksums first. Only those that differ between ranks are sent, so a
+    queue that all ranks share costs nothing.
 
     Args:
         runner: In training.
 
     Returns:
-        In the first process one dict for each, else an empty list, of plain data and tensors on
-        the CPU:
+        On rank 0 one dict for each rank, else an empty list. Plain data and CPU tensors:
 
-        - ``buffers``: those that differ from the first process's, such as the statistics of norm
-          layers during an epoch.
+        - ``buffers``: those that differ between the ranks, such as statistics of norm layers.
         - ``gradients``: accumulated and not applied yet.
         - ``hooks``: ``state_dict()`` of the hooks that have one, by class name.
     """
-    model = _model(runner)
+    model = bare_model(runner.model)
+    buffers = dict(model.named_buffers())
     own = {
-        'buffers': {name: buffer.cpu() for name, buffer in model.named_buffers()},
+        'buffers': {name: buffers[name].cpu() for name in _differing(buffers)},
         'gradients': {
             name: parameter.grad.cpu()
             for name, parameter in model.named_parameters()
@@ -34,25 +43,18 @@ def gather_states(runner: Runner) -> list[dict[str, Any]]:
         },
         'hooks': {type(hook).__name__: hook.state_dict() for hook in _hooks(runner)},
     }
-    states = gather_object(own) or []
-    for state in reversed(states):
-        state['buffers'] = {
-            name: buffer
-            for name, buffer in state['buffers'].items()
-            if not torch.equal(buffer, states[0]['buffers'][name])
-        }
-    return states
+    return gather_object(own) or []
 
 
 def restore_state(runner: Runner, states: list[dict[str, Any]]) -> None:
-    """Give this process back what :func:`gather_states` collected from it.
+    """Restore what :func:`gather_states` collected from this rank.
 
     Args:
         runner: In training, its model with the weights of the same checkpoint.
-        states: One for each process.
+        states: One for each rank.
     """
     state = states[runner.rank]
-    model = _model(runner)
+    model = bare_model(runner.model)
     buffers, parameters = dict(model.named_buffers()), dict(model.named_parameters())
     for name, value in state['buffers'].items():
         buffers[name].copy_(value)
@@ -63,8 +65,67 @@ def restore_state(runner: Runner, states: list[dict[str, Any]]) -> None:
             hook.load_state_dict(state['hooks'][type(hook).__name__])
 
 
-def _model(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+@HOOKS.register_module()
+class SyncNormHook(Hook):
+    """Average the running statistics of norm layers over all ranks after each epoch.
+
+    Each rank computes statistics of its own images, and a checkpoint keeps one set. Other buffers,
+    such as a queue, are equal on all ranks already. MMEngine's ``SyncBuffersHook`` averages those
+    too, which costs memory and can round them.
+
+    Example:
+        >>> default_hooks = dict(sync_norm=dict(type='SyncNormHook'))
+    """
+
+    # Before a checkpoint is saved and before a validation.
+    priority = 'NORMAL'
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Average the statistics."""
+        if get_world_size() == 1:
+            return
+        statistics = [
+            statistic
+            for module in bare_model(runner.model).modules()
+            if isinstance(module, _NormBase)
+            for statistic in (module.running_mean, module.running_var)
+            if statistic is not None
+        ]
+        if not statistics:
+            return
+        flat = torch.cat(statistics)
+        all_reduce(flat, 'mean')
+        means = flat.split([statistic.numel() for statistic in statistics])
+        for statistic, mean in zip(statistics, means, strict=True):
+            statistic.copy_(mean)
+
+
+def _differing(buffers: dict[str, Tensor]) -> list[str]:
+    """Return the names of the buffers that are not equal on all ranks."""
+    if get_world_size() == 1 or not buffers:
+        return []
+    sums = torch.stack([_checksum(buffer) for buffer in buffers.values()])
+    everywhere = torch.stack(all_gather(sums))
+    equal = (everywhere == everywhere[:1]).all(0).all(-1).tolist()
+    return [name for name, same in zip(buffers, equal, strict=True) if not same]
+
+
+def _checksum(tensor: Tensor) -> Tensor:
+    """Return two 64-bit sums (2,) over the bits of a tensor, computed on its device."""
+    data = tensor.detach().contiguous().view(-1)
+    if data.dtype in (torch.bool, torch.uint8):
+        data = data.to(torch.int64)
+    else:
+        data = data.view(_INTEGERS[data.element_size()]).to(torch.int64)
+    total = data.new_zeros(2)
+    for start, part in enumerate(data.split(_CHUNK)):
+        places = torch.arange(1, len(part) + 1, device=part.device)
+        mixed = part * 2654435761 + (part >> 17)
+        total += torch.stack([part.sum(), (mixed * (places + start * _CHUNK)).sum()])
+    return total
+
+
+_INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def _hooks(runner: Runner) -> list[Any]:

@@ -5,11 +5,31 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mmengine.runner import Runner
+import torch
+from mmengine.runner import BaseLoop, Runner
 
 from ecl.checkpoint_file import read_checkpoint
 from ecl.registry import RUNNERS
 from ecl.weights import bare_model, check_weights_fit, fit_weights, unwrap
+
+#: What is lost without a default hook.
+WITHOUT = {
+    'class_counts': 'losses, metrics and shot groups get no class counts',
+    'step_seed': 'a resumed training is not exact',
+    'invalid_loss': 'a loss that is NaN or infinite reaches the weights',
+    'run_record': 'results.json is not written',
+    'checkpoint': 'nothing is saved and nothing can be resumed',
+}
+#: Names that MMEngine itself knows as default hooks.
+ENGINE_HOOKS = (
+    'runtime_info',
+    'timer',
+    'sampler_seed',
+    'logger',
+    'param_scheduler',
+    'checkpoint',
+)
+PRECISIONS = {'Bfloat16OptimWrapper': 'bfloat16', 'AmpOptimWrapper': 'mixed precision'}
 
 
 @RUNNERS.register_module()
@@ -21,6 +41,10 @@ class ResumableRunner(Runner):
     - Of a checkpoint to start from (``load_from``), the log says how many weights were loaded, are
       missing and are unexpected. See :func:`~ecl.weights.fit_weights`.
 
+    - The environment and the configuration go to the log file and not to the console. A training
+      says in one line how many images a step has, the learning rate, the device and the precision.
+    - A default hook of ``WITHOUT`` that the config sets to None is named with what is lost.
+
     :func:`ecl.apis.train` and :func:`ecl.apis.test` use it. So does ``RUNNERS.build(cfg)`` for a
     config with ``runner_type='ResumableRunner'``.
 
@@ -31,6 +55,22 @@ class ResumableRunner(Runner):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._read: dict[str, Any] = {}
         super().__init__(*args, **kwargs)
+
+    def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
+        """Register the default hooks, without those that are None."""
+        hooks = hooks or {}
+        for name, hook in hooks.items():
+            if hook is None and name in WITHOUT:
+                self.logger.warning(f'default_hooks.{name} is None: {WITHOUT[name]}')
+        super().register_default_hooks(
+            {k: v for k, v in hooks.items() if v is not None or k in ENGINE_HOOKS}
+        )
+
+    def load_or_resume(self) -> None:
+        """Say what a step of the training is, then load or resume."""
+        if isinstance(self._train_loop, BaseLoop):
+            self.logger.info(_describe_step(self))
+        super().load_or_resume()
 
     def preload(self, path: str | Path, checkpoint: Any) -> None:
         """Hand over a checkpoint that was read already. The runner frees it after loading.
@@ -86,3 +126,36 @@ class ResumableRunner(Runner):
         model.load_state_dict(checkpoint['state_dict'], strict=False)
         self._has_loaded = True
         return checkpoint
+
+    def _log_env(self, env_cfg: dict) -> None:
+        """Log environment and configuration to the file only."""
+        consoles = [
+            (handler, handler.level)
+            for handler in self.logger.handlers
+            if not isinstance(handler, logging.FileHandler)
+        ]
+        for handler, _ in consoles:
+            handler.setLevel(logging.WARNING)
+        try:
+            super()._log_env(env_cfg)
+        finally:
+            for handler, level in consoles:
+                handler.setLevel(level)
+        self.logger.info(f'Environment and configuration: see the log in {self._log_dir}')
+
+
+def _describe_step(runner: Runner) -> str:
+    """Return images a step, learning rate, device and precision of a training."""
+    batch = getattr(runner.train_dataloader.batch_sampler, 'batch_size', None)
+    accumulated = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+    parts = [f'{runner.world_size} process{"es" if runner.world_size > 1 else ""} x {batch} images']
+    parts += [f'{accumulated} iterations'] if accumulated > 1 else []
+    images = '' if batch is None else f'{runner.world_size * batch * accumulated} '
+    rates = next(iter(runner.optim_wrapper.get_lr().values()))
+    on_gpu = torch.cuda.is_available()
+    device = torch.cuda.get_device_name() if on_gpu else f'CPU, {torch.get_num_threads()} threads'
+    precision = PRECISIONS.get(type(runner.optim_wrapper).__name__, 'float32')
+    return (
+        f'Step: {images}images ({" x ".join(parts)}), learning rate {rates[0]:g}, {device}, '
+        f'{precision}'
+    )

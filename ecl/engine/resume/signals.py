@@ -1,26 +1,30 @@
-"""Signals that ask a training to stop."""
+"""Signals that stop a training."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from types import FrameType, TracebackType
 from typing import Any
 
 import torch
 from torch import distributed
 
-#: Exit status of a training that was told to stop and can be resumed: EX_TEMPFAIL of sysexits.h.
+#: Exit status of a training that was stopped and can be resumed: EX_TEMPFAIL of sysexits.h.
 EXIT_STOPPED = 75
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+#: Seconds that a rank waits for the others. Longer than it waits for its own data workers, so
+#: that the rank whose data workers hang reports it.
+TIMEOUT = 600
 
 
 @contextmanager
 def exit_on_signal() -> Iterator[None]:
-    """End the process with ``EXIT_STOPPED`` at SIGTERM and SIGUSR1, while there is nothing to save.
+    """Exit with ``EXIT_STOPPED`` on SIGTERM and SIGUSR1 while there is nothing to save.
 
-    The status tells a scheduler to try again, as it does later on; Ctrl-C has its usual effect. A
-    fault after the signal counts as its effect, such as the loss of another process that it ended.
+    The status tells a scheduler to start the job again. Ctrl-C keeps its usual effect. An error
+    after the signal counts as its effect, such as the loss of another rank.
     """
     told = False
 
@@ -44,13 +48,13 @@ def exit_on_signal() -> Iterator[None]:
 
 
 class StopSignals:
-    """Remember SIGTERM, SIGUSR1 and SIGINT (Ctrl-C) instead of obeying at once.
+    """Note SIGTERM, SIGUSR1 and SIGINT (Ctrl-C) instead of obeying them at once.
 
-    Inside the ``with`` block a training can end its step and save its state. A second Ctrl-C is
-    obeyed at once, unless there are several processes: their launcher sends each signal on, so
-    that they receive it twice.
+    Inside the ``with`` block a training can finish its step and save its state. A second Ctrl-C is
+    obeyed at once if there is one process. With several, their launcher sends each signal on, so
+    they receive it twice.
 
-    All processes of a training enter the block together.
+    All ranks enter the block together.
     """
 
     def __init__(self) -> None:
@@ -60,8 +64,9 @@ class StopSignals:
 
     def __enter__(self) -> 'StopSignals':
         if distributed.is_initialized():
-            # On the processors, whatever the backend of the gradients: no step waits for a GPU.
-            self._group = distributed.new_group(backend='gloo')
+            # On the CPU, so that no step waits for a GPU.
+            timeout = timedelta(seconds=TIMEOUT)
+            self._group = distributed.new_group(backend='gloo', timeout=timeout)
         if threading.current_thread() is threading.main_thread():
             self._handlers = {number: signal.signal(number, self._note) for number in SIGNALS}
         return self
@@ -76,7 +81,7 @@ class StopSignals:
             signal.signal(number, handler)
 
     def agreed(self) -> bool:
-        """Whether any process was told to stop; all of them have to ask."""
+        """Return whether any rank received a signal. All ranks must call it."""
         if self._group is not None:
             highest = torch.tensor(self.received)
             distributed.all_reduce(highest, distributed.ReduceOp.MAX, group=self._group)
@@ -84,7 +89,7 @@ class StopSignals:
         return self.received > 0
 
     def leave(self) -> None:
-        """End the process, if it was told to.
+        """End the process if a signal was received.
 
         Raises:
             KeyboardInterrupt: After Ctrl-C.

@@ -13,7 +13,7 @@ def test_replaces_the_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_failure_leaves_the_old_file_and_no_draft(tmp_path):
+def test_failure_leaves_the_old_file_and_no_temporary(tmp_path):
     path = tmp_path / 'record'
     path.write_bytes(b'old')
     with pytest.raises(RuntimeError), atomic_write(path) as file:
@@ -23,7 +23,7 @@ def test_failure_leaves_the_old_file_and_no_draft(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_error_names_the_file_and_not_its_draft(tmp_path):
+def test_an_error_names_the_file_and_not_its_temporary(tmp_path):
     (tmp_path / 'folder').mkdir()
     with pytest.raises(IsADirectoryError) as caught, atomic_write(tmp_path / 'folder'):
         pass

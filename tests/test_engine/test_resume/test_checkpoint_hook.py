@@ -43,7 +43,7 @@ def work_dir(tmp_path):
 
 
 def files(folder):
-    return {path.name for path in folder.iterdir() if path.suffix in ('.pth', '.draft')}
+    return {path.name for path in folder.iterdir() if path.suffix in ('.pth', '.tmp')}
 
 
 @pytest.fixture
@@ -98,15 +98,15 @@ def test_a_kill_amid_a_save_leaves_the_checkpoint_before(train, writes, work_dir
         def kill(path):
             os.kill(os.getpid(), signal.SIGKILL)
 
-        os.fsync = kill  # of the draft, its bytes written
+        os.fsync = kill  # of the temporary, its bytes written
 
     writes.faults = {3: die}
     process = multiprocessing.get_context('fork').Process(target=train, kwargs={'interval': 1})
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
-    (draft,) = (name for name in files(work_dir) if name.endswith('.draft'))
-    assert draft.startswith('.epoch_3.pth.')
+    (temporary,) = (name for name in files(work_dir) if name.endswith('.tmp'))
+    assert temporary.startswith('.epoch_3.pth.')
     assert latest_checkpoint(work_dir) == str(work_dir / 'epoch_2.pth')
     remove_temporary_files(work_dir)
     assert files(work_dir) == {'epoch_1.pth', 'epoch_2.pth'}
@@ -174,7 +174,7 @@ def test_a_new_training_forgets_the_checkpoints_of_the_one_before(make_runner, t
 @pytest.mark.parametrize(
     ('key', 'value', 'message'),
     [
-        ('batch_size', 8, r'epoch_1\.pth: batch_size was 8 and is now 32, .* keep 8'),
+        ('batch_size', 8, r'epoch_1\.pth: batch_size was 8 and is now 32; .* Keep 8'),
         ('world_size', 2, r'number of processes was 2 and is now 1'),
         ('iterations', 7, r'number of steps in an epoch was 7 and is now 6'),
         ('accumulative_counts', 4, r'accumulative_counts was 4 and is now 1'),

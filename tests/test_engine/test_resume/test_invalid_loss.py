@@ -120,7 +120,7 @@ def test_weights_that_were_spoilt_before_are_said_to_be(make_poisoned):
     runner = make_poisoned()
     with torch.no_grad():
         runner.model.label_layers[0].weight.fill_(math.nan)
-    with pytest.raises(UserError, match=r'label_loss is nan .* weights had ceased to be finite'):
+    with pytest.raises(UserError, match=r'label_loss is nan .* weights were not finite'):
         runner.train()
 
 

@@ -84,7 +84,7 @@ def test_stopped_again_and_again_a_training_ends_as_if_never_stopped(train, sett
 def test_ctrl_c_saves_the_step(train, tmp_path, capfd):
     with pytest.raises(KeyboardInterrupt):
         train('run', stop=dict(step=3, number=signal.SIGINT))
-    assert 'SIGINT: stopping after step 3; to go on: --resume' in ''.join(capfd.readouterr())
+    assert 'SIGINT: stopped after step 3' in ''.join(capfd.readouterr())
     assert latest_checkpoint(tmp_path / 'run') == str(tmp_path / 'run/resume_iter_3.pth')
 
 
