@@ -8,6 +8,7 @@ _base_ = [
 ]
 
 model = dict(head=dict(num_classes=100))
-train_dataloader = dict(batch_size=64)
+images_per_step = 64
+train_dataloader = dict(batch_size=images_per_step)
 data_preprocessor = dict(views=[_base_.strong_view, _base_.key_view])
 optim_wrapper = dict(type='Bfloat16OptimWrapper', optimizer=dict(fused=True))

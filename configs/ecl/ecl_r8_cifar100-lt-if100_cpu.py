@@ -38,8 +38,9 @@ model = dict(
         reading='peers_and_labels',
     ),
 )
+images_per_step = 32
 train_dataloader = dict(
-    batch_size=32,
+    batch_size=images_per_step,
     num_workers=0,
     dataset=dict(
         dataset=dict(

@@ -73,6 +73,8 @@ def load_config(
     options = dict(cfg_options or {})
     for key in options:
         _check_option(cfg, key, source)
+    if 'train_dataloader.batch_size' in options:  # a number for each process, as in MMEngine
+        options.setdefault('images_per_step', None)
     try:
         cfg.merge_from_dict(options)
     except (TypeError, KeyError, IndexError) as error:

@@ -40,6 +40,7 @@ _MORE_TOP_KEYS = {
     'custom_imports',
     'efficient_conv_bn_eval',
     'find_unused_parameters',
+    'images_per_step',
     'model_wrapper_cfg',
     'runner_type',
     'sync_bn',

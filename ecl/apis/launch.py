@@ -1,48 +1,117 @@
-"""Several processes, with or without a GPU."""
+"""Prepare a run for its devices and processes."""
 
+import os
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from torch import distributed
 
+from ecl.engine.resume.signals import TIMEOUT
+from ecl.errors import UserError
+
 #: 'none': one process. 'pytorch': started by torchrun, which sets the ranks in the environment.
 LAUNCHERS = ('none', 'pytorch')
-#: Seconds that a process waits for the others. Longer than it waits for its own data workers, so
-#: that the process whose data hang is the one to say so.
-TIMEOUT = 600
 
 
 def set_launcher(cfg: Config, launcher: str) -> None:
-    """Prepare a configuration, and this process, for distributed training or testing.
+    """Prepare a configuration, and this process, for training or testing.
 
-    Without a GPU the engine would fail on selecting one, so the gloo process group is opened here,
+    MMEngine selects a GPU for each process. Without a GPU, the gloo process group is opened here,
     before the Runner looks for it, and the model is wrapped without a device.
 
     Args:
         cfg: The configuration to change in place.
         launcher: One of ``LAUNCHERS``.
+
+    Raises:
+        UserError: If the machine has a GPU that PyTorch cannot use, or fewer GPUs than processes.
     """
+    _check_gpus(launcher)
     cfg.launcher = launcher
     if launcher == 'none':
         return
     cfg.merge_from_dict({'env_cfg.dist_cfg': {'timeout': TIMEOUT, **_dist_cfg(cfg)}})
+    wrapper = cfg.get('model_wrapper_cfg') or {}
+    # A queue is kept equal by its own updates. To broadcast it in each step costs its whole size.
+    exact = dict(broadcast_buffers=False)
     if torch.cuda.is_available():
+        if wrapper:
+            cfg.model_wrapper_cfg = {**wrapper, **exact}
         return
     if not distributed.is_initialized():
         distributed.init_process_group('gloo', timeout=timedelta(seconds=_dist_cfg(cfg)['timeout']))
-    wrapper = dict(
-        type='MMDistributedDataParallel',
-        find_unused_parameters=cfg.get('find_unused_parameters', False),
-    )
-    # Buffers such as queues are kept equal by their own updates, as under the engine's default.
     cfg.model_wrapper_cfg = {
+        'type': 'MMDistributedDataParallel',
+        'find_unused_parameters': cfg.get('find_unused_parameters', False),
         **wrapper,
-        **(cfg.get('model_wrapper_cfg') or {}),
+        **exact,
         'device_ids': None,
-        'broadcast_buffers': False,
     }
+
+
+def divide_batch(cfg: Config, launcher: str, source: str) -> None:
+    """Divide ``images_per_step`` of a training by its processes.
+
+    A recipe belongs to the images of a whole step. ``images_per_step`` says how many these are over
+    all processes and accumulated iterations, so that the recipe is the same on one GPU and on
+    eight. Without it ``train_dataloader.batch_size`` counts the images of one process, as in
+    MMEngine.
+
+    Args:
+        cfg: The configuration to change in place: ``train_dataloader.batch_size`` becomes the
+            images of one process and iteration.
+        launcher: One of ``LAUNCHERS``.
+        source: File name of the configuration, for the error.
+
+    Raises:
+        UserError: If the images cannot be divided, or ``train_dataloader.batch_size`` is another
+            number.
+    """
+    total = cfg.get('images_per_step')
+    if total is None:
+        return
+    processes = 1 if launcher == 'none' else int(os.environ.get('WORLD_SIZE', 1))
+    accumulated = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+    share, rest = divmod(total, processes * accumulated)
+    if rest or not share:
+        raise UserError(
+            f'{source}: images_per_step: got {total}, expected a multiple of '
+            f'{processes * accumulated} ({processes} processes x {accumulated} accumulated '
+            'iterations). Change one of the three.'
+        )
+    own = cfg.train_dataloader.get('batch_size', total)
+    if own not in (total, share):
+        raise UserError(
+            f'{source}: train_dataloader.batch_size: got {own}, expected {total} as in '
+            f'images_per_step. Set images_per_step={own} for {own} images over all processes, or '
+            f'images_per_step=None for {own} images a process.'
+        )
+    cfg.train_dataloader.batch_size = share
+
+
+def _check_gpus(launcher: str) -> None:
+    if not torch.cuda.is_available():
+        hidden = os.environ.get('CUDA_VISIBLE_DEVICES') in ('', '-1')
+        if not hidden and _nvidia_devices():
+            raise UserError(
+                f'this machine has an NVIDIA GPU, but PyTorch {torch.__version__} (CUDA '
+                f'{torch.version.cuda}) cannot use it. Update the driver, or install a PyTorch for '
+                'this driver. To run on the CPU, set CUDA_VISIBLE_DEVICES=-1.'
+            )
+        return
+    processes = int(os.environ.get('LOCAL_WORLD_SIZE', 1)) if launcher == 'pytorch' else 1
+    if processes > torch.cuda.device_count():
+        raise UserError(
+            f'{processes} processes on this machine: got {torch.cuda.device_count()} GPUs, '
+            'expected one for each. Start fewer processes.'
+        )
+
+
+def _nvidia_devices() -> list[Path]:
+    return list(Path('/dev').glob('nvidia[0-9]*'))
 
 
 def _dist_cfg(cfg: Config) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from ecl.apis.checkpoint import check_resumable, load_latest
 from ecl.apis.config import load_config, use_mixed_precision
 from ecl.apis.faults import explain_faults
-from ecl.apis.launch import set_launcher
+from ecl.apis.launch import divide_batch, set_launcher
 from ecl.apis.lock import alone_in
 from ecl.checkpoint_file import load_checkpoint
 from ecl.engine.hooks.run_record import RECORD
@@ -69,6 +69,7 @@ def train(
         use_mixed_precision(cfg, str(config))
     if cfg.train_cfg.pop('by_epoch', False):
         cfg.train_cfg.type = 'ResumableTrainLoop'
+    divide_batch(cfg, launcher, str(config))
     first = launcher == 'none' or os.environ.get('RANK') == '0'
     lock = alone_in(cfg.work_dir) if first else nullcontext()
     with exit_on_signal(), explain_faults(cfg, str(config)), lock:

@@ -80,3 +80,9 @@ def test_few_files_to_open(path):
     files, depth = files_of(path)
     assert len(files) <= 6
     assert depth <= 3
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_images_of_a_step_are_those_of_one_process(path):
+    cfg = Config.fromfile(path)
+    assert cfg.images_per_step == cfg.train_dataloader.batch_size

@@ -35,8 +35,10 @@ key_view = [
     dict(type='BatchGaussianBlur', magnitude_range=(0.1, 2.0), prob=0.5),
 ]
 
+# Over all processes: tools/train.py divides them.
+images_per_step = 128
 train_dataloader = dict(
-    batch_size=128,
+    batch_size=images_per_step,
     num_workers=0,
     dataset=dict(
         type='InMemoryDataset',

@@ -70,8 +70,10 @@ two_view_pipeline = [
 ]
 test_pipeline = [load, dict(type='PackInputs')]
 
+# Over all processes: tools/train.py divides them.
+images_per_step = 64
 train_dataloader = dict(
-    batch_size=64,
+    batch_size=images_per_step,
     num_workers=0,
     dataset=dict(
         type='LongTailDataset',

@@ -24,8 +24,10 @@ shifts = [
 ]
 tta_pipeline = [dict(type='TestTimeAug', transforms=[shifts, test_pipeline])]
 
+# Over all processes: tools/train.py divides them.
+images_per_step = 32
 train_dataloader = dict(
-    batch_size=32,
+    batch_size=images_per_step,
     num_workers=0,
     dataset=dict(
         type='LongTailDataset',

@@ -67,8 +67,10 @@ test_pipeline = [
     dict(type='PackInputs'),
 ]
 
+# Over all processes: tools/train.py divides them.
+images_per_step = 256
 train_dataloader = dict(
-    batch_size=256,
+    batch_size=images_per_step,
     num_workers=16,
     dataset=dict(
         type='LongTailDataset',

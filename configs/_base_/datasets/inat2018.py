@@ -6,8 +6,10 @@ images (3 a class) are what everybody tests on: there is no other split, so repo
 
 _base_ = './imagenet_lt.py'
 
+# Over all processes: tools/train.py divides them.
+images_per_step = 512
 train_dataloader = dict(
-    batch_size=512,
+    batch_size=images_per_step,
     dataset=dict(
         dataset=dict(
             data_prefix='inat2018', classes=None, ann_file='inat2018-lt/iNaturalist18_train.txt'

@@ -2,8 +2,10 @@
 
 _base_ = './imagenet_lt.py'
 
+# Over all processes: tools/train.py divides them.
+images_per_step = 64
 train_dataloader = dict(
-    batch_size=64,
+    batch_size=images_per_step,
     num_workers=8,
     # A last batch of one image would leave the norm layers nothing to compare.
     drop_last=True,

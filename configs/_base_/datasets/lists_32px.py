@@ -38,8 +38,10 @@ test_pipeline = [
     dict(type='PackInputs'),
 ]
 
+# Over all processes: tools/train.py divides them.
+images_per_step = 64
 train_dataloader = dict(
-    batch_size=64,
+    batch_size=images_per_step,
     num_workers=2,
     # A last batch of one image would leave the norm layers nothing to compare.
     drop_last=True,

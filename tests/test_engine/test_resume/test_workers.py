@@ -97,6 +97,7 @@ def test_workers_end_with_a_training_that_is_killed_while_their_pipe_is_full(
         f"_base_ = ['{digits_config}']\n"
         "custom_imports = dict(imports=['killed'])\n"
         "custom_hooks = _base_.get('custom_hooks', []) + [dict(type='Killed')]\n"
+        'images_per_step = 64\n'
         'train_dataloader = dict(batch_size=64, num_workers=4, dataset=dict(_delete_=True, '
         "type='RepeatDataset', times=20, dataset=_base_.train_dataloader.dataset), "
         "collate_fn=dict(type='pseudo_collate'))\n"
