@@ -3,10 +3,10 @@
 from typing import Any
 
 from mmpretrain.models.backbones import ResNet_CIFAR
-from mmpretrain.models.backbones.resnet import BasicBlock
+from mmpretrain.models.backbones.resnet import BasicBlock, ResLayer
 
 from ecl.registry import MODELS
-from ecl.settings import OneOf, Whole, validate_params
+from ecl.settings import Each, OneOf, SettingError, Whole, validate_params
 
 
 @MODELS.register_module()
@@ -18,13 +18,15 @@ class ResNetCIFAR(ResNet_CIFAR):
 
     Args:
         depth: 8, 14, 20, 32, 44, 56 or 110.
-        base_channels: Width of the first stage; each later one doubles it.
+        stage_channels: Widths of the three stages; the stem has the width of the first one.
+            RIDE and SADE take (16, 24, 48): 3/4 of the width in the stages that experts do not
+            share.
         zero_init_residual: Start every block as the identity.
         **kwargs: As in MMPretrain's ``ResNet``: ``in_channels``, ``norm_cfg``, ``norm_eval``,
             ``frozen_stages``, ``with_cp``, ``drop_path_rate``, ``init_cfg``.
 
     Raises:
-        UserError: If ``depth`` is none of these, or ``base_channels`` is below 1.
+        UserError: If ``depth`` is none of these, or ``stage_channels`` is not three widths.
 
     Example:
         >>> import torch
@@ -34,14 +36,21 @@ class ResNetCIFAR(ResNet_CIFAR):
 
     arch_settings = {6 * n + 2: (BasicBlock, (n, n, n)) for n in (1, 2, 3, 5, 7, 9, 18)}
 
-    @validate_params(depth=OneOf(*arch_settings), base_channels=Whole(at_least=1))
+    @validate_params(depth=OneOf(*arch_settings), stage_channels=Each(Whole(at_least=1)))
     def __init__(
-        self, depth: int, base_channels: int = 16, zero_init_residual: bool = False, **kwargs: Any
+        self,
+        depth: int,
+        stage_channels: tuple[int, int, int] = (16, 32, 64),
+        zero_init_residual: bool = False,
+        **kwargs: Any,
     ) -> None:
+        if len(stage_channels) != 3:
+            raise SettingError(self, 'stage_channels', stage_channels, 'three widths')
+        self.stage_channels = stage_channels  # the constructor of the base builds the stages
         super().__init__(
             depth,
-            stem_channels=base_channels,
-            base_channels=base_channels,
+            stem_channels=stage_channels[0],
+            base_channels=stage_channels[0],
             num_stages=3,
             strides=(1, 2, 2),
             dilations=(1, 1, 1),
@@ -49,3 +58,10 @@ class ResNetCIFAR(ResNet_CIFAR):
             zero_init_residual=zero_init_residual,
             **kwargs,
         )
+
+    def make_res_layer(self, **kwargs: Any) -> ResLayer:
+        """Build the next stage, as wide as ``stage_channels`` says."""
+        stage = len(self.res_layers)
+        kwargs['in_channels'] = self.stage_channels[max(stage - 1, 0)]
+        kwargs['out_channels'] = self.stage_channels[stage]
+        return super().make_res_layer(**kwargs)
