@@ -1,26 +1,56 @@
 """CIFAR's AutoAugment for a whole batch; see :mod:`.batch_geometry`.
 
-The operations map uint8 images (N, 3, H, W) to the same values as torchvision's.
+The operations map uint8 images (N, 3, H, W) to the same values as torchvision's. Each image takes
+the parameters of its operation from tables that lie on its device.
 """
 
-from collections import defaultdict
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms import AutoAugment, AutoAugmentPolicy, InterpolationMode
 from torchvision.transforms.autoaugment import _apply_op
+from torchvision.transforms.functional import rgb_to_grayscale
 
+from ecl.datasets.batch_geometry import apply_where
 from ecl.registry import TRANSFORMS
 from ecl.settings import Whole, validate_params
+
+#: Operations that move pixels, that mix an image with another one made from it, and that map pixel
+#: values: by one table, or by a table of each image.
+MOVES = ('ShearX', 'ShearY', 'TranslateX', 'TranslateY', 'Rotate')
+MIXES = ('Color', 'Sharpness')
+FIXED_MAPS = ('Brightness', 'Posterize', 'Solarize', 'Invert')
+IMAGE_MAPS = ('Contrast', 'AutoContrast', 'Equalize')
+
+
+@dataclass
+class Tables:
+    """Parameters of the operations, a row for each step, sub-policy and sign; the last is none.
+
+    Attributes:
+        probability: Probability of each step of the sub-policies, (2, 25).
+        operations: Rows of each operation by its name, (R,), bool.
+        sources: Source of each pixel in an image that an operation moves, (R, H * W); H * W stands
+            for the fill value.
+        values: Value for each pixel value in an image that a fixed table maps, (R, 256), uint8.
+        factor: Factor of the image in a mix, (R, 1, 1).
+        rest: Factor of the other image in a mix, (R, 1, 1).
+    """
+
+    probability: Tensor
+    operations: dict[str, Tensor]
+    sources: Tensor
+    values: Tensor
+    factor: Tensor
+    rest: Tensor
 
 
 @TRANSFORMS.register_module()
 class BatchCIFARAutoAugment:
-    """:class:`CIFARAutoAugment` with a sub-policy of each image's own.
-
-    Images that drew the same operation go through it together.
+    """:class:`CIFARAutoAugment` with a sub-policy drawn for each image.
 
     Args:
         fill: Value of the pixels that a rotation or shear uncovers, 0 to 255.
@@ -29,76 +59,133 @@ class BatchCIFARAutoAugment:
     @validate_params(fill=Whole(at_least=0, at_most=255))
     def __init__(self, fill: int = 128) -> None:
         self.fill = fill
-        self.policy = AutoAugment(AutoAugmentPolicy.CIFAR10, fill=[fill] * 3)
+        self.policies = AutoAugment(AutoAugmentPolicy.CIFAR10).policies
+        self._tables: dict[tuple, Tables] = {}
 
     def __call__(self, images: Tensor) -> Tensor:
         """Apply the policy to images (N, 3, H, W); the result has whole numbers."""
-        space = self.policy._augmentation_space(10, images.shape[2:])
-        drawn = torch.randint(len(self.policy.policies), (len(images),)).tolist()
+        size, device = images.shape[2:], images.device
+        if (key := (*size, device)) not in self._tables:
+            self._tables[key] = build_tables(self.policies, *size, device)
+        tables, number, kinds = self._tables[key], len(images), len(self.policies)
+        policy = torch.randint(kinds, (number,), device=device)
+        happens = torch.rand(2, number, device=device) <= tables.probability[:, policy]
+        negative = torch.rand(2, number, device=device) < 0.5
         images = images.round().clamp(0, 255).to(torch.uint8)
-        for place in range(2):
-            probability = torch.rand(len(drawn)).tolist()
-            negative = (torch.rand(len(drawn)) < 0.5).tolist()
-            groups = defaultdict(list)
-            for index, policy in enumerate(drawn):
-                name, prob, level = self.policy.policies[policy][place]
-                if probability[index] <= prob:
-                    magnitudes, signed = space[name]
-                    magnitude = 0.0 if level is None else float(magnitudes[level])
-                    sign = -1 if signed and negative[index] else 1
-                    groups[name, sign * magnitude].append(index)
-            for (name, magnitude), members in groups.items():
-                images[members] = self._apply(images[members], name, magnitude)
+        for step in range(2):
+            row = 2 * (step * kinds + policy) + negative[step]
+            row = torch.where(happens[step], row, 4 * kinds)
+            images = apply_operations(images, tables, row, self.fill)
         return images.float()
 
-    def _apply(self, images: Tensor, name: str, magnitude: float) -> Tensor:
-        if name in WARPS:
-            return warp(images, name, magnitude, self.fill)
-        if name == 'Equalize':
-            return equalize(images)
-        if name == 'Sharpness':
-            return adjust_sharpness(images, 1 + magnitude)
-        return _apply_op(images, name, magnitude, self.policy.interpolation, self.policy.fill)
 
-
-WARPS = frozenset({'ShearX', 'ShearY', 'TranslateX', 'TranslateY', 'Rotate'})
-
-
-@lru_cache(maxsize=256)
-def _sources(height: int, width: int, name: str, magnitude: float, device: torch.device) -> Tensor:
-    """Of each pixel of a warped image the one that it is a copy of; H x W stands for none."""
-    pixels = torch.arange(height * width, dtype=torch.float32).view(1, 1, height, width)
-    moved = _apply_op(
-        pixels, name, magnitude, InterpolationMode.NEAREST, fill=[float(height * width)]
+def build_tables(policies: list, height: int, width: int, device: torch.device) -> Tables:
+    """Build the tables of sub-policies for images of a size."""
+    space = AutoAugment()._augmentation_space(10, (height, width))
+    rows = []
+    for step in range(2):
+        for name, _, level in (policy[step] for policy in policies):
+            values, signed = space[name]
+            magnitude = 0.0 if level is None else float(values[level])
+            rows += [(name, magnitude), (name, -magnitude if signed else magnitude)]
+    rows.append(('None', 0.0))
+    apply = partial(_apply_op, interpolation=InterpolationMode.NEAREST)
+    pixels = torch.arange(height * width, dtype=torch.float32).view(1, height, width)
+    outside = [float(height * width)]
+    sources = [apply(pixels, n if n in MOVES else 'Identity', m, fill=outside) for n, m in rows]
+    values = torch.arange(256, dtype=torch.uint8).view(1, 1, 256)
+    maps = [apply(values, n if n in FIXED_MAPS else 'Identity', m, fill=None) for n, m in rows]
+    names = dict.fromkeys((*MOVES, *MIXES, *FIXED_MAPS, *IMAGE_MAPS))
+    mix = torch.tensor([[1 + m, 1 - (1 + m)] for _, m in rows], dtype=torch.float64).float()
+    return Tables(
+        probability=torch.tensor(
+            [[policy[step][1] for policy in policies] for step in range(2)], device=device
+        ),
+        operations={
+            name: torch.tensor([row[0] == name for row in rows], device=device) for name in names
+        },
+        sources=torch.stack([moved.flatten().long() for moved in sources]).to(device),
+        values=torch.stack([mapped.flatten() for mapped in maps]).to(device),
+        factor=mix[:, :1, None].to(device),
+        rest=mix[:, 1:, None].to(device),
     )
-    return moved.flatten().long().to(device)
 
 
-def warp(images: Tensor, name: str, magnitude: float, fill: int) -> Tensor:
-    """Shear, shift or turn by nearest neighbours, uncovering ``fill``."""
-    sources = _sources(*images.shape[2:], name, magnitude, images.device)
+def apply_operations(images: Tensor, tables: Tables, row: Tensor, fill: int) -> Tensor:
+    """Apply to each uint8 image (N, 3, H, W) the operation of its row (N,) of the tables."""
+
+    def chosen(names: tuple[str, ...]) -> Tensor:
+        rows = torch.stack([tables.operations[name] for name in names]).any(0)
+        return rows[row]
+
+    images = apply_where(chosen(FIXED_MAPS), map_values, images, tables.values[row].unsqueeze(1))
+    mix = tables.factor[row], tables.rest[row]
+    images = apply_where(chosen(('Contrast',)), adjust_contrast, images, *mix)
+    images = apply_where(chosen(('AutoContrast',)), auto_contrast, images)
+    images = apply_where(chosen(('Equalize',)), equalize, images)
+    move = partial(move_pixels, sources=tables.sources, fill=fill)
+    images = apply_where(chosen(MOVES), move, images, row)
+    images = apply_where(chosen(('Color',)), adjust_saturation, images, *mix)
+    return apply_where(chosen(('Sharpness',)), adjust_sharpness, images, *mix)
+
+
+def map_values(images: Tensor, table: Tensor) -> Tensor:
+    """Replace pixel values by tables (N, 1 or 3, 256) of each image."""
+    values = images.flatten(2).long()
+    return table.expand(-1, 3, -1).gather(2, values).view_as(images)
+
+
+def move_pixels(images: Tensor, row: Tensor, sources: Tensor, fill: int) -> Tensor:
+    """Replace each pixel by that at its source in a row (N,) of the table, or the fill value."""
     padded = F.pad(images.flatten(2), [0, 1], value=fill)
-    return padded[:, :, sources].view_as(images)
+    return padded.gather(2, sources[row].unsqueeze(1).expand(-1, 3, -1)).view_as(images)
 
 
-def equalize(images: Tensor) -> Tensor:
-    """Make the histogram of every channel of every image flat."""
-    values = images.flatten(0, 1).flatten(1).long()
-    counts = values.new_zeros(len(values), 256).scatter_add_(1, values, torch.ones_like(values))
-    of_largest = counts.gather(1, values.amax(1, keepdim=True))
-    step = (values.size(1) - of_largest) // 255
-    below = counts.cumsum(1) - counts
-    table = ((below + step // 2) // step.clamp(min=1)).clamp(max=255)
-    table[:, :1] = 0
-    equal = table.gather(1, values)
-    return torch.where(step > 0, equal, values).to(torch.uint8).view_as(images)
+def mix(images: Tensor, others: Tensor, factor: Tensor, rest: Tensor) -> Tensor:
+    """Compute ``factor * images + rest * others`` as uint8."""
+    mixed = factor.unsqueeze(3) * images + rest.unsqueeze(3) * others
+    return mixed.clamp(0, 255).to(torch.uint8)
 
 
-def adjust_sharpness(images: Tensor, factor: float) -> Tensor:
-    """Move images away from (factor above 1) or towards their smoothed form."""
+def adjust_contrast(images: Tensor, factor: Tensor, rest: Tensor) -> Tensor:
+    """Mix each image with the mean of its grey values."""
+    grey = rgb_to_grayscale(images).float().mean((1, 2, 3), keepdim=True)
+    return mix(images, grey, factor, rest)
+
+
+def adjust_saturation(images: Tensor, factor: Tensor, rest: Tensor) -> Tensor:
+    """Mix each image with its grey values."""
+    return mix(images, rgb_to_grayscale(images), factor, rest)
+
+
+def adjust_sharpness(images: Tensor, factor: Tensor, rest: Tensor) -> Tensor:
+    """Mix each image with its smoothed version; edge pixels are kept."""
     sharp = images.float()
     rows = sharp[:, :, :-2] + sharp[:, :, 1:-1] + sharp[:, :, 2:]
     box = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
     smooth = sharp.clone()
     smooth[:, :, 1:-1, 1:-1] = ((box + 4 * sharp[:, :, 1:-1, 1:-1]) / 13).round()
-    return (factor * sharp + (1 - factor) * smooth).clamp(0, 255).to(torch.uint8)
+    return mix(sharp, smooth, factor, rest)
+
+
+def auto_contrast(images: Tensor) -> Tensor:
+    """Stretch the values of each channel of each image to 0 and 255."""
+    low = images.amin((2, 3), keepdim=True).float()
+    high = images.amax((2, 3), keepdim=True).float()
+    flat = high == low
+    scale = torch.where(flat, 1.0, 255 / (high - low))
+    low = torch.where(flat, 0.0, low)
+    return ((images - low) * scale).clamp(0, 255).to(torch.uint8)
+
+
+def equalize(images: Tensor) -> Tensor:
+    """Make the histogram of each channel of each image flat."""
+    values = images.flatten(2).long()
+    counts = values.new_zeros(*values.shape[:2], 256)
+    counts.scatter_add_(2, values, torch.ones_like(values))
+    of_largest = counts.gather(2, values.amax(2, keepdim=True))
+    step = (values.size(2) - of_largest) // 255
+    below = counts.cumsum(2) - counts
+    table = ((below + step // 2) // step.clamp(min=1)).clamp(max=255)
+    equal = table.gather(2, values)
+    return torch.where(step > 0, equal, values).to(torch.uint8).view_as(images)

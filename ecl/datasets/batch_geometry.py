@@ -6,6 +6,7 @@ named after. The random numbers are those of torch's generators.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -57,7 +58,7 @@ class BatchRandomFlip:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Flip images (N, 3, H, W)."""
-        return torch.where(_some(images, self.prob), images.flip(3), images)
+        return torch.where(draw(images, self.prob).view(-1, 1, 1, 1), images.flip(3), images)
 
 
 @TRANSFORMS.register_module()
@@ -115,7 +116,8 @@ class BatchCutout:
     def __call__(self, images: Tensor) -> Tensor:
         """Cut a square out of images (N, 3, H, W)."""
         rows, columns = (self._inside(images, size) for size in images.shape[2:])
-        hole = rows[:, None, :, None] & columns[:, None, None, :] & _some(images, self.prob)
+        some = draw(images, self.prob).view(-1, 1, 1, 1)
+        hole = rows[:, None, :, None] & columns[:, None, None, :] & some
         return images.masked_fill(hole, self.pad_val)
 
     def _inside(self, images: Tensor, size: int) -> Tensor:
@@ -178,19 +180,49 @@ class BatchRandomResizedCrop:
 
         area = height * width * uniform(*self.crop_ratio_range)
         aspect = uniform(*map(math.log, self.aspect_ratio_range)).exp()
-        sizes = torch.stack([(area / aspect).sqrt().round(), (area * aspect).sqrt().round()])
-        limits = torch.tensor([height, width], device=device)
-        fits = ((sizes > 0) & (sizes <= limits[:, None, None])).all(0)
-        first = fits.int().argmax(1, keepdim=True)
-        size = sizes.gather(2, first.expand(2, -1, -1)).squeeze(2)
+        tall, wide = (area / aspect).sqrt().round(), (area * aspect).sqrt().round()
+        fits = (tall > 0) & (tall <= height) & (wide > 0) & (wide <= width)
+        first, fitting = fits.int().argmax(1, keepdim=True), fits.any(1)
         low, high = self.aspect_ratio_range
-        largest = [min(height, round(width / low)), min(width, round(height * high))]
-        fitting = fits.any(1)
-        size = torch.where(fitting, size, torch.tensor(largest, device=device)[:, None])
-        free = limits[:, None] - size
-        drawn = (torch.rand(2, number, device=device) * (free + 1)).floor()
-        return torch.cat([torch.where(fitting, drawn, (free / 2).floor()), size])
+        places, lengths = [], []
+        for drawn, size, largest in (
+            (tall, height, min(height, round(width / low))),
+            (wide, width, min(width, round(height * high))),
+        ):
+            length = torch.where(fitting, drawn.gather(1, first).squeeze(1), largest)
+            place = (torch.rand(number, device=device) * (size - length + 1)).floor()
+            lengths.append(length)
+            places.append(torch.where(fitting, place, (size - length).div(2).floor()))
+        return torch.stack([*places, *lengths])
 
 
-def _some(images: Tensor, prob: float) -> Tensor:
-    return torch.rand(len(images), 1, 1, 1, device=images.device) < prob
+def apply_where(
+    chosen: Tensor, function: Callable[..., Tensor], images: Tensor, *parameters: Tensor
+) -> Tensor:
+    """Apply a function to some images of a batch.
+
+    On a CPU the function gets the chosen images alone. Elsewhere it gets all images, and those not
+    chosen are kept: to select images by value would make the host wait for the device, and a
+    captured step needs fixed shapes. The result is the same.
+
+    Args:
+        chosen: Which images to change, (N,), bool.
+        function: From images and parameters to images of the same shape, each by itself.
+        images: (N, 3, H, W); on a CPU they are changed in place.
+        parameters: Parameters of each image, (N, ...).
+
+    Returns:
+        The images with those changed that were chosen, (N, 3, H, W).
+    """
+    if images.device.type != 'cpu':
+        return torch.where(chosen.view(-1, 1, 1, 1), function(images, *parameters), images)
+    (places,) = chosen.nonzero(as_tuple=True)
+    if len(places):
+        changed = function(images[places], *(parameter[places] for parameter in parameters))
+        images.index_copy_(0, places, changed)
+    return images
+
+
+def draw(images: Tensor, prob: float) -> Tensor:
+    """Draw which images change, each with probability ``prob``: (N,), bool."""
+    return torch.rand(len(images), device=images.device) < prob

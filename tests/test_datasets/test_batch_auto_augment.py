@@ -1,11 +1,26 @@
 import pytest
 import torch
 from torchvision.transforms import AutoAugment, AutoAugmentPolicy, InterpolationMode
-from torchvision.transforms import functional as F
 from torchvision.transforms.autoaugment import _apply_op
 
 from ecl.datasets import BatchCIFARAutoAugment
-from ecl.datasets.batch_auto_augment import WARPS, adjust_sharpness, equalize, warp
+
+LEVELS = {
+    'ShearX': (0, 5, 9),
+    'ShearY': (2, 8),
+    'TranslateX': (0, 5, 9),
+    'TranslateY': (3, 9),
+    'Rotate': (1, 9),
+    'Brightness': (0, 6, 9),
+    'Color': (1, 9),
+    'Contrast': (0, 3, 9),
+    'Sharpness': (0, 4, 9),
+    'Posterize': (0, 5, 9),
+    'Solarize': (0, 5, 9),
+    'AutoContrast': (None,),
+    'Equalize': (None,),
+    'Invert': (None,),
+}
 
 
 @pytest.fixture(params=['noise', 'three values', 'one value', 'small'])
@@ -20,20 +35,31 @@ def images(request) -> torch.Tensor:
     }[request.param]
 
 
-def test_equalize_is_that_of_torchvision(images):
-    assert torch.equal(equalize(images), F.equalize(images))
-
-
-@pytest.mark.parametrize('factor', [0.1, 1.0, 1.9])
-def test_sharpness_is_that_of_torchvision(images, factor):
-    assert torch.equal(adjust_sharpness(images, factor), F.adjust_sharpness(images, factor))
-
-
-@pytest.mark.parametrize('name', sorted(WARPS))
-@pytest.mark.parametrize('magnitude', [-0.3, 0.0, 7.0, 26.7])
-def test_warps_are_those_of_torchvision(images, name, magnitude):
-    expected = _apply_op(images, name, magnitude, InterpolationMode.NEAREST, fill=[128.0] * 3)
-    assert torch.equal(warp(images, name, magnitude, 128), expected)
+@pytest.mark.parametrize(
+    ('name', 'level'), [(name, level) for name, levels in LEVELS.items() for level in levels]
+)
+def test_every_operation_gives_the_pixels_of_torchvision(images, name, level):
+    magnitudes, signed = AutoAugment()._augmentation_space(10, images.shape[2:])[name]
+    magnitude = 0.0 if level is None else float(magnitudes[level])
+    expected = {
+        _apply_op(images, name, sign * magnitude, InterpolationMode.NEAREST, [128.0] * 3)
+        .numpy()
+        .tobytes()
+        for sign in ((1, -1) if signed else (1,))
+    }
+    ours = BatchCIFARAutoAugment()
+    for policy in (
+        ((name, 1.0, level), ('Invert', -1.0, None)),
+        (('Invert', -1.0, None), (name, 1.0, level)),
+    ):
+        ours.policies, ours._tables = [policy], {}
+        torch.manual_seed(0)
+        # The sign is drawn for each image: all images with the first sign, or with the other.
+        found = ours(images.float().repeat(8, 1, 1, 1)).view(8, *images.shape).byte()
+        for index, image in enumerate(images):
+            drawn = {copy[index].numpy().tobytes() for copy in found}
+            size = image.numel()
+            assert drawn == {kind[index * size : (index + 1) * size] for kind in expected}
 
 
 @pytest.fixture
@@ -45,9 +71,8 @@ def squares() -> torch.Tensor:
 @pytest.mark.parametrize('index', range(25))
 def test_a_sub_policy_does_what_torchvision_does(squares, index):
     ours, theirs = BatchCIFARAutoAugment(), AutoAugment(AutoAugmentPolicy.CIFAR10, fill=[128] * 3)
-    (first, _, a), (second, _, b) = ours.policy.policies[index]
-    certain = [((first, 1.0, a), (second, 1.0, b))]
-    ours.policy.policies = theirs.policies = certain
+    (first, _, a), (second, _, b) = ours.policies[index]
+    ours.policies = theirs.policies = [((first, 1.0, a), (second, 1.0, b))]
     possible = {theirs(squares[0]).numpy().tobytes() for _ in range(24)}
     drawn = {x.byte().numpy().tobytes() for x in ours(squares[:1].repeat(24, 1, 1, 1).float())}
     assert drawn == possible
@@ -61,3 +86,9 @@ def test_as_many_images_stay_as_they_are_as_with_one_image_at_a_time(squares):
     share = (result == image).flatten(1).all(1).float().mean()
     assert share == pytest.approx(kept, abs=0.07)
     assert len(result.flatten(1).unique(dim=0)) > 25
+
+
+def test_images_of_several_sizes_are_augmented_by_one_instance():
+    transform = BatchCIFARAutoAugment(fill=9)
+    for size in ((8, 8), (5, 12), (8, 8)):
+        assert transform(torch.zeros(30, 3, *size)).shape == (30, 3, *size)
