@@ -15,7 +15,7 @@ Example:
 import functools
 import inspect
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Protocol, TypeVar
@@ -203,37 +203,3 @@ def validate_params(**constraints: Constraint) -> Callable[[Function], Function]
         return checked  # type: ignore[return-value]
 
     return decorate
-
-
-# The functions below serve the constructors that do not declare their constraints yet.
-
-
-def check_numbers(
-    owner: object,
-    *,
-    above: float | None = None,
-    at_least: float | None = None,
-    below: float | None = None,
-    at_most: float | None = None,
-    **settings: Any,
-) -> None:
-    """Raise a SettingError unless all arguments are numbers within bounds."""
-    _check(owner, Number(above=above, at_least=at_least, below=below, at_most=at_most), settings)
-
-
-def check_whole(
-    owner: object, *, at_least: int | None = None, at_most: int | None = None, **settings: Any
-) -> None:
-    """Raise a SettingError unless all arguments are whole numbers within bounds."""
-    _check(owner, Whole(at_least=at_least, at_most=at_most), settings)
-
-
-def check_choice(owner: object, choices: Collection[Any], **settings: Any) -> None:
-    """Raise a SettingError unless all arguments are among the choices."""
-    _check(owner, OneOf(*choices), settings)
-
-
-def _check(owner: object, constraint: Constraint, settings: dict[str, Any]) -> None:
-    for name, value in settings.items():
-        if not constraint.admits(value):
-            raise SettingError(owner, name, value, str(constraint))

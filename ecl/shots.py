@@ -1,12 +1,11 @@
 """Shot groups: the classes with many, medium and few training images."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ecl.settings import Range, SettingError, validate_params
+from ecl.settings import Range, validate_params
 
 #: Classes with more than 100 training images are many-shot, with fewer than 20 few-shot [lineage].
 THRESHOLDS = (20, 100)
@@ -42,13 +41,6 @@ def shot_groups(
         'few': counts < low,
     }
     return {name: np.flatnonzero(mask) for name, mask in members.items() if mask.any()}
-
-
-def check_thresholds(owner: object, thresholds: Any) -> None:
-    """Raise a SettingError unless an argument ``thresholds`` suits :func:`shot_groups`."""
-    constraint = Range(at_least=0)
-    if not constraint.admits(thresholds):
-        raise SettingError(owner, 'thresholds', thresholds, str(constraint))
 
 
 def shot_names(class_counts: Sequence[int], thresholds: tuple[int, int] = THRESHOLDS) -> list[str]:

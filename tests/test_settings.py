@@ -108,11 +108,9 @@ CASES = {
     ),
     'ECLHead': (dict(num_classes=5, num_experts=2, in_channels=4), dict(expert=[2])),
     'NCLLoss': (dict(num_classes=5, num_hard=3), dict(num_hard=[6])),
-    'ClassCountsHook': ({}, dict(thresholds=[(100, 20), (-1, 5), 20, (1, 2, 3)])),
-    'DistillWeightHook': ({}, dict(interval=[0], thresholds=[(100, 20)])),
 }
 #: Constructors of the engine, which checks them.
-INHERITED = ('Bfloat16OptimWrapper', 'LoggerHook', 'ResumableTrainLoop')
+INHERITED = ('EarlyStoppingHook', 'Bfloat16OptimWrapper', 'LoggerHook', 'ResumableTrainLoop')
 BAD = [
     pytest.param(name, argument, value, id=f'{name}-{argument}-{value}')
     for name, (_, arguments) in CASES.items()

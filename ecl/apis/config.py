@@ -16,7 +16,7 @@ from ecl.apis.config_check import (
     walk,
 )
 from ecl.errors import UserError
-from ecl.settings import SettingError, check_whole
+from ecl.settings import SettingError, Whole
 
 #: Seconds for which the workers of a data loader may give no batch.
 WORKER_TIMEOUT = 300
@@ -94,10 +94,10 @@ def load_config(
 
 
 def _check_whole(source: str, owner: str, least: int, **setting: Any) -> None:
-    try:
-        check_whole(owner, at_least=least, at_most=2**32 - 1, **setting)
-    except SettingError as error:
-        raise UserError(f'{source}: {owner}.{error.name}: {error.fault}') from error
+    needed = Whole(at_least=least, at_most=2**32 - 1)
+    for name, value in setting.items():
+        if not needed.admits(value):
+            raise UserError(f'{source}: {SettingError(owner, name, value, str(needed))}')
 
 
 def _check_loaders(cfg: Config, source: str) -> None:

@@ -64,9 +64,9 @@ class BatchCIFARAutoAugment:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Apply the policy to images (N, 3, H, W); the result has whole numbers."""
-        size, device = images.shape[2:], images.device
-        if (key := (*size, device)) not in self._tables:
-            self._tables[key] = build_tables(self.policies, *size, device)
+        (height, width), device = images.shape[2:], images.device
+        if (key := (height, width, device)) not in self._tables:
+            self._tables[key] = build_tables(self.policies, height, width, device)
         tables, number, kinds = self._tables[key], len(images), len(self.policies)
         policy = torch.randint(kinds, (number,), device=device)
         happens = torch.rand(2, number, device=device) <= tables.probability[:, policy]

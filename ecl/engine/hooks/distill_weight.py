@@ -18,8 +18,8 @@ from ecl.errors import UserError
 from ecl.models.losses import ImageWeighting
 from ecl.models.outputs import target_distribution
 from ecl.registry import HOOKS
-from ecl.settings import Whole, validate_params
-from ecl.shots import THRESHOLDS, check_thresholds, shot_groups
+from ecl.settings import Range, Whole, validate_params
+from ecl.shots import THRESHOLDS, shot_groups
 from ecl.visualization import weight_heatmap
 
 ARRAYS = 'distill_weights.npz'
@@ -60,9 +60,8 @@ class DistillWeightHook(Hook):
     # Before LoggerHook, which logs what it finds.
     priority = 'NORMAL'
 
-    @validate_params(interval=Whole(at_least=1))
+    @validate_params(interval=Whole(at_least=1), thresholds=Range(at_least=0))
     def __init__(self, interval: int = 10, thresholds: tuple[int, int] = THRESHOLDS) -> None:
-        check_thresholds(self, thresholds)
         self.interval = interval
         self.thresholds = thresholds
         self._handles: list[RemovableHandle] = []

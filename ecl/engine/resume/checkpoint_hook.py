@@ -14,7 +14,7 @@ from ecl.engine.resume.atomic_file import atomic_write
 from ecl.engine.resume.rank_state import gather_states, restore_state
 from ecl.errors import UserError
 from ecl.registry import HOOKS
-from ecl.settings import check_whole
+from ecl.settings import Whole, validate_params
 
 #: File in the work dir that names the checkpoints of the training, newest first, one a line.
 LAST_CHECKPOINT = 'last_checkpoint'
@@ -102,13 +102,12 @@ class CheckpointHook(EngineCheckpointHook):
     _default_greater_keys = [*EngineCheckpointHook._default_greater_keys, *GREATER_KEYS]
     _default_less_keys = [*EngineCheckpointHook._default_less_keys, *LESS_KEYS]
 
-    def __init__(self, **kwargs: Any) -> None:
+    @validate_params(interval=Whole(at_least=-1), max_keep_ckpts=Whole(at_least=-1))
+    def __init__(self, interval: int = -1, max_keep_ckpts: int = -1, **kwargs: Any) -> None:
         for key in ('backend_args', 'file_client_args'):
             if kwargs.get(key):
                 raise UserError(f'CheckpointHook writes to local disks only: remove {key}')
-        for key in ('interval', 'max_keep_ckpts'):
-            check_whole(self, at_least=-1, **{key: kwargs.get(key, -1)})
-        super().__init__(**kwargs)
+        super().__init__(interval=interval, max_keep_ckpts=max_keep_ckpts, **kwargs)
         self.backend_args = {'backend': 'atomic'}
         self._kept: list[str] = []
         self._states: list[dict[str, Any]] = []

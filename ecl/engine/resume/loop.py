@@ -11,7 +11,7 @@ from ecl.engine.resume.seeding import SeededBatches
 from ecl.engine.resume.signals import StopSignals
 from ecl.errors import UserError
 from ecl.registry import LOOPS
-from ecl.settings import check_whole
+from ecl.settings import Whole, validate_params
 
 
 @LOOPS.register_module()
@@ -35,6 +35,9 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         UserError: If a number is out of range, or on resuming inside an epoch without StepSeedHook.
     """
 
+    @validate_params(
+        max_epochs=Whole(at_least=1), val_begin=Whole(at_least=1), val_interval=Whole(at_least=1)
+    )
     def __init__(
         self,
         runner: Runner,
@@ -44,9 +47,6 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         val_interval: int = 1,
         dynamic_intervals: list[tuple[int, int]] | None = None,
     ) -> None:
-        check_whole(
-            self, at_least=1, max_epochs=max_epochs, val_begin=val_begin, val_interval=val_interval
-        )
         super().__init__(runner, dataloader, max_epochs, val_begin, val_interval, dynamic_intervals)
 
     def run(self) -> nn.Module:
