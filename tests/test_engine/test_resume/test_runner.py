@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
 
 import ecl.engine.resume.runner
 from ecl.checkpoint_file import load_checkpoint, read_checkpoint
+from ecl.engine.resume.runner import WITHOUT
 from ecl.errors import UserError
 
 
@@ -95,3 +97,51 @@ def test_a_checkpoint_is_read_once_and_freed(make_runner, trained, monkeypatch, 
     assert len(read) == 1
     assert tensors
     assert hook.alive == []
+
+
+def _log(runner):
+    return next(Path(runner.log_dir).glob('*.log')).read_text()
+
+
+@pytest.mark.parametrize('name', sorted(WITHOUT))
+def test_a_hook_that_is_switched_off_is_named_in_one_line(make_runner, name):
+    runner = make_runner([], default_hooks={name: None})
+    told = [line for line in _log(runner).splitlines() if f'default_hooks.{name} is None' in line]
+    assert len(told) == 1
+    assert runner._hooks
+
+
+def test_hooks_of_a_user_stand_beside_those_of_a_training(digits_config):
+    cfg = Config.fromfile(digits_config)
+    assert cfg.custom_hooks == []
+    assert {*WITHOUT} <= cfg.default_hooks.keys()
+
+
+def test_the_console_is_spared_the_environment_and_told_what_a_step_is(make_runner, capfd):
+    optimizer = dict(optimizer=dict(type='SGD', lr=0.25), accumulative_counts=2)
+    runner = make_runner([], optim_wrapper={'type': 'Bfloat16OptimWrapper', **optimizer})
+    runner.train()
+    shown = ''.join(capfd.readouterr())
+    assert 'System environment' not in shown
+    assert 'System environment' in _log(runner)
+    (line,) = (line for line in shown.splitlines() if 'Step: ' in line)
+    for part in ('64 images (1 process x 32 images x 2', 'learning rate 0.25', 'CPU', 'bfloat16'):
+        assert part in line
+
+
+@pytest.mark.parametrize('save_best', ['auto', 'shot/few', 'shot/balanced'])
+def test_the_best_checkpoint_needs_no_rule(make_runner, save_best):
+    hook = dict(type='CheckpointHook', save_best=save_best)
+    runner = make_runner(['ClassCountsHook'], default_hooks=dict(checkpoint=hook))
+    runner.train()
+    key = 'shot/overall' if save_best == 'auto' else save_best
+    (best,) = Path(runner.work_dir).glob(f'best_{key.replace("/", "_")}_epoch_*.pth')
+    score = load_checkpoint(best)['message_hub']['runtime_info']['best_score']
+    assert 0 <= score <= 100
+
+
+def test_early_stopping_needs_no_rule(make_runner):
+    stopping = dict(type='EarlyStoppingHook', monitor='shot/overall', patience=1, min_delta=100)
+    runner = make_runner(['ClassCountsHook', stopping], max_epochs=9)
+    runner.train()
+    assert runner.epoch == 2
