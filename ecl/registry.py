@@ -3,6 +3,9 @@
 They are children of MMPretrain's registries, so a config names a module of ECL, MMPretrain or
 MMEngine without a prefix. A lookup that fails here goes on in the parents but does not import their
 modules. So each location below imports the MMPretrain package that it extends.
+
+MMPretrain's own functions, such as ``get_model``, look names up in MMPretrain's registries. Models,
+datasets and transforms are therefore registered there too, under names that are free.
 """
 
 import warnings
@@ -16,19 +19,40 @@ with warnings.catch_warnings():
     from mmpretrain import registry as parent
 
 
-def _child(name: str, parent_registry: Registry, location: str) -> Registry:
-    return Registry(name, parent=parent_registry, scope='ecl', locations=[location])
+class _SharedRegistry(Registry):
+    """A registry whose modules MMPretrain finds too, if it has none of their names itself."""
+
+    def _register_module(
+        self, module: type, module_name: str | list[str] | None = None, force: bool = False
+    ) -> None:
+        super()._register_module(module, module_name, force)
+        names = [module_name] if isinstance(module_name, str) else module_name or [module.__name__]
+        for name in names:
+            known = self.parent.module_dict.get(name)
+            if known is None or self._shared.get(name) is known:
+                self._shared[name] = module
+                self.parent._register_module(module, name, force=True)
+
+    @property
+    def _shared(self) -> dict[str, type]:
+        return self.__dict__.setdefault('_shared_modules', {})
 
 
-MODELS = _child('model', parent.MODELS, 'ecl.models')
+def _child(
+    name: str, parent_registry: Registry, location: str, kind: type[Registry] = Registry
+) -> Registry:
+    return kind(name, parent=parent_registry, scope='ecl', locations=[location])
+
+
+MODELS = _child('model', parent.MODELS, 'ecl.models', _SharedRegistry)
 MODEL_WRAPPERS = _child('model_wrapper', parent.MODEL_WRAPPERS, 'ecl.models')
 WEIGHT_INITIALIZERS = _child('weight initializer', parent.WEIGHT_INITIALIZERS, 'ecl.weights')
-BATCH_AUGMENTS = _child('batch augment', parent.BATCH_AUGMENTS, 'ecl.models')
+BATCH_AUGMENTS = _child('batch augment', parent.BATCH_AUGMENTS, 'ecl.models', _SharedRegistry)
 TASK_UTILS = _child('task util', parent.TASK_UTILS, 'ecl.models')
 
-DATASETS = _child('dataset', parent.DATASETS, 'ecl.datasets')
+DATASETS = _child('dataset', parent.DATASETS, 'ecl.datasets', _SharedRegistry)
 DATA_SAMPLERS = _child('data sampler', parent.DATA_SAMPLERS, 'ecl.datasets')
-TRANSFORMS = _child('transform', parent.TRANSFORMS, 'ecl.datasets')
+TRANSFORMS = _child('transform', parent.TRANSFORMS, 'ecl.datasets', _SharedRegistry)
 
 RUNNERS = _child('runner', parent.RUNNERS, 'ecl.engine')
 RUNNER_CONSTRUCTORS = _child('runner constructor', parent.RUNNER_CONSTRUCTORS, 'ecl.engine')

@@ -1,6 +1,8 @@
 """What every run shares: hooks, logging, environment."""
 
 default_scope = 'ecl'
+# Registers our modules, also for MMPretrain's get_model and inferencers.
+custom_imports = dict(imports=['ecl.models', 'ecl.datasets', 'ecl.engine', 'ecl.evaluation'])
 # Reads checkpoints without running code in them, and once.
 runner_type = 'ResumableRunner'
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.logging import MMLogger
+from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, Runner
 
 from ecl.checkpoint_file import read_checkpoint
@@ -40,8 +42,7 @@ class ResumableRunner(Runner):
     - A checkpoint to resume must hold exactly the weights of the model.
     - Of a checkpoint to start from (``load_from``), the log says how many weights were loaded, are
       missing and are unexpected. See :func:`~ecl.weights.fit_weights`.
-
-    - The environment and the configuration go to the log file and not to the console. A training
+    - Environment, configuration and hooks go to the log file and not to the console. A training
       says in one line how many images a step has, the learning rate, the device and the precision.
     - A default hook of ``WITHOUT`` that the config sets to None is named with what is lost.
 
@@ -54,7 +55,25 @@ class ResumableRunner(Runner):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._read: dict[str, Any] = {}
-        super().__init__(*args, **kwargs)
+        self._consoles: list[tuple[logging.Handler, int]] = []
+        try:
+            super().__init__(*args, **kwargs)
+        finally:
+            for handler, level in self._consoles:
+                handler.setLevel(level)
+        self.logger.info(f'Environment, configuration and hooks: see the log in {self._log_dir}')
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build the logger; until the runner is built, the console shows warnings only."""
+        logger = super().build_logger(*args, **kwargs)
+        self._consoles = [
+            (handler, handler.level)
+            for handler in logger.handlers
+            if not isinstance(handler, logging.FileHandler)
+        ]
+        for handler, level in self._consoles:
+            handler.setLevel(max(level, logging.WARNING))
+        return logger
 
     def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
         """Register the default hooks, without those that are None."""
@@ -65,6 +84,14 @@ class ResumableRunner(Runner):
         super().register_default_hooks(
             {k: v for k, v in hooks.items() if v is not None or k in ENGINE_HOOKS}
         )
+
+    def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
+        """Scale the learning rate as MMEngine does, by the images of a whole step."""
+        accumulated = getattr(optim_wrapper, '_accumulative_counts', 1)
+        if auto_scale_lr and accumulated > 1:
+            base = auto_scale_lr['base_batch_size'] / accumulated
+            auto_scale_lr = {**auto_scale_lr, 'base_batch_size': base}
+        super().scale_lr(optim_wrapper, auto_scale_lr)
 
     def load_or_resume(self) -> None:
         """Say what a step of the training is, then load or resume."""
@@ -126,22 +153,6 @@ class ResumableRunner(Runner):
         model.load_state_dict(checkpoint['state_dict'], strict=False)
         self._has_loaded = True
         return checkpoint
-
-    def _log_env(self, env_cfg: dict) -> None:
-        """Log environment and configuration to the file only."""
-        consoles = [
-            (handler, handler.level)
-            for handler in self.logger.handlers
-            if not isinstance(handler, logging.FileHandler)
-        ]
-        for handler, _ in consoles:
-            handler.setLevel(logging.WARNING)
-        try:
-            super()._log_env(env_cfg)
-        finally:
-            for handler, level in consoles:
-                handler.setLevel(level)
-        self.logger.info(f'Environment and configuration: see the log in {self._log_dir}')
 
 
 def _describe_step(runner: Runner) -> str:

@@ -53,6 +53,8 @@ def train(make_runner, tmp_path):
 
 SETTINGS = {
     'plain': {},
+    'EMA': dict(hooks=[*HOOKS, dict(type='EMAHook', momentum=0.1)]),
+    'SWA': dict(hooks=[*HOOKS, dict(type='EMAHook', ema_type='StochasticWeightAverage')]),
     'workers that stay': dict(loader=dict(num_workers=2, persistent_workers=True)),
     'sampling by class, gradients of three steps': dict(
         loader=dict(sampler=dict(type='ClassAwareSampler')),
