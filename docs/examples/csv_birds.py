@@ -1,11 +1,11 @@
 """ECL on images in a table: data/birds/{train,test}.csv beside the images."""
 
 _base_ = '../../configs/ecl/ecl_r32_lists-32px.py'
-custom_imports = dict(imports=['csv_images'])
 
-data = dict(type='CSVImages', data_root='data/birds', classes=['heron', 'owl', 'wren'])
+data = dict(type='ImageCSV', data_root='data/birds')
 
 model = dict(head=dict(num_classes=3), contrast=dict(queue_size=64))
+images_per_step = 16
 train_dataloader = dict(
     batch_size=16,
     dataset=dict(
