@@ -27,4 +27,3 @@ model = dict(
 train_dataloader = dict(
     dataset=dict(dataset=dict(pipeline=_base_.view + [dict(type='PackInputs')]))
 )
-custom_hooks = _base_.custom_hooks + [dict(type='TrainingProgressHook')]

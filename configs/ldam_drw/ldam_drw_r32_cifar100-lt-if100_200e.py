@@ -25,4 +25,3 @@ model = dict(
     ),
 )
 data_preprocessor = dict(views=[_base_.light_view])
-custom_hooks = _base_.custom_hooks + [dict(type='TrainingProgressHook')]

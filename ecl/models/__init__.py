@@ -10,30 +10,40 @@ from ecl.models.data_preprocessor import MultiViewDataPreprocessor
 from ecl.models.expert_head import ECLHead
 from ecl.models.losses import (
     BalancedSoftmaxLoss,
+    ClassBalancedLoss,
     DistillWeighting,
     FeatureDistillLoss,
     LDAMLoss,
     NCLLoss,
     RelationDistillLoss,
     ReweightedDistillLoss,
+    SoftmaxFocalLoss,
     TrustWeighting,
 )
 from ecl.models.multi_expert import FeaturePooling, MultiExpertBackbone
 from ecl.models.outputs import ExpertOutputs
+from ecl.models.remix import Remix
 from ecl.models.resnet_cifar import ResNetCIFAR
+from ecl.models.ride import ExpertDiversityLoss, RouterAggregator
+from ecl.models.sade import InverseSoftmaxLoss, WeightedAggregator
+from ecl.models.tcl import ConsensusErrorLoss
 from ecl.models.tta import AverageScoresTTA
 
 __all__ = [
     'AverageScoresTTA',
     'BalancedSoftmaxLoss',
+    'ClassBalancedLoss',
+    'ConsensusErrorLoss',
     'ContrastiveNeck',
     'CosineLinear',
     'DistillWeighting',
     'ECLClassifier',
     'ECLHead',
+    'ExpertDiversityLoss',
     'ExpertOutputs',
     'FeatureDistillLoss',
     'FeaturePooling',
+    'InverseSoftmaxLoss',
     'LDAMLoss',
     'MeanAggregator',
     'MomentumContrast',
@@ -41,7 +51,11 @@ __all__ = [
     'MultiViewDataPreprocessor',
     'NCLLoss',
     'RelationDistillLoss',
+    'Remix',
     'ResNetCIFAR',
     'ReweightedDistillLoss',
+    'RouterAggregator',
+    'SoftmaxFocalLoss',
     'TrustWeighting',
+    'WeightedAggregator',
 ]

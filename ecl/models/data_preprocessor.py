@@ -52,6 +52,12 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
             )
         self.views = [[TRANSFORMS.build(each) for each in view] for view in views or ()]
 
+    def set_class_counts(self, counts: Sequence[int]) -> None:
+        """Pass the number of training images of each class on to the batch augmentations."""
+        for augment in getattr(self.batch_augments, 'augments', ()):
+            if hasattr(augment, 'set_class_counts'):
+                augment.set_class_counts(counts)
+
     def forward(self, data: dict, training: bool = False) -> dict:
         """Move to the device, change to RGB, normalise.
 

@@ -34,7 +34,8 @@ class ECLHead(ClsHead):
         expert_losses: Losses between the experts by name, each called with
             (:class:`ExpertOutputs`, targets). The log shows them as ``<name>_loss``. One expert
             has no peers, so it has no such losses.
-        aggregator: Map from the experts' outputs to the logits (N, C) of the whole model.
+        aggregator: Map from the experts' outputs to the logits (N, C) of the whole model. One
+            with a method ``loss`` learns, and the log shows ``aggregator_loss``.
         predict_with: Classifiers that predict: ``'label'``, ``'distill'`` (the second ones) or
             ``'both'`` (the mean of their logits). With one classifier an expert, it predicts.
         expert: Predict with this expert alone, 0 to K - 1; None is the whole model.
@@ -148,6 +149,9 @@ class ECLHead(ClsHead):
                 losses['label_loss'] = (losses['label_loss'] + aux) / 2
             for name, loss in self.expert_losses.items():
                 losses[f'{name}_loss'] = loss(outputs, targets)
+            learn = getattr(self.aggregator, 'loss', None)
+            if callable(learn):
+                losses['aggregator_loss'] = learn(outputs, targets)
         return losses
 
     def _label_loss(self, logits: Tensor, targets: Tensor) -> Tensor:

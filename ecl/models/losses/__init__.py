@@ -1,6 +1,12 @@
 """Losses: of labels, between experts, and the weights of images in them."""
 
-from ecl.models.losses.classification import BalancedSoftmaxLoss, ClassCountLoss, LDAMLoss
+from ecl.models.losses.classification import (
+    BalancedSoftmaxLoss,
+    ClassBalancedLoss,
+    ClassCountLoss,
+    LDAMLoss,
+    SoftmaxFocalLoss,
+)
 from ecl.models.losses.distillation import ReweightedDistillLoss, peer_divergence
 from ecl.models.losses.features import FeatureDistillLoss, RelationDistillLoss
 from ecl.models.losses.nested import NCLLoss
@@ -8,6 +14,7 @@ from ecl.models.losses.weighting import DistillWeighting, ImageWeighting, TrustW
 
 __all__ = [
     'BalancedSoftmaxLoss',
+    'ClassBalancedLoss',
     'ClassCountLoss',
     'DistillWeighting',
     'FeatureDistillLoss',
@@ -16,6 +23,7 @@ __all__ = [
     'NCLLoss',
     'RelationDistillLoss',
     'ReweightedDistillLoss',
+    'SoftmaxFocalLoss',
     'TrustWeighting',
     'peer_divergence',
 ]

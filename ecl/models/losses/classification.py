@@ -1,4 +1,4 @@
-"""Label losses that use the class counts: balanced softmax and LDAM."""
+"""Label losses: balanced softmax, LDAM, class-balanced and focal loss."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ecl.errors import UserError
-from ecl.models.outputs import require_hard_targets
+from ecl.models.outputs import require_hard_targets, target_distribution
 from ecl.registry import MODELS
 from ecl.settings import Number, Whole, validate_params
 
@@ -208,10 +208,92 @@ class LDAMLoss(ClassCountLoss):
         if self.progress is None:
             raise UserError(
                 'LDAMLoss needs the progress of the training: got none. '
-                'Add TrainingProgressHook to custom_hooks, or set reweight_from=1.'
+                'Train with TrainingProgressHook, or set reweight_from=1.'
             )
         labels = require_hard_targets(self, targets)
         margins = F.one_hot(labels, logits.size(-1)) * self.margins
         shrunk = logits - self.scale * margins
         weights = self.class_weights.to(shrunk.dtype)
         return self.loss_weight * F.cross_entropy(shrunk, labels, weights)
+
+
+@MODELS.register_module()
+class ClassBalancedLoss(ClassCountLoss):
+    """Cross-entropy weighted by the effective number of images of a class [lineage].
+
+    Cui et al., CVPR 2019 (arXiv 1901.05555), equation 6: an image of class c counts
+    (1 - beta) / (1 - beta ** n_c), scaled so that the weights of the C classes have mean 1.
+
+    Args:
+        num_classes: C.
+        beta: In [0, 1). 0 weights all classes alike; near 1 a class counts 1 / n_c.
+        loss_weight: Factor of the loss.
+
+    Raises:
+        UserError: If an option is out of range, naming it.
+    """
+
+    class_weights: Tensor
+
+    @validate_params(beta=Number(at_least=0, below=1), loss_weight=Number(at_least=0))
+    def __init__(self, num_classes: int, beta: float = 0.9999, loss_weight: float = 1.0) -> None:
+        super().__init__(num_classes)
+        self.beta = beta
+        self.loss_weight = loss_weight
+        self.register_buffer('class_weights', torch.ones(num_classes), persistent=False)
+
+    def use_class_counts(self, counts: Tensor) -> None:
+        """Set the weights from counts (C,)."""
+        weights = (1 - self.beta) / (1 - self.beta**counts)
+        self.class_weights.copy_(weights / weights.mean())
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Compute the sum of weighted cross-entropies over N.
+
+        Args:
+            logits: (N, C).
+            targets: Class indices (N,), or probabilities (N, C).
+        """
+        self.require_class_counts()
+        labels = target_distribution(targets, self.num_classes)
+        log_probability = logits.log_softmax(-1)
+        losses = -(self.class_weights * labels * log_probability).sum(-1)
+        return self.loss_weight * losses.mean()
+
+
+@MODELS.register_module()
+class SoftmaxFocalLoss(nn.Module):
+    """Focal loss of a softmax classifier: mean of (1 - p_y) ** gamma * -log p_y [lineage].
+
+    Lin et al., ICCV 2017 (arXiv 1708.02002), equation 4, for one label an image. MMPretrain's
+    ``FocalLoss`` is the form with a sigmoid for each class.
+
+    Args:
+        gamma: At least 0; 0 is plain cross-entropy.
+        loss_weight: Factor of the loss.
+
+    Raises:
+        UserError: If an option is negative.
+    """
+
+    @validate_params(gamma=Number(at_least=0), loss_weight=Number(at_least=0))
+    def __init__(self, gamma: float = 2.0, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.gamma = gamma
+        self.loss_weight = loss_weight
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Compute the mean over images.
+
+        Args:
+            logits: (N, C).
+            targets: Class indices (N,).
+
+        Raises:
+            UserError: If the targets are mixed.
+        """
+        labels = require_hard_targets(self, targets)
+        losses = F.cross_entropy(logits, labels, reduction='none')
+        # 1 - p_y without cancellation, and a slope at p_y = 1 for gamma below 1.
+        wrong = (-torch.expm1(-losses)).clamp(min=torch.finfo(losses.dtype).tiny)
+        return self.loss_weight * (wrong**self.gamma * losses).mean()

@@ -4,7 +4,12 @@ import torch
 import torch.nn.functional as F
 
 from ecl.errors import UserError
-from ecl.models.losses import BalancedSoftmaxLoss, LDAMLoss
+from ecl.models.losses import (
+    BalancedSoftmaxLoss,
+    ClassBalancedLoss,
+    LDAMLoss,
+    SoftmaxFocalLoss,
+)
 
 
 def reference(logits, labels, counts, tau):
@@ -183,3 +188,40 @@ def test_without_deferred_weights_no_progress_is_needed():
 def test_bad_options_of_ldam_are_named(options):
     with pytest.raises(UserError, match=next(iter(options))):
         LDAMLoss(4, **options)
+
+
+@pytest.mark.parametrize('beta', [0.0, 0.9, 0.9999])
+def test_class_balanced_matches_the_reference(beta):
+    logits, labels = 4 * torch.randn(6, 4), torch.tensor([0, 3, 2, 2, 1, 3])
+    loss = ClassBalancedLoss(4, beta=beta, loss_weight=0.5)
+    loss.set_class_counts(COUNTS)
+    weights = (1 - beta) / (1 - beta ** np.array(COUNTS, dtype=np.float64))
+    weights *= 4 / weights.sum()
+    z = logits.double().numpy()
+    log_p = z - np.log(np.exp(z).sum(1, keepdims=True))
+    expected = -0.5 * np.mean([weights[y] * log_p[i, y] for i, y in enumerate(labels)])
+    assert loss(logits, labels).item() == pytest.approx(expected, rel=1e-5)
+    soft = loss(logits, F.one_hot(labels, 4).float())
+    torch.testing.assert_close(soft, loss(logits, labels))
+
+
+@pytest.mark.parametrize('gamma', [0.0, 0.5, 2.0])
+def test_focal_matches_the_reference(gamma):
+    logits, labels = 4 * torch.randn(6, 4), torch.tensor([0, 3, 2, 2, 1, 3])
+    z = logits.double().numpy()
+    p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    terms = [-((1 - p[i, y]) ** gamma) * np.log(p[i, y]) for i, y in enumerate(labels)]
+    result = SoftmaxFocalLoss(gamma, loss_weight=0.5)(logits, labels).item()
+    assert result == pytest.approx(0.5 * np.mean(terms), rel=1e-4)
+
+
+@pytest.mark.parametrize('loss', [ClassBalancedLoss(8142), SoftmaxFocalLoss(0.5)])
+def test_extremes_of_many_classes_stay_finite(loss):
+    if isinstance(loss, ClassBalancedLoss):
+        loss.set_class_counts(range(1, 8143))
+    for scale in (0.0, 1e4):
+        logits = (scale * torch.randn(2, 8142).sign()).requires_grad_()
+        value = loss(logits, torch.tensor([0, 8141]))
+        value.backward()
+        assert value.isfinite()
+        assert logits.grad.isfinite().all()

@@ -1,0 +1,18 @@
+"""BalPoE, three ResNet-32, CIFAR-100-LT, IF 100, 200 epochs."""
+
+_base_ = [
+    '../_base_/models/resnet_cifar.py',
+    '../_base_/datasets/cifar100_lt_folder_batch.py',
+    '../_base_/schedules/cifar_lt_200e_cosine.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    backbone=dict(num_experts=3, shared_stages=1),
+    head=dict(
+        num_classes=100,
+        classifier=dict(_delete_=True, type='CosineLinear', scale=30.0),
+        label_loss=[dict(type='BalancedSoftmaxLoss', tau=tau) for tau in (0.0, 1.0, 2.0)],
+    ),
+    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.4)]),
+)

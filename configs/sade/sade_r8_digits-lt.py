@@ -1,0 +1,22 @@
+"""SADE, three ResNet-8, Digits-LT."""
+
+_base_ = [
+    '../_base_/models/resnet_cifar.py',
+    '../_base_/datasets/digits_lt.py',
+    '../_base_/schedules/digits_60e.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    backbone=dict(num_experts=3, backbone=dict(depth=8)),
+    head=dict(
+        num_classes=10,
+        classifier=dict(_delete_=True, type='CosineLinear', scale=30.0),
+        label_loss=[
+            dict(type='CrossEntropyLoss'),
+            dict(type='BalancedSoftmaxLoss'),
+            dict(type='InverseSoftmaxLoss', tau=2.0),
+        ],
+        aggregator=dict(type='WeightedAggregator'),
+    ),
+)

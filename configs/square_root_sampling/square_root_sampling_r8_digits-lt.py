@@ -1,0 +1,14 @@
+"""Square-root sampling, one ResNet-8, Digits-LT."""
+
+_base_ = [
+    '../_base_/models/resnet_cifar.py',
+    '../_base_/datasets/digits_lt.py',
+    '../_base_/schedules/digits_60e.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    backbone=dict(backbone=dict(depth=8)),
+    head=dict(num_classes=10),
+)
+train_dataloader = dict(sampler=dict(_delete_=True, type='ClassAwareSampler', exponent=0.5))

@@ -1,0 +1,161 @@
+"""RIDE: experts that differ, and a router that asks as few of them as needed."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ecl.models.losses.classification import ClassCountLoss
+from ecl.models.outputs import ExpertOutputs, target_distribution
+from ecl.registry import MODELS
+from ecl.settings import Number, Whole, validate_params
+
+
+@MODELS.register_module()
+class ExpertDiversityLoss(ClassCountLoss):
+    """Reward experts whose predictions differ from their mean [lineage].
+
+    Wang et al., ICLR 2021 (arXiv 2010.01809), equation 3: minus the KL divergence of the mean
+    prediction (constant) from that of each expert, averaged over experts and images. The logits of
+    class c are divided by T_c = temperature * (1 - gamma + gamma * n_c / mean n), which is smaller
+    for rare classes: experts differ more there.
+
+    Args:
+        num_classes: C.
+        temperature: Positive factor of the temperatures.
+        gamma: How much the temperatures follow the class counts, in [0, 1).
+        loss_weight: Factor of the divergence, at least 0.
+
+    Raises:
+        UserError: If an option is out of range, naming it.
+    """
+
+    temperatures: Tensor
+
+    @validate_params(
+        temperature=Number(above=0),
+        gamma=Number(at_least=0, below=1),
+        loss_weight=Number(at_least=0),
+    )
+    def __init__(
+        self,
+        num_classes: int,
+        temperature: float = 1.0,
+        gamma: float = 0.05,
+        loss_weight: float = 0.2,
+    ) -> None:
+        super().__init__(num_classes)
+        self.temperature = temperature
+        self.gamma = gamma
+        self.loss_weight = loss_weight
+        self.register_buffer('temperatures', torch.ones(num_classes), persistent=False)
+
+    def use_class_counts(self, counts: Tensor) -> None:
+        """Set the temperatures from counts (C,)."""
+        relative = 1 - self.gamma + self.gamma * counts / counts.mean()
+        self.temperatures.copy_(self.temperature * relative)
+
+    def forward(self, outputs: ExpertOutputs, targets: Tensor) -> Tensor:
+        """Compute the loss of logits (K, N, C), a scalar that is at most 0."""
+        self.require_class_counts()
+        mean = (outputs.logits.detach().mean(0) / self.temperatures).log_softmax(-1)
+        experts = (outputs.logits / self.temperatures).log_softmax(-1)
+        divergence = (mean.exp() * (mean - experts)).sum(-1).mean()
+        # As in distillation, the square keeps the gradient's size.
+        return -self.loss_weight * self.temperatures.mean() ** 2 * divergence
+
+
+@MODELS.register_module()
+class RouterAggregator(nn.Module):
+    """Mean of the first experts, as many as the routers ask for [lineage: RIDE, section 3.3].
+
+    After expert k a router sees its feature and the highest logits of the mean so far, and says
+    whether the next expert is needed. It learns by binary cross-entropy: needed if the mean so far
+    is wrong and a later expert is right. Nothing of its gradient reaches the experts.
+
+    All experts are computed; :meth:`experts_used` tells how many would have been enough.
+
+    Args:
+        num_classes: C.
+        num_experts: K.
+        in_channels: D.
+        hid_channels: Units that a router makes of a feature.
+        num_logits: Highest logits that a router sees.
+        needed_weight: Weight of the images that need the next expert, at least 1.
+        loss_weight: Factor of the loss.
+
+    Raises:
+        UserError: If an option is out of range, naming it.
+    """
+
+    @validate_params(
+        num_classes=Whole(at_least=2),
+        num_experts=Whole(at_least=1),
+        in_channels=Whole(at_least=1),
+        hid_channels=Whole(at_least=1),
+        num_logits=Whole(at_least=1),
+        needed_weight=Number(at_least=1),
+        loss_weight=Number(at_least=0),
+    )
+    def __init__(
+        self,
+        num_classes: int,
+        num_experts: int,
+        in_channels: int,
+        hid_channels: int = 16,
+        num_logits: int = 20,
+        needed_weight: float = 10.0,
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.num_logits = min(num_logits, num_classes)
+        self.needed_weight = needed_weight
+        self.loss_weight = loss_weight
+        self.features = nn.ModuleList(
+            nn.Linear(in_channels, hid_channels) for _ in range(num_experts - 1)
+        )
+        self.decisions = nn.ModuleList(
+            nn.Linear(hid_channels + self.num_logits, 1) for _ in range(num_experts - 1)
+        )
+
+    def decide(self, outputs: ExpertOutputs) -> Tensor:
+        """Compute the logits (K - 1, N) that the next expert is needed."""
+        so_far = _running_means(outputs.logits.detach())
+        decisions = []
+        for k, (features, decision) in enumerate(zip(self.features, self.decisions, strict=True)):
+            hidden = F.relu(features(F.normalize(outputs.feats[k].detach(), dim=-1)))
+            highest = so_far[k].softmax(-1).topk(self.num_logits).values
+            decisions.append(decision(torch.cat([hidden, highest], dim=-1)).squeeze(-1))
+        if not decisions:
+            return outputs.logits.new_zeros(0, outputs.logits.size(1))
+        return torch.stack(decisions)
+
+    def experts_used(self, outputs: ExpertOutputs) -> Tensor:
+        """Return which experts an image asks, as 0 and 1 of shape (K, N)."""
+        asked = (self.decide(outputs) > 0).to(outputs.logits.dtype).cumprod(0)
+        return torch.cat([torch.ones_like(outputs.logits[:1, :, 0]), asked])
+
+    def forward(self, outputs: ExpertOutputs) -> Tensor:
+        """Map logits (K, N, C) to (N, C)."""
+        used = self.experts_used(outputs)
+        return torch.einsum('kn,knc->nc', used / used.sum(0), outputs.logits)
+
+    def loss(self, outputs: ExpertOutputs, targets: Tensor) -> Tensor:
+        """Compute the loss of the routers, a scalar; 0 with one expert."""
+        decisions = self.decide(outputs)
+        if not len(decisions):
+            return outputs.logits.new_zeros(())
+        label = target_distribution(targets, outputs.logits.size(-1)).argmax(-1)
+        so_far = _running_means(outputs.logits.detach())
+        wrong = so_far.argmax(-1) != label
+        right = outputs.logits.detach().argmax(-1) == label
+        # Whether any expert after k is right: from the last one backwards.
+        later = right.int().flip(0).cummax(0).values.flip(0).bool()
+        needed = (wrong[:-1] & later[1:]).to(decisions.dtype)
+        weights = 1 + (self.needed_weight - 1) * needed
+        return self.loss_weight * F.binary_cross_entropy_with_logits(decisions, needed, weights)
+
+
+def _running_means(logits: Tensor) -> Tensor:
+    """Mean of the first k experts for each k: (K, N, C)."""
+    number = torch.arange(1, len(logits) + 1, device=logits.device)[:, None, None]
+    return logits.cumsum(0) / number

@@ -1,0 +1,77 @@
+"""SADE: experts for three test distributions, and weights that combine them."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ecl.models.losses.classification import ClassCountLoss
+from ecl.models.outputs import ExpertOutputs
+from ecl.registry import MODELS
+from ecl.settings import Number, Whole, validate_params
+
+
+@MODELS.register_module()
+class InverseSoftmaxLoss(ClassCountLoss):
+    """Cross-entropy of logits + log prior - tau * log of the inverse prior [lineage].
+
+    Zhang et al., NeurIPS 2022 (arXiv 2107.09249), equation 3: the loss of the expert for test data
+    in which the rare classes are frequent. The inverse prior gives the class of rank r from the
+    top the prior of the class of rank r from the bottom.
+
+    Args:
+        num_classes: C.
+        tau: At least 0; 0 is the balanced softmax.
+        loss_weight: Factor of the loss.
+
+    Raises:
+        UserError: If an option is negative.
+    """
+
+    shift: Tensor
+
+    @validate_params(tau=Number(at_least=0), loss_weight=Number(at_least=0))
+    def __init__(self, num_classes: int, tau: float = 2.0, loss_weight: float = 1.0) -> None:
+        super().__init__(num_classes)
+        self.tau = tau
+        self.loss_weight = loss_weight
+        self.register_buffer('shift', torch.zeros(num_classes), persistent=False)
+
+    def use_class_counts(self, counts: Tensor) -> None:
+        """Set the shift of the logits from counts (C,)."""
+        order = counts.argsort(stable=True)
+        inverse = torch.empty_like(counts)
+        inverse[order] = counts[order.flip(0)]
+        # Both priors have the same sum, so counts serve as priors up to a common factor.
+        self.shift.copy_(counts.log() - self.tau * inverse.log())
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Compute the mean over images.
+
+        Args:
+            logits: (N, C).
+            targets: Class indices (N,), or probabilities (N, C).
+        """
+        self.require_class_counts()
+        return self.loss_weight * F.cross_entropy(logits + self.shift, targets)
+
+
+@MODELS.register_module()
+class WeightedAggregator(nn.Module):
+    """Weighted mean of the experts' logits [lineage: SADE, equation 4].
+
+    The weights start equal. Test-time adaptation sets them for a test set.
+
+    Args:
+        num_experts: K.
+    """
+
+    weights: Tensor
+
+    @validate_params(num_experts=Whole(at_least=1))
+    def __init__(self, num_experts: int) -> None:
+        super().__init__()
+        self.register_buffer('weights', torch.full((num_experts,), 1 / num_experts))
+
+    def forward(self, outputs: ExpertOutputs) -> Tensor:
+        """Map logits (K, N, C) to (N, C)."""
+        return torch.einsum('k,knc->nc', self.weights, outputs.logits)
