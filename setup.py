@@ -1,5 +1,24 @@
-"""For tools that still call it; pyproject.toml holds everything."""
+"""Build the package; everything else about it stands in pyproject.toml."""
+
+from pathlib import Path
+from shutil import copytree, ignore_patterns, rmtree
 
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
-setup()
+
+class BuildWithConfigs(build_py):
+    """Copy configurations and tools into the package, where OpenMMLab's packages have them."""
+
+    def run(self) -> None:
+        """Build; an editable installation finds them in the clone."""
+        super().run()
+        if self.editable_mode:
+            return
+        for folder in ('configs', 'tools'):
+            target = Path(self.build_lib, 'ecl', '.mim', folder)
+            rmtree(target, ignore_errors=True)  # of an earlier build
+            copytree(folder, target, ignore=ignore_patterns('__pycache__'))
+
+
+setup(cmdclass={'build_py': BuildWithConfigs})

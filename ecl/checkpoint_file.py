@@ -4,6 +4,7 @@ Everything in this package that reads a checkpoint calls :func:`read_checkpoint`
 loaders stay as they are.
 """
 
+import json
 import re
 import warnings
 import zipfile
@@ -18,8 +19,7 @@ import torch
 from mmengine.dist import barrier, is_main_process
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import get_torchvision_models
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch.hub import download_url_to_file, get_dir
 
 from ecl.errors import UserError
@@ -84,7 +84,8 @@ def read_checkpoint(source: str | Path) -> Any:
             or ``torchvision://<model>``.
 
     Returns:
-        What was saved. Of a safetensors file, its tensors by name.
+        What was saved. Of a safetensors file its tensors by name, or the checkpoint that
+        :func:`ecl.apis.publish` wrote.
 
     Raises:
         UserError: If the file is missing or damaged, if it names globals other than ``ADMITTED``
@@ -128,10 +129,7 @@ def _read_file(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f'checkpoint {path} does not exist')
     if path.suffix == '.safetensors':
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise UserError(f'{path} cannot be loaded: it is damaged ({error})') from error
+        return _load_safetensors(path)
     _check_sums(path)
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(ADMITTED):
@@ -140,6 +138,19 @@ def _read_file(path: Path) -> Any:
     # A damaged file can make the unpickler raise anything.
     except Exception as error:
         raise UserError(f'{path} cannot be loaded: {_reason(error)}') from error
+
+
+def _load_safetensors(path: Path) -> dict[str, Any]:
+    """Read tensors by name; a file of :func:`ecl.apis.publish` as the checkpoint it was."""
+    try:
+        with safe_open(path, 'pt') as file:
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise UserError(f'{path} cannot be loaded: it is damaged ({error})') from error
+    if 'meta' not in metadata:
+        return weights
+    return {'meta': json.loads(metadata['meta']), 'state_dict': weights}
 
 
 def _check_sums(path: Path) -> None:

@@ -15,7 +15,7 @@ from mmengine.registry import Registry
 with warnings.catch_warnings():
     # mmcv warns at import that it comes without compiled operators, which nothing here uses.
     warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
-    import mmcv.cnn  # noqa: F401
+    import mmcv.cnn.bricks.transformer  # noqa: F401
     from mmpretrain import registry as parent
 
 

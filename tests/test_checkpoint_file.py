@@ -168,9 +168,9 @@ def test_no_other_loader_is_called():
     assert sorted(line.partition(':')[0] for line in called) == [
         'checkpoint_file.py',
         'class_counts.py',
-        'publish.py',
+        'export.py',
     ]
-    assert 'publish.py: torch.load(buffer, weights_only=True)' in called
+    assert 'export.py: torch.load(buffer, weights_only=True)' in called
 
 
 def _bytes() -> bytes:

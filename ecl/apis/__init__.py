@@ -1,12 +1,13 @@
 """Functions for notebooks and scripts."""
 
+# First: it imports MMPretrain without its warnings.
+import ecl.registry  # noqa: F401
 from ecl.apis.config import load_config
 from ecl.apis.config_check import check_config
-from ecl.apis.export import export
-from ecl.apis.model import load_model
-from ecl.apis.predictions import collect_predictions
-from ecl.apis.predictor import Guess, Prediction, Predictor
-from ecl.apis.publish import publish
+from ecl.apis.export import export, publish
+from ecl.apis.inference import collect_predictions
+from ecl.apis.model_zoo import get_model, list_models
+from ecl.apis.predictor import Guess, Prediction, Predictor, load_model
 from ecl.apis.test import test
 from ecl.apis.train import train
 from ecl.checkpoint_file import trust_checkpoints
@@ -18,6 +19,8 @@ __all__ = [
     'check_config',
     'collect_predictions',
     'export',
+    'get_model',
+    'list_models',
     'load_config',
     'load_model',
     'publish',

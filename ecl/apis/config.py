@@ -1,43 +1,47 @@
-"""Read a configuration file the way the tools do: options merged, defaults filled in, checked."""
+"""Load a configuration: options merged, defaults filled in, every name checked."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from mmengine.config import Config
 from mmengine.config.utils import ConfigParsingError
 
+import ecl
 from ecl.apis.config_check import (
     check_config,
     nearest,
-    reads_keys,
     registered_objects,
     top_level_keys,
     walk,
 )
 from ecl.errors import UserError
-from ecl.settings import SettingError, Whole
+from ecl.settings import Whole
 
-#: Seconds for which the workers of a data loader may give no batch.
+#: A configuration file, the name of one that comes with the package, or its content.
+ConfigLike: TypeAlias = str | Path | Config | Mapping[str, Any]
+#: Seconds to wait for a batch of a data worker.
 WORKER_TIMEOUT = 300
 LOG_LEVELS = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
-#: Wrappers of the optimizer that ``amp`` may replace: plain precision, or mixed already.
+#: Optimizer wrappers that ``amp`` may replace: full precision, or mixed already.
 _REPLACEABLE = ('OptimWrapper', 'AmpOptimWrapper', 'Bfloat16OptimWrapper')
 
 
 def load_config(
-    path: str | Path,
+    config: ConfigLike,
     work_dir: str | Path | None = None,
     seed: int | None = None,
     cfg_options: Mapping[str, Any] | None = None,
 ) -> Config:
-    """Load a configuration file, merge options into it and check every name in the result.
+    """Load a configuration, merge options into it and check every name in the result.
 
     Args:
-        path: A configuration file.
-        work_dir: Folder of logs and checkpoints. By default the file's own ``work_dir``, else
-            ``work_dirs/<file name>``.
-        seed: Random seed. By default the file's own, else 0, so that a run can be repeated.
+        config: A file; the name of a configuration that comes with the package, such as
+            ``'ecl_r8_digits-lt'``; or its content, which is not changed.
+        work_dir: Folder of logs and checkpoints. Default: the configuration's own ``work_dir``,
+            else ``work_dirs/<file name>``.
+        seed: Random seed. Default: the configuration's own, else 0.
         cfg_options: Values by dotted key, such as ``{'train_cfg.max_epochs': 2}``; a number in the
             key is an index into a list.
 
@@ -48,15 +52,80 @@ def load_config(
         UserError: If the file is missing or cannot be read, or a name in it does not exist.
 
     Example:
-        >>> cfg = load_config('configs/ecl/ecl_r8_digits-lt.py', seed=1)  # doctest: +SKIP
-        >>> cfg.work_dir  # doctest: +SKIP
+        >>> cfg = load_config('ecl_r8_digits-lt', seed=1)
+        >>> cfg.work_dir
         'work_dirs/ecl_r8_digits-lt'
     """
-    source = str(path)
-    if not Path(path).is_file():
-        raise UserError(f'configuration file {source} does not exist')
+    source = config_name(config)
+    if isinstance(config, str | Path):
+        cfg = _read(config)
+    else:
+        content = copy.deepcopy(config)
+        cfg = content if isinstance(content, Config) else Config(dict(content))
+    options = dict(cfg_options or {})
+    for key in options:
+        _check_option(cfg, key, source)
+    if 'train_dataloader.batch_size' in options:  # a number for each process, as in MMEngine
+        options.setdefault('images_per_step', None)
     try:
-        cfg = Config.fromfile(source)
+        cfg.merge_from_dict(options)
+    except (TypeError, KeyError, IndexError) as error:
+        raise UserError(f'{source}, --cfg-options: {error.args[0]}') from error
+    if work_dir is not None or cfg.get('work_dir') is None:
+        cfg.work_dir = str(work_dir or Path('work_dirs') / Path(source).stem)
+    cfg.setdefault('default_scope', 'ecl')
+    cfg.setdefault('randomness', {})
+    if seed is not None or cfg.randomness.get('seed') is None:
+        cfg.randomness.seed = seed or 0
+    level = cfg.get('log_level', 'INFO')
+    if not isinstance(level, int) and level not in LOG_LEVELS:
+        raise UserError(f'{source}: log_level must be {" or ".join(LOG_LEVELS)}')
+    check_config(cfg, source)
+    _check_numbers(cfg, source)
+    return cfg
+
+
+def config_name(config: ConfigLike) -> str:
+    """Return the name of a configuration for messages: its file, else 'config'."""
+    if isinstance(config, str | Path):
+        return str(config)
+    return str(getattr(config, 'filename', None) or 'config')
+
+
+def find_config(config: str | Path) -> Path:
+    """Return the file of a configuration.
+
+    Args:
+        config: A file, or the name of a configuration that comes with the package.
+
+    Raises:
+        UserError: If there is no such file, with the nearest name.
+    """
+    path = Path(config)
+    if path.is_file():
+        return path
+    known = {file.stem: file for file in shipped_configs()}
+    if path.name == str(config) and path.name.removesuffix('.py') in known:
+        return known[path.name.removesuffix('.py')]
+    near = nearest(path.name.removesuffix('.py'), known)
+    raise UserError(f'configuration file {config} does not exist{near}')
+
+
+def configs_root() -> Path:
+    """Return the folder of the configurations: in the installed package, else in the clone."""
+    installed = Path(ecl.__file__).parent / '.mim' / 'configs'
+    return installed if installed.is_dir() else Path(ecl.__file__).parents[1] / 'configs'
+
+
+def shipped_configs() -> list[Path]:
+    """Return the configuration files that come with the package, without their bases, sorted."""
+    return sorted(configs_root().glob('[!_]*/*.py'))
+
+
+def _read(config: str | Path) -> Config:
+    path = find_config(config)
+    try:
+        cfg = Config.fromfile(path)
         registered_objects.cache_clear()  # its custom_imports may have registered more
         # In a file with plain imports, those that fail do so when their names are looked at.
         tuple(walk(cfg))
@@ -69,50 +138,29 @@ def load_config(
         ImportError,
         ConfigParsingError,
     ) as error:
-        raise UserError(f'{source} cannot be read: {" ".join(str(error).split())}') from error
-    options = dict(cfg_options or {})
-    for key in options:
-        _check_option(cfg, key, source)
-    if 'train_dataloader.batch_size' in options:  # a number for each process, as in MMEngine
-        options.setdefault('images_per_step', None)
-    try:
-        cfg.merge_from_dict(options)
-    except (TypeError, KeyError, IndexError) as error:
-        raise UserError(f'{source}, --cfg-options: {" ".join(str(error).split())}') from error
-    if work_dir is not None or cfg.get('work_dir') is None:
-        cfg.work_dir = str(work_dir or Path('work_dirs') / Path(path).stem)
-    cfg.setdefault('randomness', {})
-    if seed is not None or cfg.randomness.get('seed') is None:
-        cfg.randomness.seed = seed or 0
-    level = cfg.get('log_level', 'INFO')
-    if not isinstance(level, int) and level not in LOG_LEVELS:
-        raise UserError(f'{source}: log_level must be {" or ".join(LOG_LEVELS)}')
-    check_config(cfg, source)
-    _check_whole(source, 'randomness', 0, seed=cfg.randomness.seed)
-    _check_loaders(cfg, source)
+        raise UserError(f'{config} cannot be read: {" ".join(str(error).split())}') from error
     return cfg
 
 
-def _check_whole(source: str, owner: str, least: int, **setting: Any) -> None:
-    needed = Whole(at_least=least, at_most=2**32 - 1)
-    for name, value in setting.items():
-        if not needed.admits(value):
-            raise UserError(f'{source}: {SettingError(owner, name, value, str(needed))}')
+def _check_numbers(cfg: Config, source: str) -> None:
+    """Check the seed and the numbers of the data loaders; set a timeout for data workers.
 
-
-def _check_loaders(cfg: Config, source: str) -> None:
-    """Check the numbers of the data loaders, and give those with workers a timeout.
-
-    PyTorch would wait for a worker that hangs for ever.
+    Without a timeout, PyTorch waits forever for a worker that hangs.
     """
+    numbers = [('randomness.seed', cfg.randomness.seed, 0)]
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name) or {}
-        _check_whole(source, name, 1, batch_size=loader.get('batch_size', 1))
-        _check_whole(source, name, 0, num_workers=loader.get('num_workers', 0))
-        if loader.get('num_workers'):
+        workers = loader.get('num_workers', 0)
+        numbers.append((f'{name}.batch_size', loader.get('batch_size', 1), 1))
+        numbers.append((f'{name}.num_workers', workers, 0))
+        if workers:
             loader.setdefault('timeout', WORKER_TIMEOUT)
         elif loader.get('timeout'):
             raise UserError(f'{source}: {name}.timeout needs {name}.num_workers of at least 1')
+    for key, value, least in numbers:
+        allowed = Whole(at_least=least, at_most=2**32 - 1)
+        if not allowed.admits(value):
+            raise UserError(f'{source}: {key}: got {value!r}, expected {allowed}.')
 
 
 def use_mixed_precision(cfg: Config, source: str) -> None:
@@ -120,10 +168,10 @@ def use_mixed_precision(cfg: Config, source: str) -> None:
 
     Args:
         cfg: A training configuration.
-        source: What to call it in the message: its file name.
+        source: Its file name, for error messages.
 
     Raises:
-        UserError: If the configuration has no optimizer wrapper that this could replace.
+        UserError: If the configuration has no optimizer wrapper that this can replace.
     """
     wrapper = cfg.get('optim_wrapper')
     kind = wrapper and wrapper.get('type', 'OptimWrapper')
@@ -135,27 +183,14 @@ def use_mixed_precision(cfg: Config, source: str) -> None:
 
 
 def _check_option(cfg: Config, key: str, source: str) -> None:
-    """Raise UserError unless the dotted ``key`` leads somewhere that is read."""
-    top, *parts = key.split('.')
-    if top not in top_level_keys():
-        # A variable of the file is spent: say where its value went.
-        same = [f'{path}.{top}' for path, node in walk(cfg) if path and top in node]
-        near = f'; did you mean {same[0]!r}?' if same else nearest(top, top_level_keys())
-        raise UserError(
-            f'{source}: option {key}: nothing reads {top!r} once the file is loaded{near}'
-        )
-    node, path = cfg.get(top, {}), top
-    for part in parts:
-        if isinstance(node, Mapping) and part in node:
-            node = node[part]
-        elif isinstance(node, list | tuple) and part.isdigit() and int(part) < len(node):
-            node = node[int(part)]
-        # A new key; whether its owner accepts it is the concern of check_config.
-        elif isinstance(node, Mapping) and (
-            part is parts[-1] or reads_keys(path, node) or not node
-        ):
-            return
-        else:
-            known = node if isinstance(node, Mapping) else ()
-            raise UserError(f'{source}: option {key}: {path} has no {part!r}{nearest(part, known)}')
-        path = f'{path}.{part}'
+    """Raise UserError unless the first part of a dotted key is a key that is read.
+
+    :func:`~ecl.apis.config_check.check_config` checks the other parts after merging.
+    """
+    top = key.partition('.')[0]
+    if top in top_level_keys():
+        return
+    # A variable of the file has no effect any more: name the key that got its value.
+    same = [f'{path}.{top}' for path, node in walk(cfg) if path and top in node]
+    near = f'; did you mean {same[0]!r}?' if same else nearest(top, top_level_keys())
+    raise UserError(f'{source}: option {key}: nothing reads {top!r} once the file is loaded{near}')

@@ -1,22 +1,24 @@
-"""Spelling check of a configuration, before anything is built from it.
+"""Check the names in a configuration before anything is built from it.
 
-The engine accepts a misspelt top-level key silently, and a misspelt nested one too where it was
-meant to replace a key of a base file; a misspelt type fails deep inside a registry. Here each is
-an error that names the file, the key and the nearest name that exists.
+MMEngine ignores a misspelt top-level key, and a misspelt type fails deep inside a registry. Here
+each is an error that names the file, the key and the nearest name that exists.
 """
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import mmengine.registry
 import mmpretrain.registry
+from mmcv.transforms import BaseTransform
 from mmengine.config import Config
-from mmengine.optim import OptimWrapper
+from mmengine.hooks import Hook
+from mmengine.optim import BaseOptimWrapper, OptimWrapper, _ParamScheduler
 from mmengine.registry import Registry
 from mmengine.runner import (
+    BaseLoop,
     EpochBasedTrainLoop,
     IterBasedTrainLoop,
     LogProcessor,
@@ -26,14 +28,14 @@ from mmengine.runner import (
 )
 from mmengine.utils import get_object_from_string
 from mmpretrain.models.utils import ClsDataPreprocessor
+from torch import nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
 import ecl.registry
-from ecl.apis.signature import Accepted, accepted_keys
 from ecl.errors import UserError
 
-#: Top-level keys that are read from the configuration beside the arguments of Runner.
+#: Top-level keys that MMEngine reads beside the arguments of Runner.
 _MORE_TOP_KEYS = {
     'activation_checkpointing',
     'compile',
@@ -46,7 +48,7 @@ _MORE_TOP_KEYS = {
     'sync_bn',
     'tta_model',
 }
-#: The keys of dicts that the engine reads one by one, and whether there may be others.
+#: Keys of dicts that MMEngine reads one by one, and whether others are accepted.
 _READ_KEY_BY_KEY = {
     'env_cfg': ('cudnn_benchmark mp_cfg dist_cfg resource_limit', False),
     'env_cfg.mp_cfg': ('mp_start_method opencv_num_threads', False),
@@ -62,16 +64,70 @@ _READ_KEY_BY_KEY = {
 #: Dicts whose ``type`` is no registered name, by the key that holds them.
 _FOREIGN = {'on_trace_ready', 'targets'}
 
+#: Keys that a builder takes out of the dict before the class sees it.
+_BUILDER_KEYS: dict[type, set[str]] = {
+    BaseOptimWrapper: {'constructor', 'paramwise_cfg'},
+    BaseTransform: {'magnitude_key'},
+    BaseLoop: {'by_epoch'},
+    DataLoader: {'num_batch_per_epoch', 'disable_subprocess_warning'},
+    Hook: {'priority'},
+    _ParamScheduler: {'convert_to_iter_based'},
+    nn.Module: {'requires_grad'},
+}
+
+
+class Accepted(NamedTuple):
+    """Names of keyword arguments, and whether any other is accepted too."""
+
+    names: frozenset[str]
+    any_other: bool
+
+
+@cache
+def accepted_keys(target: Callable) -> Accepted:
+    """Return the keyword arguments of a class or function.
+
+    A constructor with ``**kwargs`` accepts the arguments of its parents, and may accept others.
+
+    Args:
+        target: A class or a function.
+    """
+    if not inspect.isclass(target):
+        return Accepted(*_parameters(target))
+    names = {
+        key for base, more in _BUILDER_KEYS.items() if issubclass(target, base) for key in more
+    }
+    any_other = False
+    for cls in target.__mro__[:-1]:
+        if '__init__' in vars(cls):
+            own, open_ended = _parameters(vars(cls)['__init__'])
+            names |= own
+            if not open_ended:
+                break
+            any_other = True
+    return Accepted(frozenset(names), any_other)
+
+
+def _parameters(function: Callable) -> tuple[frozenset[str], bool]:
+    """Return the named parameters, and whether there are ``**kwargs``."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return frozenset(), True
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    names = frozenset(p.name for p in parameters if p.kind in named and p.name != 'self')
+    return names, any(p.kind == p.VAR_KEYWORD for p in parameters)
+
 
 def check_config(cfg: Config, source: str) -> None:
     """Check the names in a configuration: top-level keys, registered types and their arguments.
 
-    A top-level name that resembles none of the engine's is a variable of the file and passes. So
-    does every key of a class that hands its keyword arguments on to something unknown.
+    A top-level name unlike any of MMEngine's is a variable of the file and is accepted. A class
+    with ``**kwargs`` accepts every key that is unlike its known ones.
 
     Args:
         cfg: The configuration after merging bases and command-line options.
-        source: What to call it in the message: its file name.
+        source: Its file name, for error messages.
 
     Raises:
         UserError: For the first name that does not exist, with the nearest one that does.
@@ -89,13 +145,13 @@ def check_config(cfg: Config, source: str) -> None:
 
 @cache
 def top_level_keys() -> frozenset[str]:
-    """The top-level names of a configuration that mean something to the engine."""
+    """Return the top-level keys of a configuration that MMEngine reads."""
     arguments = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
     return frozenset(arguments | _MORE_TOP_KEYS)
 
 
 def walk(node: Any, path: str = '') -> Iterator[tuple[str, Any]]:
-    """Go through the dicts of a configuration.
+    """Iterate over the dicts of a configuration.
 
     Args:
         node: A configuration or a part of one.
@@ -116,18 +172,8 @@ def walk(node: Any, path: str = '') -> Iterator[tuple[str, Any]]:
             yield from walk(child, f'{path}.{key}' if path else str(key))
 
 
-def reads_keys(path: str, node: Mapping) -> bool:
-    """Whether it is known what is built from a dict of a configuration, and so which keys it has.
-
-    Args:
-        path: Its dotted path.
-        node: The dict.
-    """
-    return 'type' in node or bool(_untyped(path, node))
-
-
 def _target(path: str, node: Mapping, source: str) -> list[Callable | Accepted]:
-    """What may be built from ``node``: every object registered under its type, or the default."""
+    """Return the objects registered under the type of ``node``, or the default of MMEngine."""
     kind = node.get('type')
     if path.endswith('.clip_grad'):
         return [clip_grad_value_ if kind == 'value' else clip_grad_norm_]
@@ -146,7 +192,7 @@ def _target(path: str, node: Mapping, source: str) -> list[Callable | Accepted]:
 
 
 def _untyped(path: str, node: Mapping) -> list[Callable | Accepted]:
-    """The class behind a dict that the engine builds without a ``type``."""
+    """Return the class that MMEngine builds from a dict without a ``type``."""
     if path.endswith('_dataloader'):
         return [DataLoader]
     if path == 'train_cfg':
@@ -168,7 +214,7 @@ def _untyped(path: str, node: Mapping) -> list[Callable | Accepted]:
 
 @cache
 def registered_objects() -> dict[str, list[Callable]]:
-    """Name -> what is registered under it in any registry within reach of scope ecl."""
+    """Return the objects by registered name, of all registries that scope ecl reaches."""
     found: dict[str, list[Callable]] = {}
     for module in (ecl.registry, mmpretrain.registry, mmengine.registry):
         for registry in vars(module).values():
@@ -197,13 +243,13 @@ def _check_arguments(
 
 def _wrong(given: set[str], accepted: Accepted) -> set[str]:
     unknown = given - accepted.names
-    if accepted.any_other:  # then only what all but repeats a known name is suspect
-        return {key for key in unknown if nearest(key, accepted.names, cutoff=0.9)}
+    if accepted.any_other:  # then only a key close to a known name is an error
+        return {key for key in unknown if nearest(key, accepted.names, cutoff=0.85)}
     return unknown
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """The end of an error message: what a misspelt name may have meant.
+    """Return the end of an error message: the known name closest to a misspelt one.
 
     Args:
         name: The name that does not exist.

@@ -1,4 +1,4 @@
-"""The configuration that a checkpoint carries, read without running anything in it."""
+"""Read the configuration in a checkpoint without running code in it."""
 
 import ast
 import math
@@ -17,11 +17,11 @@ _SCOPES = ('', 'ecl', 'mmpretrain', 'mmengine', 'mmcv')
 
 
 def parse_config(text: str, source: str) -> Config:
-    """Read the text of a configuration as the engine writes it: names, ``=``, plain values.
+    """Read the text of a configuration as MMEngine writes it: names, ``=``, plain values.
 
     Args:
         text: Assignments of numbers, strings, lists, tuples and dicts.
-        source: What to call it in the message: its file name.
+        source: Its file name, for error messages.
 
     Returns:
         The configuration.
@@ -70,7 +70,7 @@ def _value(node: ast.expr | None) -> Any:
 def restrict_types(
     parts: Mapping[str, Any], imports: Mapping[str, Any] | None, source: str
 ) -> None:
-    """Let parts of a checkpoint's configuration build registered classes only.
+    """Restrict parts of a configuration from a checkpoint to registered classes.
 
     A type may also be a path, such as ``subprocess.run``, that the engine would import and call.
     Of a path to a registered class its name is kept; any other is refused, unless the checkpoint is
@@ -79,7 +79,7 @@ def restrict_types(
     Args:
         parts: Parts of a configuration, changed in place.
         imports: Its ``custom_imports``.
-        source: What to call it in the message: its file name.
+        source: Its file name, for error messages.
 
     Raises:
         UserError: For the first type that is not registered.
@@ -88,7 +88,7 @@ def restrict_types(
         if imports:
             import_modules_from_strings(**imports)
         return
-    registered_objects.cache_clear()  # a module imported since may have registered more
+    registered_objects.cache_clear()  # a module may have registered more since
     for path, node in walk(parts):
         kind = node.get('type')
         if kind is None:

@@ -1,27 +1,37 @@
-"""A trained model as a file that needs neither this package nor its configuration."""
+"""Export a trained model, and publish its checkpoint without the state of training."""
 
+import hashlib
 import io
 import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from mmpretrain.models import BaseClassifier
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from ecl.apis.model import image_size, load_model
+from ecl.apis.config_text import parse_config
+from ecl.apis.inference import CONTRAST
+from ecl.apis.predictor import image_size, load_model
+from ecl.checkpoint_file import load_checkpoint
 from ecl.engine.resume.atomic_file import atomic_write
 from ecl.errors import UserError
 from ecl.models import ECLHead, MultiExpertBackbone
 
-#: Largest difference of a probability from PyTorch's that passes.
+#: Largest difference of a probability between PyTorch and an exported file that is accepted.
 TOLERANCE = 1e-4
+#: Facts of the training that a published file keeps.
+META = ('epoch', 'iter', 'seed', 'time', 'mmengine_version', 'dataset_meta', 'class_counts')
+#: Keys of the configuration that belong to the machine of the training.
+PRIVATE = ('work_dir', 'load_from', 'resume', 'launcher')
 
 
 class Exportable(nn.Module):
-    """Images to probabilities.
+    """Classifier from images to probabilities.
 
     Args:
         model: A trained classifier.
@@ -35,7 +45,7 @@ class Exportable(nn.Module):
         super().__init__()
         self.model = model
         self.preprocess = preprocess
-        # The classifier's own preprocessor packs data samples and checks types: not for tracing.
+        # The preprocessor of the classifier packs data samples, which cannot be traced.
         preprocessor = model.data_preprocessor
         self.register_buffer('mean', preprocessor.mean.clone() if preprocess else None)
         self.register_buffer('std', preprocessor.std.clone() if preprocess else None)
@@ -57,11 +67,11 @@ def export(
     what: str = 'ensemble',
     preprocess: bool = False,
 ) -> float:
-    """Export a model, and compare what the file says with what PyTorch says.
+    """Export a model, and compare the predictions of the file with those of PyTorch.
 
-    The number of images in a batch stays open; their size is that of the test pipeline. The file
-    carries the class names: ONNX under the metadata key ``classes``, PyTorch as the extra file
-    ``classes.json``, both as a JSON list.
+    The batch size is dynamic; the image size is that of the test pipeline. The file holds the class
+    names as a JSON list: ONNX under the metadata key ``classes``, PyTorch as the extra file
+    ``classes.json``.
 
     Args:
         checkpoint: A file that a training or ``tools/publish.py`` wrote.
@@ -75,7 +85,8 @@ def export(
         The largest difference of a probability, over batches of 1, 2 and 5 random images.
 
     Raises:
-        UserError: If an argument or the checkpoint cannot be used, or a package is missing.
+        UserError: If an argument or the checkpoint cannot be used.
+        ModuleNotFoundError: If a package of the extra ``export`` is missing.
     """
     writers: dict[str, Callable] = {'onnx': _write_onnx, 'torch': _write_torch}
     if file_format not in writers:
@@ -131,7 +142,7 @@ def keep_expert(model: BaseClassifier, what: str) -> None:
 
 
 def _check_preprocessor(model: BaseClassifier, source: str) -> None:
-    """Normalisation is all that a file can hold of a preprocessor."""
+    """Check that the preprocessor normalises, since a file can hold nothing else of it."""
     if not getattr(model.data_preprocessor, '_enable_normalize', False):
         raise UserError(f'{source}: its preprocessor has no mean and std; export without it')
 
@@ -163,14 +174,10 @@ def _write_torch(
 def _write_onnx(
     network: nn.Module, images: Tensor, classes: list[str]
 ) -> tuple[bytes, Callable[[Tensor], Tensor]]:
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401  used by PyTorch's exporter
-    except ImportError as error:
-        raise UserError(
-            f"--format onnx needs the package {error.name}: pip install -e '.[export]'"
-        ) from error
+    import onnx  # this and the next two are an extra
+    import onnxruntime
+    import onnxscript  # noqa: F401  used by PyTorch's exporter
+
     program: Any = torch.onnx.export(
         _program(network, images),
         input_names=['images'],
@@ -187,3 +194,55 @@ def _write_onnx(
         return torch.from_numpy(session.run(None, {'images': images.numpy()})[0])
 
     return content, run
+
+
+def publish(checkpoint: str | Path, out: str | Path | None = None) -> Path:
+    """Write weights, configuration, class names and class counts without the state of training.
+
+    Optimizer, schedules, logs, momentum encoder, queue, projection and the paths of the training
+    are left out. The name of the file ends in the first eight digits of its SHA-256 sum, which
+    ``torch.hub`` compares after a download. A ``.safetensors`` file with the same content is
+    written beside it; its metadata holds the rest under ``meta``, as JSON.
+
+    Args:
+        checkpoint: A checkpoint that a training wrote.
+        out: Name of the file before the sum, such as ``models/ecl_digits.pth``. Default: the name
+            of the checkpoint; ``work_dirs/a/epoch_60.pth`` becomes ``work_dirs/a/a_epoch_60.pth``.
+
+    Returns:
+        The file, such as ``models/ecl_digits-1a2b3c4d.pth``.
+
+    Raises:
+        UserError: If the checkpoint cannot be loaded without running code, also where it is
+            trusted, or no model can be built from it alone.
+    """
+    source = Path(checkpoint)
+    target = Path(out) if out else source.with_name(f'{source.resolve().parent.name}_{source.name}')
+    if not target.parent.is_dir():
+        raise UserError(f'cannot write {target}: folder {target.parent} does not exist')
+    content = load_checkpoint(source)
+    load_model(source, 'cpu')  # raises an error if nobody could use it
+    cfg = parse_config(content['meta']['cfg'], str(source))
+    for key in PRIVATE:
+        cfg.pop(key, None)
+    meta = {key: content['meta'][key] for key in META if key in content['meta']}
+    meta['cfg'] = cfg.pretty_text
+    weights = {k: v for k, v in content['state_dict'].items() if not k.startswith(CONTRAST)}
+    buffer = io.BytesIO()  # in a file, the sum would depend on the file's name
+    torch.save({'meta': meta, 'state_dict': weights}, buffer)
+    buffer.seek(0)
+    try:  # a trusted checkpoint may hold more than a published one should
+        torch.load(buffer, weights_only=True)
+        plain = json.dumps(meta)
+    except (UnpicklingError, TypeError) as error:
+        raise UserError(f'{source}: its meta holds more than tensors and plain data') from error
+    digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
+    path = target.with_name(f'{target.stem}-{digest[:8]}.pth')
+    tensors = {key: value.clone().contiguous() for key, value in weights.items()}
+    for file_path, written in (
+        (path, buffer.getbuffer()),
+        (path.with_suffix('.safetensors'), save(tensors, {'meta': plain})),
+    ):
+        with atomic_write(file_path) as file:
+            file.write(written)
+    return path

@@ -1,4 +1,4 @@
-"""Predictions for images from anywhere, from a checkpoint alone."""
+"""Predict images from anywhere with a checkpoint alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,22 +7,33 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dataset import default_collate
+from mmengine.config import Config, ConfigDict
+from mmengine.dataset import Compose, default_collate
+from mmengine.registry import DefaultScope
+from mmpretrain.models import BaseClassifier
 from PIL import Image, ImageOps
 
-from ecl.apis.model import build_pipeline, load_model
+from ecl.apis.config_check import walk
+from ecl.apis.inference import build_model, predict_batches, read_config
+from ecl.checkpoint_file import load_checkpoint
+from ecl.datasets import LoadImage
 from ecl.datasets.image_file import inspect_image
-from ecl.datasets.transforms import LoadImage
 from ecl.errors import UserError
+from ecl.registry import TRANSFORMS
 from ecl.shots import shot_names
+
+#: Transforms that read a file.
+READERS = ('LoadImage', 'LoadImageFromFile')
+#: Sizes (height, width) of two images that only a resizing pipeline brings to the same size.
+_PROBES = ((620, 490), (530, 710))
 
 
 @dataclass
 class Prediction:
-    """What a model says about one image.
+    """Probabilities of one image.
 
     Attributes:
-        scores: Probability of each class by the whole model, (C,).
+        scores: Probability of each class by the whole model, (C,), float32.
         expert_scores: The same by each expert alone, (K, C); K is 0 for a model without experts.
     """
 
@@ -32,7 +43,7 @@ class Prediction:
 
 @dataclass
 class Guess:
-    """One of the classes that an image may show.
+    """One of the most probable classes of an image.
 
     Attributes:
         label: Index of the class.
@@ -48,14 +59,15 @@ class Guess:
 
 
 class Predictor:
-    """Classifies images with a trained model.
+    """Classify images with a trained model.
 
-    The checkpoint brings its configuration and class names along, so one file is enough. It runs no
-    code; see :func:`ecl.apis.model.load_model`.
+    A checkpoint holds its configuration and class names, so one file is enough; see
+    :func:`load_model`. MMPretrain's ``ImageClassificationInferencer(load_model(path))`` works too,
+    but it returns no scores of the experts and accepts damaged images.
 
     Args:
         checkpoint: A file that a training or ``tools/publish.py`` wrote.
-        device: Such as 'cpu' or 'cuda:1'. By default a GPU if there is one.
+        device: Such as 'cpu' or 'cuda:1'. Default: a GPU if there is one.
 
     Attributes:
         model: The model, in evaluation mode.
@@ -118,7 +130,7 @@ class Predictor:
         ]
 
     def prepare(self, image: str | Path | Image.Image | np.ndarray) -> dict[str, Any]:
-        """Bring one image through the test pipeline.
+        """Apply the test pipeline to one image.
 
         Args:
             image: As in a call.
@@ -132,10 +144,9 @@ class Predictor:
         """
         return self._pipeline({'img': self._read(image)})
 
-    @torch.inference_mode()
     def predict_batch(self, prepared: Sequence[dict[str, Any]]) -> list[Prediction]:
-        """Predict images that :meth:`prepare` made ready, all of them at once."""
-        samples = self.model.test_step(default_collate(list(prepared)))
+        """Predict the results of :meth:`prepare` as one batch."""
+        ((_, samples),) = predict_batches(self.model, [default_collate(list(prepared))])
         none = torch.empty(0, len(self.classes))
         return [
             Prediction(
@@ -146,12 +157,12 @@ class Predictor:
         ]
 
     def top(self, prediction: Prediction, k: int = 5, expert: int | None = None) -> list[Guess]:
-        """The most probable classes of an image, best first.
+        """Return the most probable classes of an image, best first.
 
         Args:
             prediction: Of this predictor.
             k: How many, at most C.
-            expert: Whose opinion, 0 to K - 1; None is the whole model's.
+            expert: Scores of this expert, 0 to K - 1; None for the whole model.
 
         Raises:
             UserError: If there is no such expert.
@@ -165,9 +176,8 @@ class Predictor:
         ]
 
     def _read(self, image: str | Path | Image.Image | np.ndarray) -> np.ndarray:
-        """An image as an array (H, W, 3) in BGR."""
+        """Return an image as an array (H, W, 3) in BGR."""
         if isinstance(image, str | Path):
-            # Training reads leniently: it takes the grey half of a truncated file for its lower.
             if fault := inspect_image(image).fault:
                 raise UserError(f'{image}: {fault}')
             return self._reader({'img_path': str(image)})['img']
@@ -182,3 +192,97 @@ class Predictor:
         if image.mode.startswith('I'):  # 16 bits, of which convert would clip all but the lower 8
             image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
         return np.ascontiguousarray(np.asarray(image.convert('RGB'))[..., ::-1])
+
+
+def load_model(checkpoint: str | Path, device: str | None = None) -> BaseClassifier:
+    """Build the model of a checkpoint to predict with, without its contrastive branch.
+
+    Neither a configuration file nor data are needed, and the file runs no code.
+
+    Args:
+        checkpoint: A file that a training or ``tools/publish.py`` wrote.
+        device: Such as 'cpu' or 'cuda:1'. Default: a GPU if there is one.
+
+    Returns:
+        The model, in evaluation mode. Its attribute ``_config`` is the configuration, with the test
+        pipeline of :func:`array_pipeline`. Its attribute ``_dataset_meta`` holds the class names
+        (``classes``, or None) and the training images of each class (``class_counts``, or None).
+
+    Raises:
+        UserError: If the file cannot be loaded, or lacks what a model needs.
+    """
+    content = load_checkpoint(checkpoint)
+    cfg = read_config(content, checkpoint)
+    model = build_model(content, cfg, checkpoint, device)
+    meta = content['meta']
+    cfg.test_dataloader = dict(dataset=dict(pipeline=array_pipeline(cfg, str(checkpoint))))
+    model._config = cfg
+    model._dataset_meta = {
+        'classes': (meta.get('dataset_meta') or {}).get('classes'),
+        'class_counts': meta.get('class_counts'),
+    }
+    return model
+
+
+def array_pipeline(cfg: Config, source: str) -> list[ConfigDict]:
+    """Return the transforms from an image, as an array in BGR, to the input of the model.
+
+    They are the test pipeline without the transform that reads a file. If that pipeline does not
+    resize, as for the arrays of CIFAR, an image is resized and cropped to the size of training.
+
+    Args:
+        cfg: A configuration.
+        source: Its file name, for error messages.
+
+    Raises:
+        UserError: If the configuration does not give the size of an image.
+    """
+    steps = test_pipeline(cfg)
+    preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+    if steps and steps[0]['type'].rpartition('.')[2] in READERS:
+        steps = steps[1:]
+    elif not preprocessor.get('to_rgb'):  # the dataset's arrays are in RGB, and stay so
+        steps = [dict(type='NumpyToPIL', to_rgb=True), dict(type='PILToNumpy'), *steps]
+    if len({image_size(steps, probe) for probe in _PROBES}) > 1:
+        size = _training_size(cfg, source)
+        steps = [
+            dict(type='ResizeEdge', scale=size, edge='short', backend='pillow'),
+            dict(type='CenterCrop', crop_size=size),
+            *steps,
+        ]
+    return [ConfigDict(step) for step in steps]
+
+
+def test_pipeline(cfg: Config) -> list[dict]:
+    """Return the test pipeline of a configuration, also from inside dataset wrappers."""
+    node = cfg.test_dataloader.dataset
+    while 'pipeline' not in node and node.get('dataset', node.get('datasets')):
+        inner = node.get('dataset', node.get('datasets'))
+        node = inner[0] if isinstance(inner, list) else inner
+    return list(node.get('pipeline', ()))
+
+
+def image_size(steps: list[dict], size: tuple[int, int]) -> tuple[int, int]:
+    """Return height and width of the output of a pipeline for an image of ``size`` (h, w)."""
+    blank = np.zeros((*size, 3), dtype=np.uint8)
+    height, width = build_pipeline(steps)({'img': blank})['inputs'].shape[-2:]
+    return height, width
+
+
+def build_pipeline(steps: list[dict]) -> Compose:
+    """Build a pipeline of transforms, from a dict of results to a dict of results."""
+    with DefaultScope.overwrite_default_scope('ecl'):
+        return Compose([TRANSFORMS.build(dict(step)) for step in steps])
+
+
+def _training_size(cfg: Config, source: str) -> int:
+    nodes = [node for _, node in walk(cfg.get('train_dataloader') or {})]
+    for key in ('crop_size', 'scale'):
+        for node in nodes:
+            size = node.get(key)
+            if isinstance(size, int | list | tuple) and 'type' in node:
+                return size if isinstance(size, int) else min(size)
+    raise UserError(
+        f'{source}: neither test nor training pipeline gives the size of an image. '
+        'Put a Resize into the test pipeline of the configuration and train again.'
+    )

@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint."""
+"""Evaluate a checkpoint on the test data."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,13 +9,14 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from ecl.apis.config import load_config
+from ecl.apis.config import ConfigLike, config_name, load_config
+from ecl.apis.config_check import walk
 from ecl.apis.faults import explain_faults
+from ecl.apis.inference import CONTRAST
 from ecl.apis.launch import set_launcher
-from ecl.apis.model import CONTRAST
-from ecl.apis.tta import use_tta
 from ecl.checkpoint_file import load_checkpoint
 from ecl.datasets import gt_labels
+from ecl.engine.console import ConsoleHook
 from ecl.engine.resume.atomic_file import atomic_write
 from ecl.engine.resume.runner import ResumableRunner
 from ecl.errors import UserError
@@ -33,7 +34,7 @@ from ecl.registry import DATASETS
 
 
 def test(
-    config: str | Path,
+    config: ConfigLike,
     checkpoint: str | Path,
     work_dir: str | Path | None = None,
     out: str | Path | None = None,
@@ -43,11 +44,13 @@ def test(
     tta: bool = False,
     cfg_options: Mapping[str, Any] | None = None,
     launcher: str = 'none',
+    verbose: bool = False,
 ) -> dict[str, float]:
     """Evaluate a checkpoint on the test data and print the many / medium / few table.
 
     Args:
-        config: The configuration file of the checkpoint's training.
+        config: The configuration of the checkpoint's training; see
+            :func:`~ecl.apis.config.load_config`.
         checkpoint: A checkpoint file.
         work_dir: Folder of the training, where its configuration stays as it is: log and
             configuration of the test go to ``test`` in it. By default as in training.
@@ -57,9 +60,10 @@ def test(
             :func:`~ecl.evaluation.accuracy_by_distribution`.
         test_lists: Lists of some of the test images, such as the public ones of other
             distributions, to print the accuracy on.
-        tta: Average over several views of each image; see :func:`~ecl.apis.tta.use_tta`.
-        cfg_options: Values by dotted key that replace those of the file.
+        tta: Average over several views of each image; see :func:`use_tta`.
+        cfg_options: Values by dotted key that replace those of the configuration.
         launcher: ``'none'``, or ``'pytorch'`` in a process that torchrun started.
+        verbose: Print the log on the console too.
 
     Returns:
         The metrics in percent: those of the configuration, the expected calibration error
@@ -74,8 +78,9 @@ def test(
         if path is not None and not Path(path).parent.is_dir():
             raise UserError(f'cannot write {path}: folder {Path(path).parent} does not exist')
     cfg = load_config(config, work_dir=work_dir, cfg_options=cfg_options)
+    source = config_name(config)
     if cfg.get('test_dataloader') is None or cfg.get('test_cfg') is None:
-        raise UserError(f'{config} has no test_dataloader or no test_cfg: it cannot be tested')
+        raise UserError(f'{source} has no test_dataloader or no test_cfg: it cannot be tested')
     cfg.load_from, cfg.resume = str(checkpoint), False
     cfg.work_dir = str(Path(cfg.work_dir) / 'test')
     content = load_checkpoint(checkpoint)
@@ -83,14 +88,16 @@ def test(
     if imbalance_factors and counts is None:
         raise UserError(f'{checkpoint} does not tell how many training images a class has')
     if not any(key.startswith(CONTRAST) for key in content['state_dict']):
-        cfg.model.pop('contrast', None)  # a published checkpoint has left it behind
+        cfg.model.pop('contrast', None)  # a published checkpoint does not hold it
     lists = {Path(path).stem: _read_list(cfg, path) for path in test_lists}
     if tta:
-        use_tta(cfg, str(config))
+        use_tta(cfg, source)
     set_launcher(cfg, launcher)
     record = PredictionRecord()
-    with explain_faults(cfg, str(config)):
+    with explain_faults(cfg, source):
         runner = ResumableRunner.from_cfg(cfg)
+        if not verbose:
+            runner.register_hook(ConsoleHook())
         runner.preload(checkpoint, content)
         runner.test_evaluator.metrics.append(record)
         metrics = runner.test()
@@ -108,25 +115,25 @@ def test(
             names = (runner.test_evaluator.dataset_meta or {}).get('classes')
             _write(per_class, class_table(predictions, counts, names))
         if out is not None:
-            result = dict(config=str(config), checkpoint=str(checkpoint), metrics=metrics)
+            result = dict(config=source, checkpoint=str(checkpoint), metrics=metrics)
             _write(out, json.dumps(result, indent=2) + '\n')
     return metrics
 
 
 def _read_list(cfg: Config, path: str | Path) -> tuple[list[str], list[int]]:
-    """Files and labels of a list, as the test data would name them."""
+    """Return files and labels of a list, named as in the test data."""
     dataset = cfg.test_dataloader.dataset
     if 'ann_file' not in dataset:
         raise UserError(f'{path}: the test data of the configuration is not given as a list')
     with DefaultScope.overwrite_default_scope('ecl'):
-        # From the current folder, not from that of the data.
+        # Relative to the current folder, not to that of the data.
         part = DATASETS.build({**dataset, 'ann_file': str(Path(path).resolve())})
     paths = [part.get_data_info(index)['img_path'] for index in range(len(part))]
     return paths, gt_labels(part).tolist()
 
 
 def _by_predictor(kind: str, values: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Values (P,) by name as metrics; those after the first belong to the experts."""
+    """Return values (P,) by name as metrics; those after the first belong to the experts."""
     return {
         f'{kind}/{f"expert{index - 1}/" if index else ""}{name}': float(value)
         for name, column in values.items()
@@ -137,3 +144,39 @@ def _by_predictor(kind: str, values: Mapping[str, np.ndarray]) -> dict[str, floa
 def _write(path: str | Path, text: str) -> None:
     with atomic_write(path) as file:
         file.write(text.encode())
+
+
+def use_tta(cfg: Config, source: str) -> None:
+    """Predict test images by the mean over several views; ``cfg`` is changed in place.
+
+    The views are those of ``tta_pipeline``; without one, the image and its mirror image, provided
+    that training mirrors images too. The model is wrapped by ``tta_model``, by default
+    :class:`~ecl.models.AverageScoresTTA`.
+
+    Args:
+        cfg: A configuration with a test set.
+        source: Its file name, for error messages.
+
+    Raises:
+        UserError: If there is no ``tta_pipeline``, and training does not mirror images.
+    """
+    dataset = cfg.test_dataloader.dataset
+    while 'pipeline' not in dataset and 'dataset' in dataset:
+        dataset = dataset.dataset
+    dataset.pipeline = cfg.get('tta_pipeline') or _mirrored(cfg, dataset.get('pipeline'), source)
+    wrapper = cfg.get('tta_model') or dict(type='AverageScoresTTA')
+    cfg.model = dict(**wrapper, module=cfg.model)
+
+
+def _mirrored(cfg: Config, pipeline: list[dict] | None, source: str) -> list[dict]:
+    steps = [node for _, node in walk(cfg.get('train_dataloader') or {})]
+    flips = [step for step in steps if step.get('type') == 'RandomFlip']
+    if not pipeline or not any(
+        'horizontal' in step.get('direction', 'horizontal') for step in flips
+    ):
+        raise UserError(
+            f'{source}: training does not mirror images, so the mirror image is no view to average '
+            'over; name the views in tta_pipeline'
+        )
+    views = [dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in (0.0, 1.0)]
+    return [*pipeline[:-1], dict(type='TestTimeAug', transforms=[views, [pipeline[-1]]])]

@@ -1,4 +1,4 @@
-"""Train from a configuration file."""
+"""Train from a configuration."""
 
 import json
 import os
@@ -10,11 +10,12 @@ from typing import Any
 from mmengine.config import Config
 
 from ecl.apis.checkpoint import check_resumable, load_latest
-from ecl.apis.config import load_config, use_mixed_precision
+from ecl.apis.config import ConfigLike, config_name, load_config, use_mixed_precision
 from ecl.apis.faults import explain_faults
 from ecl.apis.launch import divide_batch, set_launcher
 from ecl.apis.lock import alone_in
 from ecl.checkpoint_file import load_checkpoint
+from ecl.engine.console import ConsoleHook
 from ecl.engine.hooks.run_record import RECORD
 from ecl.engine.resume.atomic_file import remove_temporary_files
 from ecl.engine.resume.checkpoint_hook import LAST_CHECKPOINT, kept_checkpoints
@@ -24,30 +25,37 @@ from ecl.errors import UserError
 
 
 def train(
-    config: str | Path,
+    config: ConfigLike,
     work_dir: str | Path | None = None,
     resume: str | Path | None = None,
     amp: bool = False,
     seed: int | None = None,
     cfg_options: Mapping[str, Any] | None = None,
     launcher: str = 'none',
+    verbose: bool = False,
 ) -> dict[str, Any] | None:
     """Train a model; logs, checkpoints and the run record go to the work dir.
+
+    The console shows one line an epoch and the table of the result; the log file holds the full
+    record.
 
     SIGTERM, SIGUSR1 and Ctrl-C save the training and end it after the current step; resumed, it
     gives the same result as without the interruption. See
     ``docs/en/user_guides/reproducibility.md``.
 
     Args:
-        config: A configuration file.
-        work_dir: Folder of the results. By default the file's own ``work_dir``, else
+        config: A configuration file, the name of one that comes with the package, or its content
+            as a Config or dict; see :func:`~ecl.apis.config.load_config`.
+        work_dir: Folder of the results. Default: the configuration's own ``work_dir``, else
             ``work_dirs/<file name>``.
         resume: A checkpoint to go on from, or ``'auto'`` for the latest in the work dir; without
             one there, the training starts from the beginning.
         amp: Mixed precision in bfloat16.
-        seed: Random seed. By default that of the checkpoint to resume, else the file's own, else 0.
-        cfg_options: Values by dotted key that replace those of the file.
+        seed: Random seed. Default: that of the checkpoint to resume, else the configuration's own,
+            else 0.
+        cfg_options: Values by dotted key that replace those of the configuration.
         launcher: ``'none'``, or ``'pytorch'`` in a process that torchrun started.
+        verbose: Print the full record on the console too.
 
     Returns:
         The content of ``results.json``, or None if the configuration writes no run record.
@@ -59,29 +67,32 @@ def train(
         KeyboardInterrupt: After Ctrl-C.
 
     Example:
-        >>> record = train('configs/ecl/ecl_r8_digits-lt.py')  # doctest: +SKIP
+        >>> record = train('ecl_r8_digits-lt', work_dir='work_dirs/mine')  # doctest: +SKIP
         >>> record['metrics']['shot/few']  # doctest: +SKIP
     """
     cfg = load_config(config, work_dir=work_dir, seed=seed, cfg_options=cfg_options)
+    source = config_name(config)
     if cfg.get('train_dataloader') is None or cfg.get('train_cfg') is None:
-        raise UserError(f'{config} has no train_dataloader or no train_cfg: it cannot be trained')
+        raise UserError(f'{source} has no train_dataloader or no train_cfg: it cannot be trained')
     if amp:
-        use_mixed_precision(cfg, str(config))
+        use_mixed_precision(cfg, source)
     if cfg.train_cfg.pop('by_epoch', False):
         cfg.train_cfg.type = 'ResumableTrainLoop'
-    divide_batch(cfg, launcher, str(config))
+    divide_batch(cfg, launcher, source)
     first = launcher == 'none' or os.environ.get('RANK') == '0'
     lock = alone_in(cfg.work_dir) if first else nullcontext()
-    with exit_on_signal(), explain_faults(cfg, str(config)), lock:
+    with exit_on_signal(), explain_faults(cfg, source), lock:
         resumed = _resume(cfg, resume, seed)
         set_launcher(cfg, launcher)
         runner = ResumableRunner.from_cfg(cfg)
+        if not verbose:
+            runner.register_hook(ConsoleHook())
         if resumed is not None:
             runner.preload(cfg.load_from, resumed)
         del resumed  # the runner frees it before the first step
         record = Path(runner.work_dir) / RECORD
         if first:
-            # A record of an earlier training must not pass for this one's.
+            # The record of an earlier training is not the record of this one.
             record.unlink(missing_ok=True)
             remove_temporary_files(runner.work_dir)
         runner.train()
@@ -89,7 +100,7 @@ def train(
 
 
 def _resume(cfg: Config, resume: str | Path | None, seed: int | None) -> dict[str, Any] | None:
-    """Point ``cfg`` to the checkpoint to go on from; return its content, None for a fresh start."""
+    """Set ``cfg`` to resume a checkpoint, and return its content; None to start anew."""
     load_from = cfg.get('load_from')
     if resume is None and cfg.get('resume'):
         resume = load_from or 'auto'
@@ -97,7 +108,7 @@ def _resume(cfg: Config, resume: str | Path | None, seed: int | None) -> dict[st
     if resume == 'auto':
         resume, checkpoint = load_latest(cfg.work_dir) or (None, None)
         if resume is None and kept_checkpoints(cfg.work_dir):
-            # A training anew would write over what may yet be rescued.
+            # A new training would overwrite checkpoints that may be repaired.
             raise UserError(
                 f'no checkpoint that {Path(cfg.work_dir, LAST_CHECKPOINT)} names can be loaded; '
                 'name another by --resume PATH, or remove that file to begin anew'
@@ -114,7 +125,7 @@ def _resume(cfg: Config, resume: str | Path | None, seed: int | None) -> dict[st
     saved_seed = checkpoint['meta'].get('seed')
     if seed is not None and saved_seed not in (None, seed):
         raise UserError(f'cannot resume {resume} with seed {seed}: it was begun with {saved_seed}')
-    # The engine itself takes the seed over only after it has seeded the samplers.
+    # MMEngine reads the seed of a checkpoint only after it has seeded the samplers.
     if saved_seed is not None:
         cfg.randomness.seed = saved_seed
     cfg.load_from, cfg.resume = str(resume), True

@@ -1,19 +1,49 @@
-"""What the command-line tools share."""
+"""The command ``ecl``, and options and error messages that all command lines share."""
 
 import errno
 import logging
 import sys
 from argparse import ArgumentError, ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 from mmengine.config import DictAction
 
+import ecl
+from ecl.apis.config_check import nearest
 from ecl.apis.faults import out_of_memory
 from ecl.apis.launch import LAUNCHERS
 from ecl.errors import UserError
 
-#: What the system refuses for reasons that lie with a disk, a folder or its owner.
+#: Commands by name: module, function, and the line of ``ecl --help``.
+COMMANDS = {
+    'train': ('model', 'train', 'train a model'),
+    'test': ('model', 'test', 'evaluate a checkpoint'),
+    'predict': ('model', 'predict', 'predict an image or a folder of images'),
+    'demo': ('model', 'demo', 'try a model in the browser'),
+    'report': ('experiments', 'report', 'write a page about trainings'),
+    'export': ('model', 'export', 'write a model as ONNX or as a program of PyTorch'),
+    'publish': ('model', 'publish', 'write a checkpoint without the state of training'),
+    'prepare': ('data', 'prepare', 'prepare your images, or a public benchmark'),
+    'check': ('data', 'check', 'verify the data of a configuration'),
+    'browse': ('data', 'browse', 'draw images as the network gets them'),
+    'distribution': ('data', 'distribution', 'draw the class sizes'),
+    'matrix': ('experiments', 'matrix', 'train configurations with several seeds'),
+    'compare': ('experiments', 'compare', 'compare trainings, with tests of significance'),
+    'balance': ('experiments', 'balance', 'compare methods at equal balance'),
+    'list': ('model', 'list_configs', 'list the configurations and their results'),
+    'config': ('model', 'print_config', 'print a whole configuration'),
+}
+#: Optional packages, and the extra that installs them.
+EXTRAS = {
+    'gradio': 'demo',
+    'captum': 'demo',
+    'onnx': 'export',
+    'onnxscript': 'export',
+    'onnxruntime': 'export',
+}
+#: System errors of a disk, a folder or its owner.
 _REFUSALS = {
     errno.ENOSPC: 'no space left on the disk',
     errno.EDQUOT: 'no space left on the disk',
@@ -28,14 +58,15 @@ _REFUSALS = {
 
 
 def run_tool(main: Callable[[], None]) -> None:
-    """Run a tool: Ctrl-C exits with 130, and what the user can put right is one line and status 2.
+    """Run a command line; an error that the user can correct is one line and status 2.
 
-    That is a UserError, memory that ran out, and a disk that is full or refuses otherwise.
+    Such an error is a UserError, a missing optional package, memory that ran out, or a full or
+    read-only disk. Ctrl-C exits with status 130.
 
     Args:
-        main: The tool.
+        main: Parses the command line and runs.
     """
-    # A log file on a full disk: its lines are on the console too, without a traceback for each.
+    # Lines that a full disk keeps out of the log file print no traceback.
     logging.raiseExceptions = False
     try:
         main()
@@ -48,6 +79,11 @@ def run_tool(main: Callable[[], None]) -> None:
             raise
         where = f' for {error.filename}' if error.filename else ''
         _fail(f'{_REFUSALS[error.errno]}{where}')
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        extra = EXTRAS[error.name]
+        _fail(f"{error.name} is not installed: pip install 'ecl-longtail[{extra}]'")
     except (RuntimeError, MemoryError) as error:
         fault = out_of_memory(error)
         if fault is None:
@@ -55,6 +91,23 @@ def run_tool(main: Callable[[], None]) -> None:
         _fail(fault)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def main() -> None:
+    """Run the command ``ecl``: its first argument names the command, the others belong to it."""
+    name, *rest = sys.argv[1:] or ['--help']
+    if name == '--version':
+        print(ecl.__version__)
+    elif name in ('-h', '--help'):
+        lines = [f'  {command:<13} {about}' for command, (*_, about) in COMMANDS.items()]
+        print('usage: ecl COMMAND [ARGUMENTS]\n       ecl COMMAND --help\n', *lines, sep='\n')
+    elif name in COMMANDS:
+        sys.argv = [f'ecl {name}', *rest]  # for the usage message
+        module, function, _ = COMMANDS[name]
+        # Imported here, since a command needs a part of the package only.
+        run_tool(lambda: getattr(import_module(f'ecl.apps.commands.{module}'), function)())
+    else:
+        _fail(f'there is no command {name!r}{nearest(name, COMMANDS)}')
 
 
 def _fail(message: str) -> None:
@@ -103,6 +156,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--work-dir', help='folder of the results; default: work_dirs/CONFIG')
     add_cfg_options(parser)
     add_trust_argument(parser)
+    parser.add_argument('--verbose', action='store_true', help='print the full log')
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='set by dist_*.sh')
 
 

@@ -1,4 +1,4 @@
-"""Predictions for a file or a folder of images, as a table or a file."""
+"""Predict a file or a folder of images; print the result or write it."""
 
 import csv
 import io
@@ -22,12 +22,12 @@ from ecl.errors import UserError
 
 @dataclass
 class ImagePrediction:
-    """The most probable classes of one image, or why there are none.
+    """Most probable classes of an image, or the reason why there are none.
 
     Attributes:
-        path: Its file.
-        guesses: Best first; empty for a file that is no sound image.
-        fault: What is wrong with the file; empty for a sound one.
+        path: File of the image.
+        guesses: Best first; empty if the file is not a valid image.
+        fault: Error of the file; empty for a valid image.
     """
 
     path: str
@@ -57,8 +57,8 @@ def predict(
         device: Such as 'cpu' or 'cuda:1'. By default a GPU if there is one.
 
     Returns:
-        What was found, in the order of the paths. Files that are no sound images are among it, and
-        listed on standard error.
+        The predictions, in the order of the paths. Files that are not valid images are included,
+        and listed on standard error.
 
     Raises:
         UserError: If the checkpoint or an argument cannot be used, or there is no image.
@@ -84,14 +84,14 @@ def predict(
     for result in faulty:
         console.print(f'skipped {result.path}: {result.fault}')
     if faulty:
-        console.print(f'{len(faulty)} of {len(results)} files are no sound images')
+        console.print(f'{len(faulty)} of {len(results)} files are not valid images')
     return results
 
 
 def predict_files(
     predictor: Predictor, paths: Sequence[str], batch_size: int = 32
 ) -> Iterator[tuple[str, Prediction | str]]:
-    """Predict many files, showing how far it is; a file that is no sound image stops nothing.
+    """Predict many files with a progress bar; a file that is not a valid image is skipped.
 
     Args:
         predictor: A predictor.
@@ -99,7 +99,7 @@ def predict_files(
         batch_size: Images that pass the network at the same time.
 
     Yields:
-        Each file, in the order given, with its prediction or with what is wrong with it.
+        Each file, in the order given, with its prediction or its error.
 
     Raises:
         UserError: If memory runs out.
@@ -111,7 +111,7 @@ def predict_files(
         except UserError as error:
             return str(error).removeprefix(f'{path}: ')
 
-    # Decoding leaves Python's lock, so threads are enough.
+    # Decoding releases the global interpreter lock, so threads are enough.
     with (
         Progress(console=Console(stderr=True), transient=True) as progress,
         ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool,
@@ -154,7 +154,7 @@ def _images(source: Path) -> list[str]:
     for folder, inner, names in os.walk(source, followlinks=True):
         inner.sort()
         place = os.path.realpath(folder)
-        if place in searched:  # by a link, which may lead round in a circle
+        if place in searched:  # through a link, which may lead back
             inner.clear()
             continue
         searched.add(place)

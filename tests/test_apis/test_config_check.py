@@ -3,8 +3,10 @@ from pathlib import Path
 import mmpretrain
 import pytest
 from mmengine.config import Config
+from mmengine.hooks import CheckpointHook, EMAHook
+from torch.utils.data import DataLoader
 
-from ecl.apis.config_check import check_config, top_level_keys, walk
+from ecl.apis.config_check import accepted_keys, check_config, top_level_keys, walk
 from ecl.errors import UserError
 
 MMPRETRAIN_CONFIGS = Path(mmpretrain.__file__).parent / '.mim' / 'configs'
@@ -219,3 +221,49 @@ def test_no_false_alarm_on_the_configurations_of_mmpretrain(folder):
     assert names
     for path in names[:12]:
         check_config(Config.fromfile(path), path.name)
+
+
+class Root:
+    def __init__(self, root=1):
+        pass
+
+
+class HandsUp(Root):
+    def __init__(self, own, **kwargs):
+        super().__init__(**kwargs)
+
+
+class KeepsItsOwn(Root):
+    def __init__(self, own, **kwargs):
+        self.extra = kwargs
+        super().__init__()
+
+
+class KeepsItsParents(Root):
+    pass
+
+
+@pytest.mark.parametrize(
+    ('target', 'expected'),
+    [
+        (Root, ({'root'}, False)),
+        (HandsUp, ({'own', 'root'}, True)),
+        (KeepsItsOwn, ({'own', 'root'}, True)),
+        (KeepsItsParents, ({'root'}, False)),
+        (lambda a, *, b: None, ({'a', 'b'}, False)),
+        (lambda a, **rest: None, ({'a'}, True)),
+    ],
+)
+def test_accepted_keys_follow_keyword_arguments_up_the_parents(target, expected):
+    assert accepted_keys(target) == expected
+
+
+def test_what_a_builder_takes_out_first_is_accepted():
+    assert 'priority' in accepted_keys(EMAHook).names
+    assert {'batch_size', 'num_batch_per_epoch'} <= accepted_keys(DataLoader).names
+
+
+def test_a_hook_that_stores_its_keyword_arguments_may_take_any():
+    names, any_other = accepted_keys(CheckpointHook)
+    assert {'interval', 'priority'} <= names
+    assert any_other

@@ -3,9 +3,11 @@ import os
 import shutil
 import signal
 import sys
+from copy import deepcopy
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from ecl.apis import train
 from ecl.checkpoint_file import load_checkpoint
@@ -158,3 +160,22 @@ def test_resuming_reads_the_checkpoint_once(digits_run, train_digits, tmp_path, 
     monkeypatch.setattr(torch, 'load', counting)
     train_digits(tmp_path, epochs=3, resume='auto')
     assert read == [tmp_path / 'epoch_2.pth']
+
+
+@pytest.mark.parametrize('form', [lambda cfg: cfg, Config.to_dict], ids=['Config', 'dict'])
+def test_a_configuration_in_memory_trains_as_its_file_does(
+    digits_run, digits_config, tmp_path, form
+):
+    """The same record as of the file, and the object given stays as it is."""
+    config = form(Config.fromfile(digits_config))
+    before = deepcopy(dict(config))
+    options = {'train_cfg.max_epochs': 3}
+    record = train(config, work_dir=tmp_path / 'run', cfg_options=options)
+    expected = json.loads((digits_run / 'results.json').read_text())
+    assert record['metrics'] == expected['metrics']
+    assert dict(config) == before
+
+
+def test_mistakes_in_memory_are_told():
+    with pytest.raises(UserError, match=r"^config: nothing .* 'optim_wraper'; did you mean"):
+        train({'optim_wraper': {}})

@@ -1,10 +1,13 @@
 import errno
 import logging
+import sys
 from argparse import ArgumentParser
 
 import pytest
 import torch
 
+import ecl
+from ecl.apps import cli
 from ecl.apps.cli import add_common_arguments, run_tool
 from ecl.errors import UserError
 
@@ -92,3 +95,69 @@ def test_an_option_without_a_value_is_a_usage_error(parser, word, capsys):
         parser.parse_args(['--cfg-options', word])
     assert caught.value.code == 2
     assert f'{word} is not of the form KEY=VALUE' in capsys.readouterr().err
+
+
+@pytest.fixture
+def ecl_command(monkeypatch, capsys):
+    """Run the command ``ecl``; gives exit status, output and errors."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, 'argv', ['ecl', *words])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as error:
+            status = error.code or 0
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize('words', [(), ('--help',), ('-h',)])
+def test_help_names_every_command_and_fits_a_screen(ecl_command, words):
+    status, out, _ = ecl_command(*words)
+    lines = out.splitlines()
+    assert status == 0
+    assert {line.split()[0] for line in lines if line.startswith('  ')} >= cli.COMMANDS.keys()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize('name', cli.COMMANDS)
+def test_every_command_has_help_under_its_name(ecl_command, name):
+    status, out, _ = ecl_command(name, '--help')
+    assert status == 0
+    assert f'usage: ecl {name}' in out
+
+
+def test_arguments_reach_the_command(ecl_command, monkeypatch):
+    calls = []
+    monkeypatch.setattr('ecl.apis.train', lambda **arguments: calls.append(arguments))
+    assert ecl_command('train', 'a', '--seed', '3')[0] == 0
+    assert (calls[0]['config'], calls[0]['seed']) == ('a', 3)
+
+
+def test_a_misspelt_command_is_told_with_the_nearest(ecl_command):
+    status, _, err = ecl_command('tran')
+    assert (status, err) == (2, "error: there is no command 'tran'; did you mean 'train'?\n")
+
+
+def test_the_version(ecl_command):
+    assert ecl_command('--version')[:2] == (0, f'{ecl.__version__}\n')
+
+
+@pytest.mark.parametrize(('package', 'extra'), cli.EXTRAS.items())
+def test_a_missing_optional_package_is_told_with_its_extra(capsys, package, extra):
+    def main():
+        raise ModuleNotFoundError(f'No module named {package!r}', name=package)
+
+    with pytest.raises(SystemExit) as caught:
+        run_tool(main)
+    assert caught.value.code == 2
+    assert f'{package} is not installed' in (err := capsys.readouterr().err)
+    assert f'[{extra}]' in err
+
+
+def test_a_missing_package_of_another_kind_keeps_its_traceback():
+    with pytest.raises(ModuleNotFoundError):
+        run_tool(lambda: __import__('a_package_that_does_not_exist'))

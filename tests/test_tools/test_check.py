@@ -17,7 +17,7 @@ def check(load_tool, monkeypatch, capsys):
             calls.append(arguments)
             return Report('a.py', faults=faults)
 
-        monkeypatch.setattr(tool, 'check_data', check_data)
+        monkeypatch.setattr('ecl.apps.data.verify.check_data', check_data)
         with pytest.raises(SystemExit) as caught:
             tool.main(words.split())
         return calls[0], caught.value.code, capsys.readouterr().out

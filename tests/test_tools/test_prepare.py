@@ -16,15 +16,19 @@ FOLDER = dict(test=None, val=0, seed=0, base=None, workers=None)
 )
 def test_arguments_reach_the_preparation(load_tool, monkeypatch, words, expected):
     tool, calls = load_tool('dataset/prepare'), []
-    monkeypatch.setattr(tool, 'prepare_folder', lambda *a, **k: calls.append((a, k)))
-    monkeypatch.setattr(tool, 'print_summary', lambda prepared: None)
+    monkeypatch.setattr(
+        'ecl.apps.data.prepare_folder.prepare_folder', lambda *a, **k: calls.append((a, k))
+    )
+    monkeypatch.setattr('ecl.apps.data.prepare_folder.print_summary', lambda prepared: None)
     tool.main(['folder', 'x', '--out', 'y', *words.split()])
     assert calls == [(('x', 'y'), {**FOLDER, **expected})]
 
 
 def test_benchmarks_reach_the_linking(load_tool, monkeypatch, capsys):
     tool = load_tool('dataset/prepare')
-    monkeypatch.setattr(tool, 'prepare_public', lambda *words: map(str, words))
+    monkeypatch.setattr(
+        'ecl.apps.data.prepare_public.prepare_public', lambda *words: map(str, words)
+    )
     tool.main(['imagenet-lt', 'x', '--lists', 'y'])
     assert capsys.readouterr().out.split() == ['imagenet-lt', 'x', 'y', 'data']
 

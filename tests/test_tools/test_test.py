@@ -11,6 +11,7 @@ DEFAULTS = dict(
     tta=False,
     cfg_options=None,
     launcher='none',
+    verbose=False,
 )
 
 
@@ -30,6 +31,6 @@ DEFAULTS = dict(
 )
 def test_arguments_reach_the_evaluation(load_tool, monkeypatch, words, expected):
     tool, calls = load_tool('test'), []
-    monkeypatch.setattr(tool, 'test', lambda **arguments: calls.append(arguments))
+    monkeypatch.setattr('ecl.apis.test', lambda **arguments: calls.append(arguments))
     tool.main(['a.py', 'b.pth', *words.split()])
     assert calls == [{**DEFAULTS, **expected}]

@@ -11,6 +11,7 @@ DEFAULTS = dict(
     seed=None,
     cfg_options=None,
     launcher='none',
+    verbose=False,
 )
 
 
@@ -19,7 +20,7 @@ DEFAULTS = dict(
     [
         ('', {}),
         ('--resume', {'resume': 'auto'}),
-        ('--resume auto --amp', {'resume': 'auto', 'amp': True}),
+        ('--resume auto --amp --verbose', {'resume': 'auto', 'amp': True, 'verbose': True}),
         ('--resume b.pth --seed 3', {'resume': 'b.pth', 'seed': 3}),
         (
             '--work-dir w --launcher pytorch --cfg-options a.b=1',
@@ -29,7 +30,7 @@ DEFAULTS = dict(
 )
 def test_arguments_reach_the_training(load_tool, monkeypatch, words, expected):
     tool, calls = load_tool('train'), []
-    monkeypatch.setattr(tool, 'train', lambda **arguments: calls.append(arguments))
+    monkeypatch.setattr('ecl.apis.train', lambda **arguments: calls.append(arguments))
     tool.main(['a.py', *words.split()])
     assert calls == [{**DEFAULTS, **expected}]
 

@@ -26,7 +26,7 @@ def test_predict_exits_with_1_if_a_file_is_no_image(load_tool, digits_run, tmp_p
 
 def test_export_tells_the_largest_difference(load_tool, digits_run, tmp_path, monkeypatch, capsys):
     tool, calls = load_tool('export'), []
-    monkeypatch.setattr(tool, 'export', lambda **arguments: calls.append(arguments) or 2.5e-7)
+    monkeypatch.setattr('ecl.apis.export', lambda **arguments: calls.append(arguments) or 2.5e-7)
     tool.main(['a.pth', '--out', 'a.pt2', '--format', 'torch', '--what', 'expert0', '--preprocess'])
     assert calls == [
         dict(checkpoint='a.pth', out='a.pt2', file_format='torch', what='expert0', preprocess=True)
@@ -42,29 +42,33 @@ def test_publish_tells_the_name_and_size(load_tool, digits_run, tmp_path, capsys
 
 def test_arguments_reach_the_comparison(load_tool, monkeypatch):
     tool, calls = load_tool('analysis/compare'), []
-    monkeypatch.setattr(tool, 'compare', lambda **arguments: calls.append(arguments))
+    monkeypatch.setattr(
+        'ecl.apps.experiments.compare.compare', lambda **arguments: calls.append(arguments)
+    )
     tool.main(['a', 'b', 'c.json', '--out', 'x'])
     assert calls == [dict(paths=['a', 'b', 'c.json'], out='x')]
 
 
 @pytest.mark.parametrize(
-    ('name', 'words'),
+    ('name', 'function', 'words'),
     [
-        ('test', 'config.py a.pth'),
-        ('predict', 'a.pth b.png'),
-        ('demo', 'a.pth'),
-        ('export', 'a.pth --out b.onnx'),
-        ('publish', 'a.pth'),
-        ('analysis/compare', 'a b'),
-        ('analysis/report', 'a'),
+        ('test', 'ecl.apis.test', 'config.py a.pth'),
+        ('predict', 'ecl.apps.predict.predict', 'a.pth b.png'),
+        ('demo', 'ecl.apps.demo.demo', 'a.pth'),
+        ('export', 'ecl.apis.export', 'a.pth --out b.onnx'),
+        ('publish', 'ecl.apis.publish', 'a.pth'),
+        ('analysis/compare', 'ecl.apps.experiments.compare.compare', 'a b'),
+        ('analysis/report', 'ecl.apps.report.report', 'a'),
     ],
 )
-def test_a_model_with_parts_of_ones_own_may_be_trusted(load_tool, monkeypatch, name, words):
+def test_a_model_with_parts_of_ones_own_may_be_trusted(
+    load_tool, monkeypatch, name, function, words
+):
     def called(*_, **__):
         raise UserError('trusted' if trusts_checkpoints() else 'not trusted')
 
     tool = load_tool(name)
-    monkeypatch.setattr(tool, name.rpartition('/')[2], called)
+    monkeypatch.setattr(function, called)
     with pytest.raises(UserError, match='not trusted'):
         tool.main(words.split())
     with pytest.raises(UserError, match=r'^trusted'):

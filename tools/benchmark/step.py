@@ -29,6 +29,7 @@ from _timing import (
     of_all_processes,
 )
 from ecl.apis.config import load_config, use_mixed_precision
+from ecl.apis.inference import predict_batches
 from ecl.apis.launch import LAUNCHERS, set_launcher
 from ecl.apps.cli import add_cfg_options, run_tool
 from ecl.errors import UserError
@@ -169,8 +170,7 @@ def _evaluation_rate(
     evaluator.dataset_meta = getattr(loader.dataset, 'metainfo', None)
     model.eval()
     watch, rates, seen = Stopwatch(next(model.parameters()).device), [], 0
-    for batch in loader:
-        predictions = model.val_step(batch)
+    for batch, predictions in predict_batches(model, loader):
         evaluator.process(data_samples=predictions, data_batch=batch)
         rates.append(len(predictions) / watch.reading(1).wall)
         seen += len(predictions)

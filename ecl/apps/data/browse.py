@@ -1,4 +1,4 @@
-"""Pictures of the data of a configuration."""
+"""Draw the images and class sizes of the data of a configuration."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -66,7 +66,7 @@ def browse(
     for label in (ranked[place] for place in places):
         members = np.flatnonzero(labels == label)
         drawn = np.random.permutation(members)
-        # Augmented anew, an image of a small class is worth a second look; as it is, it is not.
+        # A training image may repeat, since it is augmented differently each time.
         drawn = np.resize(drawn, num_images) if split == 'train' else drawn[:num_images]
         rows.append([_views(dataset[int(i)]['inputs'], to_rgb) for i in drawn])
         name = str(names[label]) if names else f'class {label}'
@@ -117,7 +117,7 @@ def _dataset(cfg: Config, split: str, source: str) -> Any:
 
 
 def _views(inputs: Any, to_rgb: bool) -> list[np.ndarray]:
-    """Views as arrays (H, W, 3) in RGB."""
+    """Return views as arrays (H, W, 3) in RGB."""
     views = inputs if isinstance(inputs, list | tuple) else [inputs]
     arrays = [np.asarray(view).transpose(1, 2, 0) for view in views]
     return [array[..., ::-1] if to_rgb else array for array in arrays]

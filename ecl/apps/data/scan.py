@@ -1,11 +1,16 @@
-"""Read many image files at once, with a progress bar."""
+"""Inspect many image files at once, and remember what was found."""
 
+import hashlib
+import json
 import os
 import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -16,9 +21,9 @@ from ecl.datasets.image_file import ImageFacts, inspect_image
 def scan_images(
     paths: Iterable[str], total: int, workers: int | None = None
 ) -> Iterator[tuple[str, ImageFacts]]:
-    """Inspect image files in parallel and show how far it is.
+    """Inspect image files in parallel, with a progress bar.
 
-    Decoding leaves Python's lock, so threads are enough, and an interrupt ends them at once.
+    Decoding releases the global interpreter lock, so threads are enough.
 
     Args:
         paths: The files.
@@ -26,7 +31,7 @@ def scan_images(
         workers: Threads. Defaults to the number of cores, at most 16.
 
     Yields:
-        Each path with what :func:`~ecl.datasets.image_file.inspect_image` found, in the order
+        Each path with the result of :func:`~ecl.datasets.image_file.inspect_image`, in the order
         given.
     """
     workers = workers or min(16, os.cpu_count() or 1)
@@ -42,10 +47,83 @@ def scan_images(
         Progress(*columns, console=Console(stderr=True), transient=True) as progress,
         ThreadPoolExecutor(workers) as pool,
     ):
-        # Reported as a fault of the file. Set here: filters are common to all threads.
+        # Reported as a fault of the file. Filters are common to all threads.
         warnings.simplefilter('ignore', Image.DecompressionBombWarning)
         task = progress.add_task('', total=total)
-        # In pieces: submitting a million files at once would take as much memory as the images.
+        # In parts, since submitting a million files at once takes much memory.
         while batch := list(islice(remaining, 32 * workers)):
             yield from zip(batch, pool.map(inspect_image, batch), strict=True)
             progress.advance(task, len(batch))
+
+
+def image_keys(dataset: Any) -> list[str]:
+    """Return the path of each image; for images in memory, a checksum of their pixels.
+
+    Args:
+        dataset: A dataset or wrapper with ``get_data_info``.
+
+    Returns:
+        Paths, or ``pixels:<sum>``.
+    """
+    return [_key(dataset.get_data_info(index)) for index in range(len(dataset))]
+
+
+def _key(info: dict) -> str:
+    if 'img_path' in info:
+        return info['img_path']
+    pixels = np.ascontiguousarray(info['img'])
+    return f'pixels:{hashlib.blake2b(pixels.tobytes(), digest_size=16).hexdigest()}'
+
+
+def inspect_all(
+    keys: Iterable[str], memory: Path, workers: int | None = None
+) -> dict[str, ImageFacts]:
+    """Return facts of every image; only files that are new or changed are read.
+
+    Args:
+        keys: What :func:`image_keys` returned; repetitions are read once.
+        memory: File that remembers the facts, one JSON line each. It is written while the images
+            are read, so an interrupted examination goes on where it was.
+        workers: Threads that read images.
+
+    Returns:
+        Key -> facts.
+    """
+    facts = {}
+    stamps = {}
+    known = dict(_remembered(memory))
+    for key in dict.fromkeys(keys):
+        if key.startswith('pixels:'):
+            facts[key] = ImageFacts(digest=key)
+            continue
+        stamps[key] = _stamp(key)
+        if stamps[key] and known.get(key, (None,))[0] == stamps[key]:
+            facts[key] = known[key][1]
+    unread = [key for key in stamps if key not in facts]
+    if unread:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        with memory.open('a', encoding='utf-8') as file:
+            for key, found in scan_images(unread, len(unread), workers):
+                facts[key] = found
+                file.write(json.dumps([key, stamps[key], found]) + '\n')
+    return facts
+
+
+def _stamp(path: str) -> list[int] | None:
+    """Return size and time of the last change of a file; None if that is unknown."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _remembered(memory: Path) -> Iterator[tuple[str, tuple[list[int], ImageFacts]]]:
+    if not memory.is_file():
+        return
+    for line in memory.read_text('utf-8').splitlines():
+        try:
+            key, stamp, (digest, fault, kind, size) = json.loads(line)
+        except ValueError:  # a line that an interrupt cut short
+            continue
+        yield key, (stamp, ImageFacts(digest, fault, kind, tuple(size)))

@@ -1,119 +1,24 @@
 """Compare methods at the same balance between frequent and rare classes."""
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
-from rich import box
-from rich.table import Table
 
 from ecl.apis.checkpoint import latest_checkpoint
-from ecl.apis.predictions import evaluate_checkpoint
-from ecl.apps.experiments.compare.methods import read_methods
-from ecl.engine.resume.atomic_file import atomic_write
+from ecl.apis.inference import evaluate_checkpoint
+from ecl.apps.experiments.compare import read_methods
+from ecl.apps.experiments.table import check_out, mean_std, write_results
 from ecl.errors import UserError
-from ecl.evaluation import BalanceAccuracy
+from ecl.evaluation import BalanceAccuracy, markdown_table
 from ecl.evaluation.calibration import STRENGTHS
-from ecl.evaluation.table import markdown
 from ecl.visualization.style import GROUP_COLOURS, LINE_COLOURS, plain_axes
 
-
-def balance(
-    paths: Sequence[str | Path],
-    out: str | Path,
-    strengths: Sequence[float] = STRENGTHS,
-    cfg_options: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Predict with further correction of the prior, and draw overall over few-shot accuracy.
-
-    A method may lead on rare classes merely because it favours them. Taking t * log prior off the
-    logits, for several t, moves every method along its own curve; the one whose curve lies higher
-    is better at any balance.
-
-    Args:
-        paths: Work dirs of finished trainings, or folders of such, taken for seeds of one method.
-        out: Files to write, without extension: ``OUT.json``, ``OUT.md``, ``OUT.png``.
-        strengths: The values of t; see :class:`~ecl.evaluation.BalanceAccuracy`.
-        cfg_options: Values by dotted key that replace those of the trainings' configurations.
-
-    Returns:
-        What the JSON file holds: ``strengths``, and ``methods`` with name, seeds, and a list of
-        values for each seed under ``overall``, ``many``, ``medium`` and ``few``.
-
-    Raises:
-        UserError: If a training is not there, or has no few-shot class.
-    """
-    strengths = sorted(strengths)
-    if not Path(out).parent.is_dir():
-        raise UserError(f'cannot write {out}: folder {Path(out).parent} does not exist')
-    methods: list[dict[str, Any]] = []
-    for method in read_methods(paths):
-        if not method.work_dirs:
-            raise UserError(f'{method.name} is no work dir of a training, nor a folder of such')
-        found = [_curves(work_dir, strengths, cfg_options) for work_dir in method.work_dirs]
-        methods.append(
-            {
-                'name': method.name,
-                'seeds': [record.get('seed') for record in method.records],
-                **{group: [curves[group] for curves in found] for group in found[0]},
-            }
-        )
-    result = {'strengths': strengths, 'options': dict(cfg_options or {}), 'methods': methods}
-    curves = {
-        method['name']: np.stack([method['few'], method['overall']], axis=-1) for method in methods
-    }
-    balance_figure(curves, tuple(strengths)).savefig(f'{out}.png', dpi=150)
-    text = _text(result)
-    for suffix, written in (('.md', text), ('.json', json.dumps(result, indent=1))):
-        with atomic_write(f'{out}{suffix}') as file:
-            file.write(f'{written}\n'.encode())
-    print(text)
-    return result
-
-
-def _curves(
-    work_dir: Path, strengths: Sequence[float], cfg_options: Mapping[str, Any] | None
-) -> dict[str, list[float]]:
-    checkpoint = latest_checkpoint(work_dir)
-    if checkpoint is None:
-        raise UserError(f'{work_dir} holds no checkpoint')
-    metrics = evaluate_checkpoint(checkpoint, BalanceAccuracy(strengths), cfg_options)
-    try:
-        return {
-            group: [metrics[f'balance/{strength:g}/{group}'] for strength in strengths]
-            for group in ('overall', 'many', 'medium', 'few')
-        }
-    except KeyError as error:
-        raise UserError(f'{work_dir}: no class of the test data is {error.args[0]}') from error
-
-
-def _text(result: Mapping[str, Any]) -> str:
-    table = Table(box=box.MARKDOWN)
-    table.add_column('overall / few-shot (%)')
-    for strength in ('seeds', *(f't = {strength:g}' for strength in result['strengths'])):
-        table.add_column(strength, justify='right')
-    for method in result['methods']:
-        columns = zip(_cells(method['overall']), _cells(method['few']), strict=True)
-        seeds = str(len(method['seeds']))
-        table.add_row(method['name'], seeds, *(f'{one} / {two}' for one, two in columns))
-    return (
-        f'# Accuracy at equal balance\n\n{markdown(table, 300)}\n\n'
-        'Of the ensemble, with t * log prior taken off its logits; '
-        'mean ± sample standard deviation over the seeds.'
-    )
-
-
-def _cells(values: Sequence[Sequence[float]]) -> list[str]:
-    """Mean and deviation over seeds at each strength, from (seeds, strengths)."""
-    array = np.asarray(values)
-    if len(array) == 1:
-        return [f'{value:.1f}' for value in array[0]]
-    pairs = zip(array.mean(axis=0), array.std(axis=0, ddof=1), strict=True)
-    return [f'{mean:.1f} ± {std:.1f}' for mean, std in pairs]
+GROUPS = ('overall', 'many', 'medium', 'few')
 
 
 def balance_figure(curves: Mapping[str, np.ndarray], strengths: tuple[float, ...]) -> Figure:
@@ -157,3 +62,91 @@ def balance_figure(curves: Mapping[str, np.ndarray], strengths: tuple[float, ...
     figure.legend(loc='outside upper center', ncols=2, frameon=False)
     plain_axes(axes)
     return figure
+
+
+def balance(
+    paths: Sequence[str | Path],
+    out: str | Path,
+    strengths: Sequence[float] = STRENGTHS,
+    cfg_options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Predict with several strengths of logit adjustment, and draw overall over few-shot accuracy.
+
+    A method may lead on rare classes only because it favours them. The term t * log prior is
+    subtracted from the logits for several t. This moves every method along a curve of its own. The
+    method with the higher curve is better at any balance.
+
+    Args:
+        paths: Work dirs of finished trainings, or folders of work dirs (seeds of one method).
+        out: Files to write, without extension: ``OUT.json``, ``OUT.md``, ``OUT.png``.
+        strengths: The values of t; see :class:`~ecl.evaluation.BalanceAccuracy`.
+        cfg_options: Values by dotted key that replace those of the trainings' configurations.
+
+    Returns:
+        The content of the JSON file: ``strengths``, ``options``, and ``methods`` with name, seeds,
+        and a list of values for each seed under ``overall``, ``many``, ``medium`` and ``few``.
+
+    Raises:
+        UserError: If a training does not exist, or has no few-shot class.
+    """
+    strengths = sorted(strengths)
+    check_out(out)
+    methods: list[dict[str, Any]] = []
+    for method in read_methods(paths):
+        if not method.work_dirs:
+            raise UserError(f'{method.name} is no work dir of a training, nor a folder of such')
+        found = [_curves(work_dir, strengths, cfg_options) for work_dir in method.work_dirs]
+        methods.append(
+            {
+                'name': method.name,
+                'seeds': [record.get('seed') for record in method.records],
+                **{group: [curves[group] for curves in found] for group in GROUPS},
+            }
+        )
+    curves = {
+        method['name']: np.stack([method['few'], method['overall']], axis=-1) for method in methods
+    }
+    balance_figure(curves, tuple(strengths)).savefig(f'{out}.png', dpi=150)
+    result = {'strengths': strengths, 'options': dict(cfg_options or {}), 'methods': methods}
+    text = _text(result)
+    write_results(out, text, result)
+    print(text)
+    return result
+
+
+def _curves(
+    work_dir: Path, strengths: Sequence[float], cfg_options: Mapping[str, Any] | None
+) -> dict[str, list[float]]:
+    checkpoint = latest_checkpoint(work_dir)
+    if checkpoint is None:
+        raise UserError(f'{work_dir} holds no checkpoint')
+    metrics = evaluate_checkpoint(checkpoint, BalanceAccuracy(strengths), cfg_options)
+    try:
+        return {
+            group: [metrics[f'balance/{strength:g}/{group}'] for strength in strengths]
+            for group in GROUPS
+        }
+    except KeyError as error:
+        raise UserError(f'{work_dir}: no class of the test data is {error.args[0]}') from error
+
+
+def _text(result: Mapping[str, Any]) -> str:
+    names = [f't = {strength:g}' for strength in result['strengths']]
+    frame = pd.DataFrame(
+        {
+            'overall / few-shot (%)': method['name'],
+            'seeds': len(method['seeds']),
+            **{
+                name: f'{mean_std(overall, 1)} / {mean_std(few, 1)}'
+                for name, overall, few in zip(
+                    names, np.transpose(method['overall']), np.transpose(method['few']), strict=True
+                )
+            },
+        }
+        for method in result['methods']
+    )
+    return (
+        f'# Accuracy at equal balance\n\n{markdown_table(frame)}\n\n'
+        'Of the ensemble, with t * log prior subtracted from its logits; '
+        'mean ± sample standard deviation over the seeds.'
+    )

@@ -1,4 +1,4 @@
-"""A page about trainings."""
+"""Write a page about trainings."""
 
 from ecl.apps.report.page import report
 

@@ -1,21 +1,191 @@
-"""The report of one or several trainings as a page that needs nothing but itself."""
+"""Write the report of one or several trainings as one HTML page."""
 
+import base64
+import io
+import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import timedelta
+from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from PIL import Image
 
-from ecl.apps.report.metrics import headline
 from ecl.apps.report.panels import TOPICS, Panel
 from ecl.apps.report.run import Run, read_run
-from ecl.apps.report.samples import sample_images
-from ecl.apps.report.svg import PALETTE, inline_svg, page_style, variable
 from ecl.engine.resume.atomic_file import atomic_write
 from ecl.errors import UserError
+from ecl.evaluation import ShotAccuracy, calibration_errors
 from ecl.evaluation.table import COLUMNS, ECE
+from ecl.shots import shot_groups
+from ecl.visualization import font_families
+
+INK = '#24292f'
+#: Colours of a figure, each with its replacements on a light and on a dark page.
+PALETTE = {
+    INK: ('#24292f', '#e6e6e6'),
+    '#333333': ('#24292f', '#e6e6e6'),
+    '#e6e6e6': ('#e3e5e8', '#33383f'),
+    '#ffffff': ('#ffffff', '#1b1e23'),
+    '#0072b2': ('#0072b2', '#56b4e9'),
+    '#e69f00': ('#d98e00', '#f0b429'),
+    '#d55e00': ('#b03a00', '#ff7a45'),
+    '#009e73': ('#008a65', '#2fc79a'),
+    '#cc79a7': ('#b85b90', '#e39cc4'),
+    '#56b4e9': ('#2f8fc7', '#8fd0f5'),
+    '#8c6bb1': ('#7a57a3', '#b79ad6'),
+    '#7f7f7f': ('#6e7781', '#9aa4af'),
+}
+
+
+def page_style() -> AbstractContextManager:
+    """Return the settings of Matplotlib for the figures of the page."""
+    ink: tuple[Any, ...] = (
+        'text.color',
+        'axes.edgecolor',
+        'axes.labelcolor',
+        'xtick.color',
+        'ytick.color',
+    )
+    return rc_context(
+        {
+            **dict.fromkeys(ink, INK),
+            'font.family': font_families(),
+            'font.size': 9.5,
+            'axes.labelsize': 9.5,
+            'xtick.labelsize': 9,
+            'ytick.labelsize': 9,
+            'legend.fontsize': 9,
+            # Text stays text, for screen readers, copying and the font of the page.
+            'svg.fonttype': 'none',
+        }
+    )
+
+
+def inline_svg(figure: Figure, alt: str, salt: str) -> str:
+    """Turn a figure into an SVG element whose colours follow the page.
+
+    Args:
+        figure: Drawn under :func:`page_style`.
+        alt: Text of the figure for screen readers.
+        salt: Name that is unique on the page, so that the figures' inner names do not clash.
+
+    Returns:
+        ``<svg ...>``, the same for the same figure.
+    """
+    file = io.StringIO()
+    metadata = dict.fromkeys(('Creator', 'Date', 'Format', 'Type'))
+    with rc_context({'svg.hashsalt': salt}):
+        figure.savefig(file, format='svg', transparent=True, metadata=metadata)
+    text = file.getvalue()
+    text = text[text.index('<svg') :]
+    text = re.sub(r' id="[\w.]+_\d+"', '', text)  # nothing refers to these
+    for colour in PALETTE:
+        text = re.sub(colour, f'var({variable(colour)})', text, flags=re.IGNORECASE)
+    label = escape(alt, quote=True)
+    return text.replace('<svg', f'<svg role="img" aria-label="{label}"', 1)
+
+
+def variable(colour: str) -> str:
+    """Return the CSS variable of a colour of :data:`PALETTE`."""
+    return f'--c{colour.lstrip("#")}'
+
+
+def headline(run: Run) -> dict[str, dict[str, float]]:
+    """Compute accuracies and calibration error of each predictor, in percent.
+
+    Args:
+        run: A run.
+
+    Returns:
+        By the name of the predictor, the model as a whole first: ``overall``, ``balanced``, those
+        of ``many``, ``medium`` and ``few`` that there are, and ``ECE``.
+    """
+    predictions = run.predictions
+    metric = ShotAccuracy(run.thresholds, class_counts=run.class_counts.tolist())
+    errors = calibration_errors(predictions)
+    rows = {}
+    for name, predicted, error in zip(
+        predictions.names, predictions.predicted, errors, strict=True
+    ):
+        accuracies = metric.compute_metrics(np.stack([predictions.labels, predicted], 1).tolist())
+        rows[name] = {**accuracies, ECE: float(error)}
+    return rows
+
+
+#: Images of each kind in each shot group.
+PER_GROUP = 4
+#: Longest side of an image on the page, in pixels.
+SIDE = 160
+
+
+@dataclass
+class Sample:
+    """Test image with its prediction.
+
+    Attributes:
+        source: The image as a data address.
+        true: Name of its class.
+        predicted: Name of the predicted class.
+        confidence: Probability of that, in percent.
+        right: Whether the two are the same.
+    """
+
+    source: str
+    true: str
+    predicted: str
+    confidence: float
+    right: bool
+
+
+def sample_images(run: Run) -> dict[str, list[Sample]]:
+    """Draw right and wrong images of each shot group at random (seed 0).
+
+    Args:
+        run: A run.
+
+    Returns:
+        By group, up to four that are right, then up to four that are wrong.
+    """
+    labels, right = run.predictions.labels, run.predictions.right[0]
+    rng = np.random.default_rng(0)
+    samples = {}
+    for group, classes in shot_groups(run.class_counts, run.thresholds).items():
+        members = np.isin(labels, classes)
+        drawn = [
+            rng.permutation(np.flatnonzero(members & kind))[:PER_GROUP] for kind in (right, ~right)
+        ]
+        if members.any():
+            samples[group] = [_sample(run, int(index)) for index in np.concatenate(drawn)]
+    return samples
+
+
+def _sample(run: Run, index: int) -> Sample:
+    predictions = run.predictions
+    return Sample(
+        source=_data_address(run, index),
+        true=run.class_names[predictions.labels[index]],
+        predicted=run.class_names[predictions.predicted[0, index]],
+        confidence=100 * float(predictions.confidence[0, index]),
+        right=bool(predictions.right[0, index]),
+    )
+
+
+def _data_address(run: Run, index: int) -> str:
+    pixels = np.asarray(run.dataset[index]['inputs']).transpose(1, 2, 0)
+    image = Image.fromarray(np.ascontiguousarray(pixels[..., ::-1] if run.to_rgb else pixels))
+    image.thumbnail((SIDE, SIDE))
+    kind = 'png' if max(image.size) <= 64 else 'jpeg'
+    file = io.BytesIO()
+    image.save(file, format=kind)
+    return f'data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}'
+
 
 DEFAULT_NAME = 'report.html'
 
@@ -88,11 +258,11 @@ def _panel(panel: Panel, title: str, name: str, salt: str) -> dict[str, Any]:
     if panel.figure is None:
         return dict(svg=None, text=panel.text)
     alt = f'{title}, {name}. {panel.text}'
-    return dict(svg=Markup(inline_svg(panel.figure, alt, salt)), text=panel.text)
+    return dict(svg=inline_svg(panel.figure, alt, salt), text=panel.text)
 
 
 def _facts(run: Run) -> dict[str, str]:
-    """The protocol and circumstances of a run, in words."""
+    """Return the protocol and circumstances of a run, as text."""
     counts, record, protocol = run.class_counts, run.record, run.protocol
     tested = protocol['evaluated']
     low, high = run.thresholds

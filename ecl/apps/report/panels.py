@@ -1,4 +1,4 @@
-"""The figures of a run, each with its heading and what it shows in words."""
+"""Draw the figures of a report, each with a heading and a sentence."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,16 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from ecl.apps.report.feature_map import embed, feature_map
-from ecl.apps.report.prediction_figures import (
+from ecl.apps.report.curves import accuracy_curves, loss_curves, training_curves
+from ecl.apps.report.figures import (
     agreement_matrix,
     confusing_classes,
     confusion_matrix,
+    embed,
     experts_right,
+    feature_map,
     reliability_diagram,
 )
 from ecl.apps.report.run import Run
-from ecl.apps.report.scalars import accuracy_curves, loss_curves, training_curves
 from ecl.evaluation import calibration_errors
 from ecl.evaluation.calibration import BINS
 from ecl.shots import shot_groups
@@ -24,11 +25,11 @@ from ecl.visualization import class_accuracy, weight_heatmap
 
 @dataclass
 class Panel:
-    """A figure for a run, or the reason why there is none.
+    """Figure of a run, or the reason why there is none.
 
     Attributes:
         figure: The figure, or None.
-        text: What it shows, in numbers, or why it is missing.
+        text: Its content in numbers, or the reason why it is missing.
     """
 
     figure: Figure | None
@@ -37,7 +38,7 @@ class Panel:
 
 @dataclass
 class Topic:
-    """A subject of the report.
+    """Section of the report.
 
     Attributes:
         title: Heading.

@@ -1,4 +1,4 @@
-"""A training, read from its work dir."""
+"""Read a training from its work dir, and predict its test images."""
 
 import json
 from dataclasses import dataclass
@@ -6,36 +6,50 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
-from torch.utils.data import Dataset
+import torch
+from mmpretrain.models import BaseClassifier
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+from torch.utils.data import DataLoader, Dataset
 
 from ecl.apis.checkpoint import latest_checkpoint
-from ecl.apis.model import build_model, read_config
-from ecl.apps.report.predictions import Features, predict_all
-from ecl.apps.report.scalars import read_scalars
+from ecl.apis.inference import build_model, build_test_loader, predict_dataset, read_config
+from ecl.apps.report.curves import read_scalars
 from ecl.checkpoint_file import load_checkpoint
 from ecl.datasets import describe
 from ecl.engine.hooks.distill_weight import ARRAYS
 from ecl.engine.hooks.run_record import RECORD
 from ecl.errors import UserError
-from ecl.evaluation import Predictions
+from ecl.evaluation import PredictionRecord, Predictions
 from ecl.shots import THRESHOLDS
 
-#: Images whose features are placed by t-SNE, the slowest part of a small report.
+#: Images in the feature map; t-SNE is the slowest part of a small report.
 MAX_FEATURES = 1000
 
 
 @dataclass
+class Features:
+    """Features of M test images, chosen at random.
+
+    Attributes:
+        places: Indices of the images in the data set, (M,), ascending.
+        vectors: Features (M, D): those of the experts side by side, each of length 1.
+    """
+
+    places: np.ndarray
+    vectors: np.ndarray
+
+
+@dataclass
 class Run:
-    """A training and what its latest checkpoint says about the test images.
+    """Training, and the predictions of its latest checkpoint for the test images.
 
     Attributes:
         name: Name of the work dir.
         checkpoint: The checkpoint's file.
         record: Content of ``results.json``; empty for a training that has not ended.
-        protocol: What was trained and tested on; see :class:`ecl.engine.hooks.RunRecordHook`.
-        scalars: The log; see :func:`~ecl.apps.report.scalars.read_scalars`.
+        protocol: Training and test data; see :class:`ecl.engine.hooks.RunRecordHook`.
+        scalars: The log; see :func:`~ecl.apps.report.run.read_scalars`.
         weights: Distillation weights (E, K, C); None for a model that has none.
         class_counts: Training images of each class, (C,).
         class_names: Names in label order, length C.
@@ -88,10 +102,9 @@ def read_run(work_dir: str | Path) -> Run:
         )
     cfg = read_config(content, path)
     model = build_model(content, cfg, path)
-    with DefaultScope.overwrite_default_scope('ecl'):
-        loader = Runner.build_dataloader(cfg.test_dataloader)
+    loader = build_test_loader(cfg)
     name = folder.resolve().name
-    predictions, features = predict_all(model, loader, MAX_FEATURES, name)
+    predictions, features = predict_with_features(model, loader, MAX_FEATURES, name)
     names = getattr(loader.dataset, 'metainfo', {}).get('classes')
     record = _record(folder / RECORD)
     protocol = {**record.get('protocol', {}), 'evaluated': describe(loader.dataset)}
@@ -113,17 +126,56 @@ def read_run(work_dir: str | Path) -> Run:
     )
 
 
+def predict_with_features(
+    model: BaseClassifier, loader: DataLoader, max_features: int, title: str
+) -> tuple[Predictions, Features]:
+    """Predict a data set, and keep the features of some of its images.
+
+    Args:
+        model: A classifier in evaluation mode.
+        loader: Test images in the order of their data set.
+        max_features: Number of images to keep the features of, chosen at random (seed 0).
+        title: Name of the data beside the progress bar.
+
+    Returns:
+        The predictions and the features.
+    """
+    dataset: Any = loader.dataset
+    size = len(dataset)
+    chosen = np.zeros(size, dtype=bool)
+    chosen[np.random.default_rng(0).permutation(size)[:max_features]] = True
+    vectors: list[Tensor] = []
+    done = 0
+
+    def keep(_: nn.Module, inputs: tuple, feats: tuple[Tensor, ...]) -> None:
+        nonlocal done
+        images = len(feats[0])
+        kept = torch.from_numpy(chosen[done : done + images]).to(feats[0].device)
+        units = [normalize(feat[kept].flatten(1).float(), dim=1) for feat in feats]
+        vectors.append(torch.cat(units, dim=1).cpu())
+        done += images
+
+    record = PredictionRecord()
+    hook = (model.neck if model.with_neck else model.backbone).register_forward_hook(keep)
+    try:
+        predict_dataset(model, loader, record, title)
+    finally:
+        hook.remove()
+    assert record.predictions is not None  # this is the only process
+    return record.predictions, Features(np.flatnonzero(chosen), torch.cat(vectors).numpy())
+
+
 def _record(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
         return json.loads(path.read_text())
     except ValueError as error:
-        raise UserError(f'{path} is no JSON: remove it, or train again') from error
+        raise UserError(f'{path} is not valid JSON: remove it, or train again') from error
 
 
 def _weights(path: Path, num_classes: int) -> np.ndarray | None:
-    """The recorded weights, unless there are none or those of another data set."""
+    """Return the recorded weights; None if there are none or those of another data set."""
     if not path.is_file():
         return None
     with np.load(path) as file:

@@ -1,7 +1,10 @@
 import numpy as np
+import pytest
 from PIL import Image
 
-from ecl.apps.data.scan import scan_images
+from ecl.apps.data import scan as module
+from ecl.apps.data.scan import image_keys, inspect_all, scan_images
+from ecl.datasets import Digits
 
 
 def test_results_come_in_the_order_of_the_files(tmp_path):
@@ -13,3 +16,61 @@ def test_results_come_in_the_order_of_the_files(tmp_path):
     assert [path for path, _ in seen] == paths
     widths = [facts.size[0] for _, facts in seen]
     assert widths == [3 + number if number % 10 else 0 for number in range(150)]
+
+
+@pytest.fixture
+def paths(tmp_path):
+    paths = [str(tmp_path / f'{number}.png') for number in range(4)]
+    for number, path in enumerate(paths):
+        Image.fromarray(np.full((3, 3), number, np.uint8)).save(path)
+    return paths
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Files that were read, in order."""
+    seen, scan = [], module.scan_images
+
+    def watch(paths, total, workers):
+        for path, facts in scan(paths, total, workers):
+            seen.append(path)
+            yield path, facts
+
+    monkeypatch.setattr(module, 'scan_images', watch)
+    return seen
+
+
+def test_a_second_examination_reads_what_changed(paths, read, tmp_path):
+    memory = tmp_path / 'work' / 'memory.jsonl'
+    missing = str(tmp_path / 'missing.png')
+    first = inspect_all([*paths, *paths, missing], memory, 2)
+    assert read == [*paths, missing]
+    Image.fromarray(np.full((9, 9), 7, np.uint8)).save(paths[2])
+    read.clear()
+    second = inspect_all([*paths, missing], memory, 2)
+    assert read == [paths[2], missing]
+    assert second[paths[2]].size == (9, 9)
+    assert [second[path] for path in paths if path != paths[2]] == [
+        first[path] for path in paths if path != paths[2]
+    ]
+    assert first[missing].fault == 'the file is missing'
+
+
+def test_an_interrupted_examination_goes_on(paths, read, tmp_path):
+    memory = tmp_path / 'memory.jsonl'
+    inspect_all(paths, memory, 1)
+    lines = memory.read_text().splitlines(keepends=True)
+    memory.write_text(''.join(lines[:2]) + lines[2][:20])
+    read.clear()
+    inspect_all(paths, memory, 1)
+    assert read == paths[2:]
+
+
+def test_images_in_memory_go_by_their_pixels(tmp_path):
+    dataset = Digits(split='test')
+    keys = image_keys(dataset)
+    pixels = {dataset.get_data_info(index)['img'].tobytes() for index in range(len(dataset))}
+    assert len(set(keys)) == len(pixels)
+    facts = inspect_all(keys, tmp_path / 'memory.jsonl')
+    assert all(found.digest == key and not found.fault for key, found in facts.items())
+    assert not (tmp_path / 'memory.jsonl').exists()

@@ -9,13 +9,17 @@ from pathlib import Path
 from statistics import stdev
 
 import pytest
+import torch
+from torch import nn
 
 import ecl
+from ecl.apis import load_config
 from ecl.apis.lock import alone_in
 from ecl.apps.experiments import matrix
-from ecl.apps.experiments.matrix import run_matrix
-from ecl.apps.experiments.matrix.table import write_table
+from ecl.apps.experiments.matrix import model_cost, run_matrix
+from ecl.apps.experiments.table import write_table
 from ecl.errors import UserError
+from ecl.registry import MODELS
 
 # Stands in for a training: its record tells the seed and the order in which the runs were started.
 FAKE = """
@@ -53,8 +57,8 @@ def write_matrix(tmp_path, digits_config):
 @pytest.fixture
 def fake_training(monkeypatch, tmp_path):
     """Replace the trainings; returns a list of what was started so far."""
-    monkeypatch.setattr(matrix.run, 'JOB', (sys.executable, '-c', FAKE))
-    monkeypatch.setattr(matrix.run, 'INTERVAL', 0.05)
+    monkeypatch.setattr(matrix, 'JOB', (sys.executable, '-c', FAKE))
+    monkeypatch.setattr(matrix, 'INTERVAL', 0.05)
 
     def started():
         file = tmp_path / 'work/started'
@@ -186,9 +190,9 @@ def test_table(tmp_path):
         'method': 'one',
         'seeds': '3',
         'overall': '42.00 ± 2.65',
-        'many': '',
-        'medium': '',
-        'few': '',
+        'many': '-',
+        'medium': '-',
+        'few': '-',
         'one expert': '41.33 ± 1.53',
         's/epoch': '2.8',
         'parameters': '1.52 M',
@@ -198,7 +202,7 @@ def test_table(tmp_path):
     assert variant[:3] == ['one: v', '3', '21.00 ± 1.32']
     assert single[2] == '40.00'
     assert none[1] == '0'
-    assert set(none[2:]) == {''}
+    assert set(none[2:]) == {'-'}
     assert 'source Digits, evaluated (source Digits, split test)' in text
 
 
@@ -244,7 +248,33 @@ def test_a_killed_matrix_leaves_no_training_behind_and_goes_on(write_matrix, run
     assert not (folder / 'cost.json').exists()
 
     run, variant = run_matrix(path, tmp_path / 'work', jobs=os.cpu_count())
-    assert (folder / 'matrix.log').read_text().count('Epoch(train) [1]') == 1
+    assert (folder / 'matrix.log').read_text().count('epoch 1/2') == 1
     (record,) = run['runs']
     assert (record['epochs'], record['seed'], record['cost']['views']) == (2, 1, 2)
     assert variant['mean'].keys() >= {'overall', 'many', 'few', 'one expert'}
+
+
+def test_counts_what_predicts_one_image(digits_config):
+    cfg = load_config(digits_config)
+    cost = model_cost(cfg)
+    model = MODELS.build(cfg.model).eval()
+    seen = []
+
+    def count(layer, inputs, output):
+        seen.append(output.numel() * layer.weight[0].numel())
+
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.register_forward_hook(count)
+    model(torch.rand(1, 3, 8, 8))
+    assert cost['multiply_adds'] == sum(seen)
+    copy = sum(p.numel() for p in model.contrast.momentum_encoder.parameters())
+    assert cost['parameters'] == sum(p.numel() for p in model.parameters()) - copy
+    assert cost['views'] == 2
+
+
+def test_one_view(digits_config):
+    one = dict(type='PackInputs')
+    options = {'train_dataloader.dataset.dataset.pipeline': [one], 'model.contrast': None}
+    cost = model_cost(load_config(digits_config, cfg_options=options))
+    assert cost['views'] == 1

@@ -4,11 +4,13 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import pytest
 
 from ecl.apps.report import report
-from ecl.apps.report.page import TOPICS
+from ecl.apps.report.curves import training_curves
+from ecl.apps.report.page import PALETTE, TOPICS, inline_svg, page_style, variable
 from ecl.errors import UserError
 
 LOADING = ('src', 'href', 'xlink:href', 'srcset', 'data', 'poster', 'action')
@@ -132,3 +134,37 @@ def test_a_folder_without_a_training_is_told(tmp_path, name, message):
     with pytest.raises(UserError, match=message):
         report([tmp_path / name])
     assert not list(tmp_path.iterdir())
+
+
+def _drawn(salt='a', alt='Losses.'):
+    with page_style():
+        figure = training_curves({'many': ([1, 2], [3.0, 4.0]), 'x': ([1, 2], [1.0, 2.0])}, 'loss')
+        return inline_svg(figure, alt, salt)
+
+
+def test_text_stays_text_and_says_what_the_figure_shows():
+    root = ElementTree.fromstring(_drawn(alt='Less than "1" & falling <fast>.'))
+    assert root.get('role') == 'img'
+    assert root.get('aria-label') == 'Less than "1" & falling <fast>.'
+    assert 'loss' in [
+        ''.join(node.itertext()).strip() for node in root.iter() if 'text' in node.tag
+    ]
+
+
+def test_colours_of_the_palette_follow_the_page():
+    text = _drawn().lower()
+    for colour in PALETTE:
+        assert colour not in text
+    assert f'var({variable("#0072b2")})' in text
+
+
+def test_the_same_figure_gives_the_same_text():
+    assert _drawn() == _drawn()
+
+
+def test_names_inside_two_figures_differ():
+    def names(text):
+        return {node.get('id') for node in ElementTree.fromstring(text).iter()} - {None}
+
+    assert names(_drawn('a'))
+    assert not names(_drawn('a')) & names(_drawn('b'))

@@ -1,0 +1,1 @@
+"""Command lines of the applications: one function a command, which parses its own arguments."""

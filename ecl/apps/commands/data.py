@@ -1,0 +1,120 @@
+"""Command lines that prepare data or look at them."""
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from ecl.apps.cli import add_cfg_options
+from ecl.apps.data import browse as pictures
+from ecl.apps.data import prepare_folder, prepare_public, verify
+from ecl.errors import UserError
+
+
+def prepare(argv: Sequence[str] | None = None) -> None:
+    """Prepare a folder of images, or a public benchmark."""
+    parser = ArgumentParser(description='Make data ready for training.')
+    commands = parser.add_subparsers(dest='command', required=True)
+    folder = commands.add_parser('folder', help='your own images, one folder for each class')
+    folder.add_argument('source', help='folder laid out as <class>/<image>')
+    folder.add_argument('--out', required=True, help='folder to create for lists and config')
+    for split, default in (('test', 'a third of the smallest class'), ('val', 'none')):
+        size = folder.add_mutually_exclusive_group()
+        size.add_argument(
+            f'--{split}-per-class',
+            type=int,
+            metavar='N',
+            help=f'{split} images of each class (default: {default})',
+        )
+        size.add_argument(
+            f'--{split}-fraction',
+            type=float,
+            metavar='F',
+            help=f'{split} images as a fraction of each class, below 1',
+        )
+    folder.add_argument('--seed', type=int, default=0, help='seed of the division')
+    folder.add_argument('--base', metavar='CONFIG', help='configuration to build on')
+    folder.add_argument('--workers', type=int, metavar='N', help='threads that read images')
+    for name in prepare_public.BENCHMARKS:
+        public = commands.add_parser(name, help=f'links from a download of {name}')
+        public.add_argument('images', help='folder of the unpacked images')
+        public.add_argument('--lists', help='folder of the split lists')
+        public.add_argument('--root', default='data', help='folder of the data')
+    arguments = parser.parse_args(argv)
+    if arguments.command == 'folder':
+        prepared = prepare_folder.prepare_folder(
+            arguments.source,
+            arguments.out,
+            test=_share(arguments, 'test'),
+            val=_share(arguments, 'val') or 0,
+            seed=arguments.seed,
+            base=arguments.base,
+            workers=arguments.workers,
+        )
+        prepare_folder.print_summary(prepared)
+    else:
+        linked = prepare_public.prepare_public(
+            arguments.command, arguments.images, arguments.lists, arguments.root
+        )
+        print(*linked, sep='\n')
+
+
+def _share(arguments: Namespace, split: str) -> int | float | None:
+    number = getattr(arguments, f'{split}_per_class')
+    fraction = getattr(arguments, f'{split}_fraction')
+    if number is not None and number < (split == 'test'):
+        raise UserError(f'--{split}-per-class must be at least {int(split == "test")}')
+    if fraction is not None and not 0 < fraction < 1:
+        raise UserError(f'--{split}-fraction must lie between 0 and 1, not {fraction:g}')
+    return number if number is not None else fraction
+
+
+def check(argv: Sequence[str] | None = None) -> None:
+    """Verify the data of a configuration; exit with 1 if there is a fault."""
+    parser = ArgumentParser(description='Examine the data of a configuration before training.')
+    parser.add_argument('config', help='configuration file')
+    parser.add_argument('--json', action='store_true', help='print the whole report as JSON')
+    parser.add_argument('--workers', type=int, metavar='N', help='threads that read images')
+    parser.add_argument('--work-dir', help='folder of the training; remembers what was read')
+    add_cfg_options(parser)
+    parser.add_argument(
+        '--accept',
+        nargs='+',
+        choices=verify.KINDS,
+        default=(),
+        help='kinds of fault to report as notes',
+    )
+    args = parser.parse_args(argv)
+    report = verify.check_data(
+        args.config, args.work_dir, args.workers, args.cfg_options, args.accept
+    )
+    if args.json:
+        print(json.dumps(asdict(report) | {'sound': report.sound}, indent=2))
+    else:
+        verify.print_report(report)
+    sys.exit(0 if report.sound else 1)
+
+
+def browse(argv: Sequence[str] | None = None) -> None:
+    """Draw a sheet of images as the network gets them."""
+    parser = ArgumentParser(description='Draw images as the pipeline gives them, by class.')
+    parser.add_argument('config', help='configuration file')
+    parser.add_argument('--out', metavar='FILE.png', help='default: in the work dir')
+    parser.add_argument(
+        '--split', choices=('train', 'val', 'test'), default='train', help='which data'
+    )
+    parser.add_argument('--num-classes', type=int, default=8, metavar='N', help='classes: rows')
+    parser.add_argument('--num-images', type=int, default=4, metavar='N', help='images in a row')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the augmentations')
+    add_cfg_options(parser)
+    print(pictures.browse(**vars(parser.parse_args(argv))))
+
+
+def distribution(argv: Sequence[str] | None = None) -> None:
+    """Draw the class sizes of training and test data."""
+    parser = ArgumentParser(description='Draw the class sizes, coloured by shot group.')
+    parser.add_argument('config', help='configuration file')
+    parser.add_argument('--out', metavar='FILE.png', help='default: in the work dir')
+    add_cfg_options(parser)
+    print(pictures.distribution(**vars(parser.parse_args(argv))))

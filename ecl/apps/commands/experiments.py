@@ -1,0 +1,86 @@
+"""Command lines that train several methods and compare trainings."""
+
+import signal
+from argparse import ArgumentParser
+from collections.abc import Sequence
+
+from ecl.apis import trust_checkpoints
+from ecl.apps import report as pages
+from ecl.apps.cli import add_cfg_options, add_trust_argument
+from ecl.apps.experiments import balance as balances
+from ecl.apps.experiments import compare as comparisons
+from ecl.apps.experiments import matrix as matrices
+from ecl.evaluation.calibration import STRENGTHS
+
+
+def matrix(argv: Sequence[str] | None = None) -> None:
+    """Train configurations with several seeds."""
+    parser = ArgumentParser(
+        description='Train configurations with several seeds and write one table. A second call '
+        'goes on where the first was interrupted.'
+    )
+    parser.add_argument('path', metavar='MATRIX', help='YAML or JSON file: title, seeds, rows')
+    parser.add_argument('--work-dir', help='folder of the trainings; default: work_dirs/MATRIX')
+    parser.add_argument(
+        '--out', metavar='NAME', help='table NAME.md and NAME.json; default: in the work dir'
+    )
+    parser.add_argument('--jobs', type=int, default=1, help='trainings at the same time')
+    # Ended like Ctrl-C, so that the trainings end too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    matrices.run_matrix(**vars(parser.parse_args(argv)))
+
+
+def compare(argv: Sequence[str] | None = None) -> None:
+    """Compare trainings."""
+    parser = ArgumentParser(
+        description='Trainings side by side, and tests of their differences from the first.'
+    )
+    parser.add_argument(
+        'paths',
+        nargs='+',
+        metavar='RUN',
+        help='a work dir, a folder of them (seeds of one method), results.json, or table.json of '
+        'a matrix',
+    )
+    parser.add_argument('--out', metavar='NAME', help='write NAME.md and NAME.json as well')
+    add_trust_argument(parser)
+    arguments = vars(parser.parse_args(argv))
+    with trust_checkpoints(arguments.pop('trust_checkpoint')):
+        comparisons.compare(**arguments)
+
+
+def balance(argv: Sequence[str] | None = None) -> None:
+    """Compare methods at equal balance."""
+    parser = ArgumentParser(
+        description='Overall and few-shot accuracy as the prior is corrected further at '
+        'prediction: the method whose curve lies higher is better at any balance.'
+    )
+    parser.add_argument(
+        'paths', nargs='+', metavar='RUN', help='a work dir, or a folder of them (seeds)'
+    )
+    parser.add_argument(
+        '--out', metavar='NAME', required=True, help='NAME.json, NAME.md and NAME.png'
+    )
+    parser.add_argument(
+        '--strengths', nargs='+', type=float, default=STRENGTHS, help='of the correction'
+    )
+    add_cfg_options(parser)
+    add_trust_argument(parser)
+    arguments = vars(parser.parse_args(argv))
+    with trust_checkpoints(arguments.pop('trust_checkpoint')):
+        balances.balance(**arguments)
+
+
+def report(argv: Sequence[str] | None = None) -> None:
+    """Write a page about trainings, and print its name."""
+    parser = ArgumentParser(description='Write a page about one training or several side by side.')
+    parser.add_argument('work_dirs', nargs='+', metavar='WORK_DIR', help='folder of a training')
+    parser.add_argument(
+        '--out',
+        metavar='FILE.html',
+        help='default: report.html, in the work dir if there is one only',
+    )
+    add_trust_argument(parser)
+    arguments = vars(parser.parse_args(argv))
+    with trust_checkpoints(arguments.pop('trust_checkpoint')):
+        print(pages.report(**arguments))

@@ -1,0 +1,169 @@
+"""Command lines that train a model or use a trained one."""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from ecl import apis
+from ecl.apis.config import configs_root
+from ecl.apps import predict as files
+from ecl.apps.cli import add_cfg_options, add_common_arguments, add_trust_argument
+from ecl.evaluation import markdown_table
+from ecl.evaluation.distributions import IMBALANCE_FACTORS
+
+
+def train(argv: Sequence[str] | None = None) -> None:
+    """Train a model."""
+    parser = ArgumentParser(description='Train a model.')
+    parser.add_argument('config', help='configuration file, or name as in: ecl list')
+    add_common_arguments(parser)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='auto|PATH',
+        help='go on from a checkpoint; alone or with "auto": from the latest in the work dir',
+    )
+    parser.add_argument('--amp', action='store_true', help='mixed precision in bfloat16')
+    parser.add_argument('--seed', type=int, help='random seed; default: that of the file, or 0')
+    arguments = vars(parser.parse_args(argv))
+    with apis.trust_checkpoints(arguments.pop('trust_checkpoint')):
+        apis.train(**arguments)
+
+
+def test(argv: Sequence[str] | None = None) -> None:
+    """Evaluate a checkpoint."""
+    parser = ArgumentParser(description='Evaluate a checkpoint on the test data.')
+    parser.add_argument('config', help='configuration file, or name as in: ecl list')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    add_common_arguments(parser)
+    parser.add_argument('--out', metavar='FILE.json', help='write the metrics to this file')
+    parser.add_argument(
+        '--per-class',
+        metavar='FILE.csv',
+        help='write the accuracy of each class and its training images to this file',
+    )
+    parser.add_argument(
+        '--distributions',
+        dest='imbalance_factors',
+        nargs='*',
+        type=float,
+        metavar='IF',
+        help='accuracy too where classes are as frequent in testing as in training, and the other '
+        'way round, by these imbalance factors; default: 50 25 10 5 2',
+    )
+    parser.add_argument(
+        '--test-lists',
+        nargs='+',
+        default=(),
+        metavar='LIST',
+        help='accuracy too on the test images of these lists, such as ImageNet_LT_forward50.txt',
+    )
+    parser.add_argument('--tta', action='store_true', help='average over several views of an image')
+    arguments = vars(parser.parse_args(argv))
+    factors = arguments.pop('imbalance_factors')
+    arguments['imbalance_factors'] = () if factors is None else factors or IMBALANCE_FACTORS
+    with apis.trust_checkpoints(arguments.pop('trust_checkpoint')):
+        apis.test(**arguments)
+
+
+def predict(argv: Sequence[str] | None = None) -> None:
+    """Predict images; exit with 1 if a file is no valid image."""
+    parser = ArgumentParser(description='Predict an image or a folder of images.')
+    parser.add_argument('checkpoint', help='checkpoint file; no configuration is needed')
+    parser.add_argument('source', metavar='IMAGE_OR_FOLDER', help='searched at any depth')
+    parser.add_argument('--topk', type=int, default=5, help='classes to name; default: 5')
+    parser.add_argument('--expert', type=int, metavar='K', help='this expert alone, from 0')
+    parser.add_argument('--out', metavar='FILE.csv|FILE.json', help='write instead of printing')
+    parser.add_argument('--batch-size', type=int, default=32, help='default: 32')
+    parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU if there is one')
+    add_trust_argument(parser)
+    arguments = vars(parser.parse_args(argv))
+    with apis.trust_checkpoints(arguments.pop('trust_checkpoint')):
+        results = files.predict(**arguments)
+    sys.exit(any(result.fault for result in results))
+
+
+def demo(argv: Sequence[str] | None = None) -> None:
+    """Serve the demo page."""
+    parser = ArgumentParser(description='Serve a page to try a model on, to this machine alone.')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--port', type=int, help='default: the first free one from 7860 on')
+    add_trust_argument(parser)
+    arguments = vars(parser.parse_args(argv))
+    from ecl.apps.demo import demo  # its packages are an extra
+
+    with apis.trust_checkpoints(arguments.pop('trust_checkpoint')):
+        demo(**arguments)
+
+
+def export(argv: Sequence[str] | None = None) -> None:
+    """Export a model, and print the largest difference of its predictions."""
+    parser = ArgumentParser(
+        description='Write a model as one file that needs neither this package nor a configuration.'
+    )
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', required=True, metavar='FILE', help='file to write')
+    parser.add_argument(
+        '--format',
+        dest='file_format',
+        choices=('onnx', 'torch'),
+        default='onnx',
+        help='onnx (default), or torch: a program of torch.export, .pt2',
+    )
+    parser.add_argument(
+        '--what', default='ensemble', help='ensemble (default), or one expert alone: expert0, ...'
+    )
+    parser.add_argument(
+        '--preprocess',
+        action='store_true',
+        help='take images as uint8 in RGB, and normalise them in the file',
+    )
+    add_trust_argument(parser)
+    arguments = vars(parser.parse_args(argv))
+    with apis.trust_checkpoints(arguments.pop('trust_checkpoint')):
+        difference = apis.export(**arguments)
+    print(f'{arguments["out"]}: differs from PyTorch by at most {difference:.1e}')
+
+
+def publish(argv: Sequence[str] | None = None) -> None:
+    """Publish a checkpoint, and print its sizes."""
+    parser = ArgumentParser(
+        description='Write a checkpoint without the state of training, as .pth and .safetensors; '
+        'SHA-256 goes into its name.'
+    )
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', metavar='FILE.pth', help='default: FOLDER_CHECKPOINT, beside it')
+    add_trust_argument(parser)
+    arguments = parser.parse_args(argv)
+    with apis.trust_checkpoints(arguments.trust_checkpoint):
+        path = apis.publish(arguments.checkpoint, arguments.out)
+    before, after = (Path(file).stat().st_size / 1e6 for file in (arguments.checkpoint, path))
+    print(f'{path} ({after:.1f} MB, before {before:.1f} MB)')
+
+
+def print_config(argv: Sequence[str] | None = None) -> None:
+    """Print a configuration."""
+    parser = ArgumentParser(description='Print the whole configuration, bases and options merged.')
+    parser.add_argument('config', help='configuration file, or name as in: ecl list')
+    add_cfg_options(parser)
+    arguments = parser.parse_args(argv)
+    print(apis.load_config(arguments.config, cfg_options=arguments.cfg_options).pretty_text)
+
+
+def list_configs(argv: Sequence[str] | None = None) -> None:
+    """Print the configurations that come with the package, and their recorded results."""
+    parser = ArgumentParser(description='List the configurations by name, with their results.')
+    parser.add_argument('pattern', nargs='?', default='*', help='such as "*cifar100*"')
+    names = apis.list_models(parser.parse_args(argv).pattern)
+    results = {}
+    for path in configs_root().glob('*/metafile.yml'):
+        for model in yaml.safe_load(path.read_text())['Models']:
+            for result in model.get('Results', ()):
+                results[model['Name']] = (result['Dataset'], result['Metrics']['Top 1 Accuracy'])
+    rows = [(name, *results.get(name, (None, None))) for name in names]
+    print(markdown_table(pd.DataFrame(rows, columns=['configuration', 'data', 'accuracy (%)'])))

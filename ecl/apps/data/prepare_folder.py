@@ -1,0 +1,274 @@
+"""Prepare a folder of images: lists, class names and a configuration that trains."""
+
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from ecl.apis.config import configs_root, find_config
+from ecl.apps.data.scan import scan_images
+from ecl.apps.data.split import Split, find_images, split_images
+from ecl.errors import UserError
+from ecl.shots import shot_groups
+
+
+class Prepared(NamedTuple):
+    """Result of :func:`prepare_folder`.
+
+    Attributes:
+        out: The folder that was written.
+        classes: Class names in label order.
+        split: The images of each split and those left out.
+        kinds: Unusual kinds of image among the sound ones, with their number.
+    """
+
+    out: Path
+    classes: tuple[str, ...]
+    split: Split
+    kinds: dict[str, int]
+
+    def counts(self, split: str) -> list[int]:
+        """Return the number of images of each class in 'train', 'val' or 'test'."""
+        labels = Counter(label for _, label in getattr(self.split, split))
+        return [labels[label] for label in range(len(self.classes))]
+
+
+def prepare_folder(
+    source: str | Path,
+    out: str | Path,
+    test: int | float | None = None,
+    val: int | float = 0,
+    seed: int = 0,
+    base: str | Path | None = None,
+    workers: int | None = None,
+) -> Prepared:
+    """Divide a folder of images, and write lists, class names and a configuration.
+
+    ``out`` gets ``train.txt``, ``test.txt``, ``val.txt`` if asked for, with lines of
+    ``path label``; ``classes.txt``; ``config.py``; and, if images were left out, ``left_out.txt``
+    with path and reason. The images stay where they are. If anything fails, nothing is written.
+
+    Args:
+        source: Folder laid out as ``<class>/**/<image>``.
+        out: Folder to create.
+        test: Test images of each class, see :func:`~ecl.apps.data.split.split_images`.
+        val: Validation images of each class, likewise.
+        seed: Seed of the division.
+        base: Configuration to inherit from, a file or a name. Default: one for the size of the
+            images.
+        workers: Threads that read images.
+
+    Raises:
+        UserError: If the folder cannot be used as it is, or ``out`` exists.
+    """
+    source, out = Path(source), Path(out)
+    if out.exists() or out.is_symlink():
+        raise UserError(f'{out} exists already; remove it or choose another folder with --out')
+    chosen = None if base is None else find_config(base)
+    found = find_images(source)
+    paths = [path for members in found.values() for path in members]
+    scanned = scan_images((str(source / path) for path in paths), len(paths), workers)
+    facts = {path: fact for path, (_, fact) in zip(paths, scanned, strict=True)}
+    faults = {path: fact.fault or _name_fault(path) for path, fact in facts.items()}
+    sound = {name: [p for p in members if not faults[p]] for name, members in found.items()}
+    _check_none_empty(source, sound, faults)
+    split = split_images(sound, {p: fact.digest for p, fact in facts.items()}, test, val, seed)
+    split.left_out.update({path: fault for path, fault in faults.items() if fault})
+    kinds = Counter(fact.kind for path, fact in facts.items() if fact.kind and not faults[path])
+    prepared = Prepared(out, tuple(found), split, dict(kinds))
+    sizes = [fact.size for path, fact in facts.items() if not faults[path]]
+    _write(prepared, source, chosen or _default_base(sizes))
+    return prepared
+
+
+def _name_fault(path: str) -> str:
+    """Return the reason why a list cannot hold a path, or an empty string."""
+    if path != path.strip() or '\n' in path:
+        return 'a list cannot hold its name: rename it without line ends and outer spaces'
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return 'its name is not UTF-8: rename it'
+    return ''
+
+
+def _check_none_empty(source: Path, sound: dict[str, list[str]], faults: dict[str, str]) -> None:
+    for name, members in sound.items():
+        if not members:
+            path = min(path for path in faults if path.startswith(f'{name}/'))
+            raise UserError(
+                f'class folder {source / name} has no image that can be read, the first being '
+                f'{path}: {faults[path]}; repair or remove the folder'
+            )
+
+
+def _write(prepared: Prepared, source: Path, base: Path) -> None:
+    split = prepared.split
+    with _whole_folder(prepared.out) as draft:
+        for name in ('train', 'val', 'test'):
+            rows = getattr(split, name)
+            if rows:
+                _save(draft / f'{name}.txt', (f'{path} {label}' for path, label in rows))
+        _save(draft / 'classes.txt', prepared.classes)
+        if split.left_out:
+            lines = (f'{_shown(path)}\t{reason}' for path, reason in sorted(split.left_out.items()))
+            _save(draft / 'left_out.txt', lines)
+        text = config_text(source, prepared.out, base, prepared.counts('train'), bool(split.val))
+        (draft / 'config.py').write_text(text, encoding='utf-8')
+
+
+def _shown(path: str) -> str:
+    return path.encode('utf-8', 'backslashreplace').decode().replace('\n', '\\n')
+
+
+def _save(path: Path, lines: Iterable[str]) -> None:
+    path.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8', newline='\n')
+
+
+@contextmanager
+def _whole_folder(out: Path) -> Iterator[Path]:
+    """Create a temporary folder that is renamed to ``out`` if the block succeeds."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f'.{out.name}.', dir=out.parent))
+    except OSError as error:
+        raise UserError(f'{out} cannot be created: {error.strerror}') from error
+    try:
+        yield draft
+        # mkdtemp denies access to other users; the result follows the user's umask.
+        umask = os.umask(0)
+        os.umask(umask)
+        draft.chmod(0o777 & ~umask)
+        draft.rename(out)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+#: Shorter side, in pixels, of images that count as small.
+SMALL = 64
+_BASES = {True: 'ecl_r32_lists-32px.py', False: 'ecl_r50_lists-224px.py'}
+
+
+def _default_base(sizes: Sequence[tuple[int, int]]) -> Path:
+    """Return a base for small images or one for photographs, from widths and heights."""
+    small = float(np.median([min(size) for size in sizes])) <= SMALL
+    return configs_root() / 'ecl' / _BASES[small]
+
+
+def config_text(
+    source: Path, out: Path, base: Path, class_counts: Sequence[int], has_val: bool
+) -> str:
+    """Return the text of a configuration that trains on ``out/train.txt``.
+
+    Args:
+        source: Folder that the paths in the lists start from.
+        out: Folder of the lists and of the configuration.
+        base: Configuration to inherit from.
+        class_counts: Training images of each class.
+        has_val: Whether there is a list for validation; else the test list serves.
+
+    Returns:
+        Python text. A batch holds at most a quarter of the images, a queue at most half.
+    """
+    images = sum(class_counts)
+    inside = out.resolve().is_relative_to(base.resolve().parents[2])
+    shown = os.path.relpath(base, out) if inside else base.resolve()
+    batch = min(64, _power_of_two(images // 4))
+    queue = min(1024, _power_of_two(images // 2))
+    lists = {'train': 'train', 'val': 'val' if has_val else 'test', 'test': 'test'}
+    datasets = {
+        split: f"dict(data_root=data_root, ann_file=lists + '/{name}.txt', classes=classes)"
+        for split, name in lists.items()
+    }
+    return f'''"""{images} training images in {len(class_counts)} classes, \
+{max(class_counts)} to {min(class_counts)} a class.
+
+Lists and class names lie beside this file, the images in data_root. Written by prepare.py.
+"""
+
+_base_ = {str(shown)!r}
+
+work_dir = {f'work_dirs/{out.name}'!r}
+data_root = {str(source.resolve())!r}
+lists = '{{{{ fileDirname }}}}'
+classes = lists + '/classes.txt'
+
+model = dict(head=dict(num_classes={len(class_counts)}), contrast=dict(queue_size={queue}))
+train_dataloader = dict(
+    batch_size={batch},
+    dataset=dict(
+        dataset={datasets['train']}
+    ),
+)
+val_dataloader = dict(
+    dataset={datasets['val']}
+)
+test_dataloader = dict(
+    dataset={datasets['test']}
+)
+'''
+
+
+def _power_of_two(limit: int) -> int:
+    return 1 << max(limit.bit_length() - 1, 1)
+
+
+_NAMED = 5
+
+
+def print_summary(prepared: Prepared, console: Console | None = None) -> None:
+    """Print counts, shot groups and the images that were left out.
+
+    Args:
+        prepared: Result of :func:`prepare_folder`.
+        console: Where to print. Defaults to the standard output.
+    """
+    console = console or Console()
+    counts = {split: prepared.counts(split) for split in ('train', 'val', 'test')}
+    groups = shot_groups(counts['train'])
+    table = Table(title=f'{len(prepared.classes)} classes')
+    table.add_column('training images')
+    for name in ('classes', *counts):
+        table.add_column(name, justify='right')
+    for group, classes in groups.items():
+        table.add_row(
+            f'{group}-shot ({_range([counts["train"][label] for label in classes])})',
+            str(len(classes)),
+            *(str(sum(numbers[label] for label in classes)) for numbers in counts.values()),
+        )
+    table.add_section()
+    table.add_row('all', str(len(prepared.classes)), *(str(sum(n)) for n in counts.values()))
+    lines = [_extremes(prepared, counts['train'])]
+    if prepared.kinds:
+        kinds = ', '.join(f'{number} {kind}' for kind, number in sorted(prepared.kinds.items()))
+        lines.append(f'Read as 8-bit colour, animations by their first frame: {kinds}')
+    left_out = prepared.split.left_out
+    if left_out:
+        lines.append(f'Left out: {len(left_out)} images (all in {prepared.out / "left_out.txt"})')
+        lines += [f'  {path}: {left_out[path]}' for path in sorted(left_out)[:_NAMED]]
+    lines.append(f'Train with: python tools/train.py {prepared.out / "config.py"}')
+    console.print(table)
+    # Paths and class names are not markup, and a path must not be wrapped.
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _range(counts: list[int]) -> str:
+    return f'{max(counts)} to {min(counts)}'
+
+
+def _extremes(prepared: Prepared, counts: list[int]) -> str:
+    most, least = counts.index(max(counts)), counts.index(min(counts))
+    return (
+        f'Largest class: {prepared.classes[most]} ({counts[most]}); smallest: '
+        f'{prepared.classes[least]} ({counts[least]}); imbalance factor '
+        f'{counts[most] / counts[least]:.3g}'
+    )

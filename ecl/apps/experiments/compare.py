@@ -1,0 +1,229 @@
+"""Compare methods: accuracies side by side, and tests of their differences."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ecl.apis.checkpoint import latest_checkpoint
+from ecl.apis.inference import collect_predictions
+from ecl.apps.experiments.table import check_out, mean_std, write_results
+from ecl.engine.hooks.run_record import RECORD
+from ecl.errors import UserError
+from ecl.evaluation import Difference, Predictions, between_networks, between_seeds, markdown_table
+from ecl.evaluation.table import COLUMNS
+from ecl.shots import THRESHOLDS, shot_groups
+
+
+@dataclass
+class Method:
+    """A method and its trainings.
+
+    Attributes:
+        name: Its name in the tables.
+        records: Content of ``results.json`` of each training, one a seed.
+        work_dirs: Folder of each training; empty where there are records alone.
+    """
+
+    name: str
+    records: list[dict[str, Any]]
+    work_dirs: list[Path] = field(default_factory=list)
+
+    def values(self, key: str) -> list[float]:
+        """Return a metric of each training; empty if one lacks it."""
+        found = [record['metrics'].get(key) for record in self.records]
+        return [] if None in found else found
+
+
+def read_methods(paths: Sequence[str | Path]) -> list[Method]:
+    """Read the methods to compare; those of the same name are numbered.
+
+    Args:
+        paths: Each is the work dir of a training; a folder of work dirs (seeds of one method); the
+            JSON file of a matrix (a method a row); or ``results.json`` or the output of
+            ``tools/test.py``.
+
+    Raises:
+        UserError: If one is none of these.
+    """
+    methods = [method for path in paths for method in _read_path(Path(path))]
+    names = [method.name for method in methods]
+    for number, method in enumerate(methods, 1):
+        if names.count(method.name) > 1:
+            method.name = f'{method.name} ({number})'
+    return methods
+
+
+def _read_path(path: Path) -> list[Method]:
+    if path.is_dir():
+        return [_from_folder(path)]
+    if not path.is_file():
+        raise UserError(f'{path} does not exist; name a work dir, a results.json or a table.json')
+    content = _read(path)
+    if 'rows' in content:
+        rows = [row for row in content['rows'] if row.get('runs')]
+        return [Method(row['name'], [_checked(run, path) for run in row['runs']]) for row in rows]
+    return [Method(str(path), [_checked(content, path)])]
+
+
+def _from_folder(folder: Path) -> Method:
+    name = folder.resolve().name
+    if (folder / RECORD).is_file():
+        return Method(name, [_checked(_read(folder / RECORD), folder)], [folder])
+    records = sorted(folder.glob(f'*/{RECORD}'))
+    if not records:
+        raise UserError(f'{folder} holds no {RECORD}, nor does a folder in it: no training ended')
+    folders = [file.parent for file in records]
+    return Method(name, [_checked(_read(file), file) for file in records], folders)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f'{path} cannot be read: {error}') from error
+
+
+def _checked(record: Any, path: Path) -> dict[str, Any]:
+    if not isinstance(record, Mapping) or not isinstance(record.get('metrics'), Mapping):
+        raise UserError(f'{path} holds no metrics: it is no record of a training or an evaluation')
+    return dict(record)
+
+
+def compare(
+    paths: Sequence[str | Path], out: str | Path | None = None
+) -> dict[str, dict[str, Difference]]:
+    """Print methods side by side, and the difference of each from the first.
+
+    With two or more trainings of a method, the difference is tested over seeds
+    (:func:`~ecl.evaluation.between_seeds`). With a single training of each, whose checkpoints
+    exist, it is tested over the test images (:func:`~ecl.evaluation.between_networks`), which both
+    networks predict again.
+
+    Args:
+        paths: What to compare; see :func:`read_methods`.
+        out: Files to write, without extension: ``OUT.md`` and ``OUT.json``.
+
+    Returns:
+        For each method after the first the difference by metric.
+
+    Raises:
+        UserError: If there are fewer than two methods, or one cannot be read.
+    """
+    if out is not None:
+        check_out(out)
+    methods = read_methods(paths)
+    if len(methods) < 2:
+        raise UserError('there is nothing to compare: name at least two trainings or methods')
+    first, *others = methods
+    predictions = {name: collect_predictions(file) for name, file in _checkpoints(methods).items()}
+    differences = {other.name: _differences(first, other, predictions) for other in others}
+    text = _text(methods, differences, bool(predictions))
+    print(text)
+    if out is not None:
+        content = {
+            'methods': [_summary(method) for method in methods],
+            'differences': {
+                name: {key: asdict(value) for key, value in columns.items()}
+                for name, columns in differences.items()
+            },
+        }
+        write_results(out, text, content)
+    return differences
+
+
+def _checkpoints(methods: list[Method]) -> dict[str, str]:
+    """Return a checkpoint by method, where images replace seeds; else nothing."""
+    if any(len(method.records) > 1 for method in methods):
+        return {}
+    found = {
+        method.name: checkpoint
+        for method in methods
+        if method.work_dirs and (checkpoint := latest_checkpoint(method.work_dirs[0]))
+    }
+    return found if methods[0].name in found and len(found) > 1 else {}
+
+
+def _differences(
+    first: Method, other: Method, predictions: Mapping[str, Predictions]
+) -> dict[str, Difference]:
+    found = {}
+    for column in COLUMNS:
+        one, two = (method.values(f'shot/{column}') for method in (first, other))
+        if not one or not two:
+            continue
+        found[column] = between_seeds(one, two)
+        if first.name in predictions and other.name in predictions and column != 'balanced':
+            pair = predictions[first.name], predictions[other.name]
+            images = _images(column, first, *pair)
+            found[column] = between_networks(found[column].value, *pair, images)
+    return found
+
+
+def _images(column: str, first: Method, one: Predictions, two: Predictions) -> np.ndarray:
+    """Return the test images of a column, a mask (N,)."""
+    if one.paths != two.paths or not np.array_equal(one.labels, two.labels):
+        raise UserError(f'{first.name} was tested on other images, so the two cannot be compared')
+    if column == 'overall':
+        return np.ones(len(one.labels), dtype=bool)
+    record = first.records[0]
+    thresholds = record.get('protocol', {}).get('shot_thresholds') or THRESHOLDS
+    classes = shot_groups(record.get('class_counts') or (), tuple(thresholds)).get(column, ())
+    return np.isin(one.labels, classes)
+
+
+def _summary(method: Method) -> dict[str, Any]:
+    values = {key: method.values(f'shot/{key}') for key in COLUMNS}
+    return {
+        'name': method.name,
+        'seeds': [record.get('seed') for record in method.records],
+        'values': {key: column for key, column in values.items() if column},
+    }
+
+
+def _text(
+    methods: Sequence[Method],
+    differences: Mapping[str, Mapping[str, Difference]],
+    by_images: bool,
+) -> str:
+    accuracies = pd.DataFrame(
+        {
+            'accuracy (%)': method.name,
+            'seeds': len(method.records),
+            **{key: mean_std(method.values(f'shot/{key}')) for key in COLUMNS},
+        }
+        for method in methods
+    )
+    changes = pd.DataFrame(
+        {f'minus {methods[0].name}': f'{name}, {key}', **_change(difference)}
+        for name, found in differences.items()
+        for key, difference in found.items()
+    )
+    test = (
+        "p: McNemar's exact test on the test images; another seed may differ by more"
+        if by_images
+        else "p and interval: Welch's t-test over seeds; empty with a single seed"
+    )
+    parts = [
+        markdown_table(accuracies.dropna(axis='columns', how='all')),
+        markdown_table(changes),
+        f'{test}.',
+    ]
+    known = (method.records[0].get('protocol') for method in methods)
+    protocols = dict.fromkeys(json.dumps(protocol) for protocol in known if protocol)
+    if len(protocols) > 1:
+        parts.append('NOT THE SAME PROTOCOL:\n' + '\n'.join(protocols))
+    return '\n\n'.join(parts)
+
+
+def _change(difference: Difference) -> dict[str, str | None]:
+    low_high = difference.interval
+    return {
+        'points': f'{difference.value:+.2f}',
+        '95 % interval': f'{low_high[0]:+.2f} to {low_high[1]:+.2f}' if low_high else None,
+        'p': None if difference.p is None else f'{difference.p:.2g}',
+    }

@@ -1,0 +1,223 @@
+"""Read a matrix of trainings and tell which of them are complete."""
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from mmengine.fileio import load
+
+from ecl.apis.config import load_config
+from ecl.apis.config_check import nearest
+from ecl.engine.hooks.run_record import RECORD
+from ecl.errors import UserError
+
+#: File of a run's cost; see :func:`ecl.apps.experiments.matrix.model_cost`.
+COST = 'cost.json'
+#: The parts of a configuration that the weights and their accuracy depend on.
+DECISIVE = (
+    'model',
+    'data_preprocessor',
+    'train_dataloader',
+    'val_dataloader',
+    'val_evaluator',
+    'optim_wrapper',
+    'param_scheduler',
+    'train_cfg',
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """Row of the table: a configuration, and variants of its evaluation."""
+
+    name: str
+    config: Path
+    cfg_options: dict[str, Any]
+    variants: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Training of a row with a seed.
+
+    ``earlier`` is the record of a table written before, if it has this configuration and seed.
+    """
+
+    row: Row
+    seed: int
+    work_dir: Path
+    epochs: int
+    fingerprint: str
+    earlier: dict[str, Any] | None = None
+
+    def __str__(self) -> str:
+        return f'{self.row.name}, seed {self.seed}'
+
+    @property
+    def variant_files(self) -> dict[str, str]:
+        """File of the metrics of each variant, by its name."""
+        variants = self.row.variants.items()
+        return {name: f'variant-{_digest(options)}.json' for name, options in variants}
+
+    @property
+    def specification(self) -> str:
+        """Arguments of :func:`~ecl.apps.experiments.matrix.run_job`, as JSON."""
+        files = self.variant_files
+        return json.dumps(
+            dict(
+                config=str(self.row.config),
+                seed=self.seed,
+                work_dir=str(self.work_dir),
+                cfg_options=self.row.cfg_options,
+                variants={files[name]: options for name, options in self.row.variants.items()},
+            )
+        )
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all results exist."""
+        if self.earlier is not None:
+            return True
+        files = (RECORD, COST, *self.variant_files.values())
+        return all((self.work_dir / name).is_file() for name in files)
+
+    def record(self) -> dict[str, Any]:
+        """Return the results, with cost and variants."""
+        if self.earlier is not None:
+            return self.earlier
+        read = {name: _read(self.work_dir / file) for name, file in self.variant_files.items()}
+        return {
+            **_read(self.work_dir / RECORD),
+            'cost': _read(self.work_dir / COST),
+            'variants': {name: content['metrics'] for name, content in read.items()},
+            'variant_options': self.row.variants,
+            'fingerprint': self.fingerprint,
+        }
+
+    def finished_epochs(self) -> int:
+        """Return the number of finished epochs, from the last line of the newest log."""
+        if self.earlier is not None or (self.work_dir / RECORD).is_file():
+            return self.epochs
+        logs = sorted(self.work_dir.glob('*/vis_data/scalars.json'))
+        lines = logs[-1].read_text().splitlines() if logs else []
+        try:
+            return int(json.loads(lines[-1])['epoch'])
+        except (IndexError, KeyError, ValueError):
+            return 0
+
+    def claim(self) -> None:
+        """Write the fingerprint of the configuration into the folder of the run.
+
+        Raises:
+            UserError: If it holds results or a checkpoint of another configuration.
+        """
+        mark = self.work_dir / 'fingerprint'
+        used = any((self.work_dir / name).is_file() for name in (RECORD, 'last_checkpoint'))
+        if used and (not mark.is_file() or mark.read_text() != self.fingerprint):
+            raise UserError(
+                f'{self.work_dir} holds a run of another configuration than {self.row.config} is '
+                'now: remove the folder, or choose another work dir'
+            )
+        self.work_dir.mkdir(parents=True, exist_ok=True)
+        mark.write_text(self.fingerprint)
+
+
+def read_matrix(path: Path) -> tuple[str, list[int], list[Row]]:
+    """Read title, seeds and rows of a matrix file; see :func:`~.matrix.run_matrix`.
+
+    Raises:
+        UserError: If it cannot be read, or is not of that form.
+    """
+    if not path.is_file():
+        raise UserError(f'matrix {path} does not exist')
+    try:
+        content = load(str(path))
+    except Exception as error:  # whatever the parser of the format raises
+        raise UserError(f'{path} cannot be read: {" ".join(str(error).split())}') from error
+    _check_keys(content, ('title', 'seeds', 'rows'), ('title', 'seeds', 'rows'), str(path))
+    rows = []
+    for entry in content['rows']:
+        _check_keys(entry, ('config', 'name', 'cfg_options', 'variants'), ('config',), str(path))
+        config = path.parent / entry['config']
+        rows.append(
+            Row(
+                name=str(entry.get('name', config.stem)),
+                config=Path(os.path.relpath(config)),
+                cfg_options=entry.get('cfg_options', {}),
+                variants=entry.get('variants', {}),
+            )
+        )
+    names = [_slug(row.name) for row in rows]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f'{path}: several rows are named {name!r}; give each its own name')
+    return str(content['title']), list(content['seeds']), rows
+
+
+def _check_keys(node: Any, known: Sequence[str], needed: Sequence[str], source: str) -> None:
+    if not isinstance(node, Mapping):
+        raise UserError(f'{source}: expected the keys {", ".join(known)}, found {node!r}')
+    for key in node:
+        if key not in known:
+            raise UserError(f'{source}: nothing reads the key {key!r}{nearest(str(key), known)}')
+    for key in needed:
+        if not node.get(key):
+            raise UserError(f'{source}: {key!r} is missing in {dict(node)}')
+
+
+def plan(rows: Sequence[Row], seeds: Sequence[int], folder: Path, table: Path) -> list[Run]:
+    """Return all runs in their order, with every configuration checked.
+
+    Args:
+        rows: The rows of a matrix.
+        seeds: Its seeds.
+        folder: Work dir of the matrix; each run has a folder in it.
+        table: A table written before (JSON), whose records count as done; it need not exist.
+
+    Raises:
+        UserError: If a configuration cannot be used, or a folder holds a run of another one.
+    """
+    checked = {}
+    for row in rows:
+        cfg = load_config(row.config, work_dir=folder, cfg_options=row.cfg_options)
+        settings = cfg.to_dict()
+        decisive = {key: settings.get(key) for key in DECISIVE}
+        checked[row.name] = cfg.train_cfg.max_epochs, _digest(decisive)
+        for options in row.variants.values():
+            load_config(row.config, cfg_options={**row.cfg_options, **options})
+    before = _read(table)['rows'] if table.is_file() else []
+    records = {
+        (record['fingerprint'], record['seed']): record
+        for line in before
+        for record in line.get('runs', ())
+    }
+    runs = []
+    for seed in seeds:
+        for row in rows:
+            epochs, fingerprint = checked[row.name]
+            record = records.get((fingerprint, seed))
+            if record is not None and record['variant_options'] != row.variants:
+                record = None
+            work_dir = folder / _slug(row.name) / f'seed{seed}'
+            runs.append(Run(row, seed, work_dir, epochs, fingerprint, record))
+            if record is None:
+                runs[-1].claim()
+    return runs
+
+
+def _slug(name: str) -> str:
+    return re.sub(r'[^a-z0-9.]+', '-', name.lower()).strip('-')
+
+
+def _digest(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, default=str)
+    return sha256(text.encode()).hexdigest()[:12]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())

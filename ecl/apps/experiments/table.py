@@ -1,0 +1,138 @@
+"""Write the results of experiments: mean and standard deviation over seeds."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ecl.engine.resume.atomic_file import atomic_write
+from ecl.errors import UserError
+from ecl.evaluation import markdown_table
+
+ACCURACIES = ('overall', 'many', 'medium', 'few', 'one expert')
+
+
+def check_out(out: str | Path) -> None:
+    """Raise UserError if the folder of an output file does not exist."""
+    if not Path(out).parent.is_dir():
+        raise UserError(f'cannot write {out}: folder {Path(out).parent} does not exist')
+
+
+def write_results(out: str | Path, text: str, content: Any) -> None:
+    """Write a text as ``OUT.md`` and its content as ``OUT.json``.
+
+    Args:
+        out: The files without their extension.
+        text: Markdown.
+        content: Plain values.
+    """
+    for suffix, written in (('.md', text), ('.json', json.dumps(content, indent=1))):
+        with atomic_write(f'{out}{suffix}') as file:
+            file.write(f'{written}\n'.encode())
+
+
+def mean_std(values: Sequence[float], decimals: int = 2) -> str | None:
+    """Return 'mean ± sample standard deviation'; the value alone where there is one.
+
+    Args:
+        values: One value a seed; without any, the result is None.
+        decimals: Digits after the point.
+    """
+    if not len(values):
+        return None
+    spread = f' ± {np.std(values, ddof=1):.{decimals}f}' if len(values) > 1 else ''
+    return f'{np.mean(values):.{decimals}f}{spread}'
+
+
+def write_table(
+    title: str,
+    rows: Sequence[tuple[str, Sequence[str], Sequence[Mapping[str, Any]]]],
+    out: str | Path,
+) -> list[dict[str, Any]]:
+    """Write the results of a matrix as ``OUT.md`` and ``OUT.json``.
+
+    Args:
+        title: Heading.
+        rows: For each row its name, the names of its variants, and the records of its runs: the
+            content of ``results.json``, ``cost`` (see
+            :func:`~ecl.apps.experiments.matrix.model_cost`) and ``variants`` (name -> metrics).
+        out: The files without their extension.
+
+    Returns:
+        The content of the JSON file: for each row and each variant of one ``name``, ``seeds``,
+        ``mean`` and ``std`` (the sample standard deviation, absent for a single seed) of
+        ``overall``, ``many``, ``medium``, ``few`` (of the ensemble, percent), ``one expert`` (mean
+        overall accuracy of the experts alone) and ``seconds_per_epoch`` (all of the training,
+        validation included); and for each row ``cost`` and ``runs``, the records.
+    """
+    lines: list[dict[str, Any]] = []
+    cells: list[dict[str, str | None]] = []
+    for name, variants, records in rows:
+        metrics = {name: [record['metrics'] for record in records]}
+        metrics |= {f'{name}: {v}': [record['variants'][v] for record in records] for v in variants}
+        for label, found in metrics.items():
+            values = pd.DataFrame(map(_accuracies, found))
+            line: dict[str, Any] = dict(name=label, seeds=[record['seed'] for record in records])
+            cells.append({'method': label, 'seeds': str(len(records))})
+            cells[-1] |= {key: mean_std(values[key].to_numpy()) for key in values}
+            if label == name:
+                values['seconds_per_epoch'] = [r['wall_seconds'] / r['epochs'] for r in records]
+                cost = records[0]['cost'] if records else {}
+                line |= dict(cost=cost, runs=list(records))
+                cells[-1] |= _cost(cost, values)
+            line['mean'] = values.mean().to_dict()
+            if len(values) > 1:
+                line['std'] = values.std().to_dict()
+            lines.append(line)
+    costs = ('s/epoch', 'parameters', 'multiply-adds', 'views')
+    frame = pd.DataFrame(cells, columns=['method', 'seeds', *ACCURACIES, *costs])
+    text = f'# {title}\n\n{markdown_table(frame)}\n\n{_notes(lines)}'
+    write_results(out, text, dict(title=title, rows=lines))
+    return lines
+
+
+def _accuracies(metrics: Mapping[str, float]) -> dict[str, float]:
+    ensemble = {key: metrics[f'shot/{key}'] for key in ACCURACIES if f'shot/{key}' in metrics}
+    experts = [v for k, v in metrics.items() if re.fullmatch(r'shot/expert\d+/overall', k)]
+    return ensemble | ({'one expert': float(np.mean(experts))} if experts else {})
+
+
+def _cost(cost: Mapping[str, float], values: pd.DataFrame) -> dict[str, str]:
+    if not cost:
+        return {}
+    return {
+        's/epoch': f'{values["seconds_per_epoch"].mean():.1f}',
+        'parameters': f'{cost["parameters"] / 1e6:.2f} M',
+        'multiply-adds': f'{cost["multiply_adds"] / 1e6:.1f} M',
+        'views': str(cost['views']),
+    }
+
+
+def _notes(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Explain the numbers, and name protocol and versions."""
+    runs = [run for line in lines for run in line.get('runs', ())]
+    notes = [
+        'Accuracy in percent after the last epoch, mean ± sample standard deviation over the '
+        'seeds: of the ensemble (overall, and the mean of the class accuracies of the many-, '
+        'medium- and few-shot classes), and of one expert alone (mean over the experts). Seconds '
+        'of one epoch, validation included; trained parameters; multiply-adds of the prediction '
+        'for one image by all experts; augmented views of an image in a training step.'
+    ]
+    for heading, key in (('Protocol', 'protocol'), ('Versions', 'versions')):
+        different = dict.fromkeys(json.dumps(run[key]) for run in runs)
+        notes += [f'{heading}: {_plain(json.loads(text))}.' for text in different]
+    return '\n\n'.join(notes)
+
+
+def _plain(node: Any) -> str:
+    if not isinstance(node, Mapping):
+        return str(node)
+    words = [(key.replace('_', ' '), value) for key, value in node.items() if value is not None]
+    return ', '.join(
+        f'{key} ({_plain(value)})' if isinstance(value, Mapping) else f'{key} {value}'
+        for key, value in words
+    )

@@ -1,0 +1,108 @@
+"""Console output of a training: one short line an epoch; the log file keeps the full record."""
+
+import logging
+import time
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from ecl.registry import HOOKS
+
+#: Accuracies on the line of an epoch, by their keys among the metrics.
+SHOWN = {'shot/overall': 'accuracy', 'shot/many': 'many', 'shot/few': 'few'}
+
+
+@HOOKS.register_module()
+class ConsoleHook(Hook):
+    """Print one line an epoch: epoch, loss, accuracy where it was validated, and time left.
+
+    While a training or a test runs, the console shows no other lines but warnings. The log file
+    keeps all of them.
+
+    Example:
+        >>> custom_hooks = [dict(type='ConsoleHook')]
+    """
+
+    # After the hooks that compute metrics; before the one that shows the result.
+    priority = 'VERY_LOW'
+
+    def __init__(self) -> None:
+        self._levels: list[tuple[logging.Handler, int]] = []
+        self._begun: int | None = None  # no training yet
+        self._start = self._seconds = 0.0
+
+    def before_train(self, runner: Runner) -> None:
+        """Start the clock."""
+        self._hide_log(runner)
+        self._start, self._begun = time.monotonic(), runner.epoch
+
+    def before_test(self, runner: Runner) -> None:
+        """Hide the lines of a test."""
+        self._hide_log(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Show the lines of the log again."""
+        self._show_log()
+
+    def after_test(self, runner: Runner) -> None:
+        """Show the lines of the log again."""
+        self._show_log()
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Print the line of an epoch that is not validated."""
+        done = runner.epoch + 1  # counted after this hook
+        self._seconds = (time.monotonic() - self._start) / (done - (self._begun or 0))
+        validates_after = getattr(runner.train_loop, 'validates_after', None)
+        if validates_after is None or not validates_after(done):
+            self._print(self._line(runner, done, {}))
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
+        """Print the line of an epoch with its validation."""
+        if self._begun is not None and runner.epoch > self._begun:
+            self._print(self._line(runner, runner.epoch, metrics or {}))
+
+    def _hide_log(self, runner: Runner) -> None:
+        handlers = getattr(runner.logger, 'handlers', ())
+        consoles = [one for one in handlers if not isinstance(one, logging.FileHandler)]
+        self._levels = [(console, console.level) for console in consoles]
+        for console in consoles:
+            console.setLevel(max(console.level, logging.WARNING))
+
+    def _show_log(self) -> None:
+        for console, level in self._levels:
+            console.setLevel(level)
+
+    def _line(self, runner: Runner, epoch: int, metrics: dict[str, Any]) -> str:
+        parts = [f'epoch {epoch:>{len(str(runner.max_epochs))}}/{runner.max_epochs}']
+        losses = runner.message_hub.log_scalars.get('train/loss')
+        if losses is not None:
+            parts.append(f'loss {losses.mean(len(runner.train_dataloader)):.4g}')
+        parts += [f'{name} {metrics[key]:.1f}' for key, name in SHOWN.items() if key in metrics]
+        left = runner.max_epochs - epoch
+        if left:
+            parts.append(f'{duration(left * self._seconds)} left')
+        return '   '.join(parts)
+
+    def _print(self, line: str) -> None:
+        if is_main_process():
+            print(line, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Write a time with its two largest units.
+
+    Args:
+        seconds: The time, at least 0.
+
+    Example:
+        >>> duration(28.4), duration(150), duration(4321)
+        ('28 s', '2 min 30 s', '1 h 12 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f'{whole} s'
+    if whole < 3600:
+        return f'{whole // 60} min {whole % 60} s'
+    return f'{whole // 3600} h {whole % 3600 // 60} min'

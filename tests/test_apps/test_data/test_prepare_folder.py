@@ -1,0 +1,162 @@
+import io
+import shutil
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from rich.console import Console
+
+from ecl.apis import load_config, train
+from ecl.apps.data import prepare_folder as module
+from ecl.apps.data.prepare_folder import prepare_folder, print_summary
+from ecl.datasets import ImageList, count_classes
+from ecl.errors import UserError
+
+
+def _dataset(out, split, root):
+    return ImageList(
+        str(out / f'{split}.txt'), data_root=str(root), classes=str(out / 'classes.txt')
+    )
+
+
+def test_lists_classes_and_counts(birds, tmp_path):
+    prepared = prepare_folder(birds, tmp_path / 'out' / 'mine', test=2, val=1)
+    out = prepared.out
+    assert sorted(path.name for path in out.iterdir()) == [
+        'classes.txt',
+        'config.py',
+        'test.txt',
+        'train.txt',
+        'val.txt',
+    ]
+    # In label order: capitals before small letters, as sorted() has them.
+    assert (out / 'classes.txt').read_text('utf-8').split('\n') == ['Uhu é', 'grey heron', '雀', '']
+    expected = {'train': [5, 9, 2], 'val': [1] * 3, 'test': [2] * 3}
+    seen = []
+    for split, counts in expected.items():
+        dataset = _dataset(out, split, birds)
+        assert count_classes(dataset) == prepared.counts(split) == counts
+        for index in range(len(dataset)):
+            info = dataset.get_data_info(index)
+            path = Path(info['img_path'])
+            assert path.relative_to(birds).parts[0] == dataset.CLASSES[info['gt_label']]
+            seen.append(path)
+    assert len(set(seen)) == len(seen) == 25
+    assert (out.stat().st_mode & 0o777) == (birds.stat().st_mode & 0o777)
+
+
+def test_unreadable_images_are_left_out_and_told(birds, tmp_path):
+    (birds / '雀' / 'cut.png').write_bytes((birds / '雀/no 4.png').read_bytes()[:200])
+    (birds / '雀' / 'zero.jpg').touch()
+    (birds / '雀' / 'copy.png').write_bytes((birds / '雀/no 4.png').read_bytes())
+    shutil.copy(birds / '雀/no 1.jpg', birds / '雀' / 'line\nend.jpg')
+    prepared = prepare_folder(birds, tmp_path / 'mine', test=1)
+    told = (tmp_path / 'mine' / 'left_out.txt').read_text('utf-8').splitlines()
+    reasons = dict(line.split('\t') for line in told)
+    assert reasons['雀/cut.png'].startswith('it is damaged')
+    assert reasons['雀/zero.jpg'] == 'the file is empty'
+    assert reasons['雀/line\\nend.jpg'].startswith('a list cannot hold its name')
+    assert not set(reasons) & {path for path, _ in prepared.split.train}
+    text = _printed(prepared)
+    assert f'Left out: {len(reasons)} images' in text
+    assert '雀/cut.png: it is damaged' in text
+
+
+def _printed(prepared):
+    console = Console(file=io.StringIO(), width=80)
+    print_summary(prepared, console)
+    return console.file.getvalue()
+
+
+def test_summary_has_counts_groups_and_the_next_command(birds, tmp_path):
+    text = _printed(prepare_folder(birds, tmp_path / 'mine', test=2))
+    assert '3 classes' in text
+    assert 'few-shot (10 to 3)' in text
+    assert 'Largest class: grey heron (10); smallest: 雀 (3); imbalance factor 3.33' in text
+    assert f'python tools/train.py {tmp_path}/mine/config.py' in text
+
+
+def test_config_trains(birds, tmp_path, fresh_engine_state):
+    out = prepare_folder(birds, tmp_path / 'mine', test=1, val=1).out
+    options = {
+        'train_cfg.max_epochs': 1,
+        'train_dataloader.num_workers': 0,
+        'val_dataloader.num_workers': 0,
+        'model.backbone.backbone.depth': 8,
+    }
+    record = train(out / 'config.py', work_dir=tmp_path / 'work', cfg_options=options)
+    assert record['class_counts'] == [6, 10, 3]
+    assert record['protocol']['list'] == 'train (local)'
+    assert record['protocol']['evaluated']['num_images'] == 3
+    assert 'shot/few' in record['metrics']
+
+
+def test_config_without_validation_validates_on_the_test_list(birds, tmp_path):
+    out = prepare_folder(birds, tmp_path / 'mine').out
+    cfg = load_config(out / 'config.py')
+    assert cfg.val_dataloader.dataset.ann_file == cfg.test_dataloader.dataset.ann_file
+    assert cfg.model.head.num_classes == 3
+    assert cfg.work_dir == 'work_dirs/mine'
+    assert cfg.train_dataloader.batch_size <= 5
+
+
+def test_folder_of_lists_may_move(birds, tmp_path):
+    out = prepare_folder(birds, tmp_path / 'mine').out
+    out.rename(tmp_path / 'moved')
+    cfg = Config.fromfile(tmp_path / 'moved' / 'config.py')
+    assert cfg.train_dataloader.dataset.dataset.ann_file == f'{tmp_path}/moved/train.txt'
+
+
+@pytest.mark.parametrize(('size', 'crop'), [((12, 90), 32), ((300, 200), 224)])
+def test_base_suits_the_size_of_the_images(tmp_path, write_image, size, crop):
+    for seed in range(6):
+        write_image(tmp_path / 'x' / f'class{seed % 2}' / f'{seed}.jpg', seed, size)
+    out = prepare_folder(tmp_path / 'x', tmp_path / 'mine').out
+    cfg = Config.fromfile(out / 'config.py')
+    assert cfg.test_dataloader.dataset.pipeline[2].crop_size == crop
+
+
+def test_another_base_may_be_named(birds, tmp_path):
+    (tmp_path / 'base.py').write_text("mark = 1\nmodel = dict(type='X')\n")
+    out = prepare_folder(birds, tmp_path / 'mine', base=tmp_path / 'base.py').out
+    assert Config.fromfile(out / 'config.py').mark == 1
+    with pytest.raises(UserError, match=r'nowhere.py does not exist'):
+        prepare_folder(birds, tmp_path / 'other', base=tmp_path / 'nowhere.py')
+
+
+@pytest.mark.parametrize('fault', ['split', 'class', 'interrupt', 'config'])
+def test_nothing_is_written_when_something_fails(birds, tmp_path, monkeypatch, fault):
+    error, test = UserError, 1
+    if fault == 'split':
+        test = 6
+    elif fault == 'class':
+        for path in (birds / '雀').rglob('*.*'):
+            path.is_file() and path.write_bytes(b'')
+    elif fault == 'config':
+        monkeypatch.setattr(module, 'config_text', lambda *args: 1 / 0)
+        error = ZeroDivisionError
+    else:
+
+        def interrupt(path, lines):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(module, '_save', interrupt)
+        error = KeyboardInterrupt
+    before = sorted(tmp_path.rglob('*'))
+    with pytest.raises(error) as caught:
+        prepare_folder(birds, tmp_path / 'mine', test=test)
+    assert sorted(tmp_path.rglob('*')) == before
+    if fault == 'class':
+        assert 'has no image that can be read' in str(caught.value)
+
+
+def test_what_exists_is_never_overwritten(birds, tmp_path):
+    (tmp_path / 'mine').mkdir()
+    with pytest.raises(UserError, match=r'mine exists already; remove it or choose another'):
+        prepare_folder(birds, tmp_path / 'mine')
+
+
+def test_a_place_that_cannot_be_written_is_named(birds, tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(UserError, match=r'file/mine cannot be created'):
+        prepare_folder(birds, tmp_path / 'file' / 'mine')
