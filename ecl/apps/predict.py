@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from ecl.apis.faults import out_of_memory
 from ecl.apis.predictor import Guess, Prediction, Predictor
-from ecl.datasets.image_file import EXTENSIONS
+from ecl.datasets.image_file import EXTENSIONS, find_images
 from ecl.engine.resume.atomic_file import atomic_write
 from ecl.errors import UserError
 
@@ -57,14 +57,14 @@ def predict(
         device: Such as 'cpu' or 'cuda:1'. By default a GPU if there is one.
 
     Returns:
-        The predictions, in the order of the paths. Files that are not valid images are included,
-        and listed on standard error.
+        The predictions, in the order of the paths. Files that are not valid images follow, and are
+        listed on standard error.
 
     Raises:
         UserError: If the checkpoint or an argument cannot be used, or there is no image.
     """
     _check(topk, batch_size, out)
-    paths = _images(Path(source))
+    paths, others = _find(Path(source))
     predictor = Predictor(checkpoint, device)
     if expert is not None and not 0 <= expert < predictor.num_experts:
         raise UserError(f'--expert {expert}: the model has {predictor.num_experts} experts')
@@ -74,6 +74,7 @@ def predict(
             results.append(ImagePrediction(path, [], outcome))
         else:
             results.append(ImagePrediction(path, predictor.top(outcome, topk, expert)))
+    results += [ImagePrediction(path, [], fault) for path, fault in others.items()]
     if out is None:
         print(_text(results))
     else:
@@ -144,24 +145,20 @@ def _check(topk: int, batch_size: int, out: str | Path | None) -> None:
         raise UserError(f'cannot write {out}: folder {Path(out).parent} does not exist')
 
 
-def _images(source: Path) -> list[str]:
+def _find(source: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the images and, with the reason, the other files of a source."""
     if source.is_file():
-        return [str(source)]
+        return [str(source)], {}
     if not source.is_dir():
-        raise UserError(f'{source} does not exist; name an image or a folder of images')
-    found: list[str] = []
-    searched: set[str] = set()
-    for folder, inner, names in os.walk(source, followlinks=True):
-        inner.sort()
-        place = os.path.realpath(folder)
-        if place in searched:  # through a link, which may lead back
-            inner.clear()
-            continue
-        searched.add(place)
-        found += [os.path.join(folder, n) for n in names if n.lower().endswith(EXTENSIONS)]
-    if not found:
-        raise UserError(f'{source} holds no image (images end in {", ".join(EXTENSIONS)})')
-    return sorted(found)
+        raise UserError(f'{source} does not exist. Give an image or a folder of images.')
+    images, others = find_images(source)
+    if not images:
+        raise UserError(
+            f'{source} has no image: got {len(others)} other files, expected files that end in '
+            f'{", ".join(EXTENSIONS)}, or are images by content.'
+        )
+    full = {str(source / path): fault for path, fault in others.items()}
+    return [str(source / path) for path in images], full
 
 
 def _text(results: Sequence[ImagePrediction]) -> str:

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import mmpretrain.datasets
-from mmengine.logging import print_log
 from mmpretrain.datasets import BaseDataset
 
 from ecl.datasets.class_names import read_classes, shorten, sort_classes
 from ecl.datasets.image_file import EXTENSIONS, find_images, is_visible
+from ecl.datasets.protocol import NotedDataset
 from ecl.errors import UserError
 from ecl.registry import DATASETS
 
 
 @DATASETS.register_module()
-class ImageFolder(BaseDataset):
+class ImageFolder(NotedDataset, BaseDataset):
     """Any images in a local folder with the layout ``data_root/split/<class>/**/<image>``.
 
     All splits number the classes alike. Without ``classes``, the class names are the folders of
@@ -92,7 +92,7 @@ class ImageFolder(BaseDataset):
         lacking = [name for label, name in enumerate(self.CLASSES) if label not in labels]
         if lacking:
             number = f'{len(lacking)} of {len(self.CLASSES)} classes'
-            self._log(f'{self.img_prefix} has no image of {number}: {shorten(lacking)}')
+            self.note(f'{self.img_prefix} has no image of {number}: {shorten(lacking)}')
         return data_list
 
     def _class_folders(self, root: str) -> dict[str, str]:
@@ -119,7 +119,7 @@ class ImageFolder(BaseDataset):
             others = sorted(folder for folder, name in folders.items() if name not in self.CLASSES)
             if others:
                 number = f'{len(others)} folders that are not among `classes`'
-                self._log(f'{self.img_prefix}: left out {number}: {shorten(others)}')
+                self.note(f'{self.img_prefix}: left out {number}: {shorten(others)}')
             return [folder for folder in folders if folder not in others]
         trained = os.path.join(self.data_root, self.train_split)
         names = set(folders.values())
@@ -138,10 +138,7 @@ class ImageFolder(BaseDataset):
         if others:
             shown = '; '.join(f'{path}: {fault}' for path, fault in list(others.items())[:5])
             more = f'; and {len(others) - 5} more' if len(others) > 5 else ''
-            self._log(f'{self.img_prefix}: left out {len(others)} files: {shown}{more}')
-
-    def _log(self, line: str) -> None:
-        print_log(line, logger='current')
+            self.note(f'{self.img_prefix}: left out {len(others)} files: {shown}{more}')
 
     def _layout(self) -> str:
         folder = f'<data_root>/{self.split}/' if self.split else '<data_root>/'
@@ -149,7 +146,7 @@ class ImageFolder(BaseDataset):
 
 
 @DATASETS.register_module()
-class CustomDataset(mmpretrain.datasets.CustomDataset):
+class CustomDataset(NotedDataset, mmpretrain.datasets.CustomDataset):
     """MMPretrain's ``CustomDataset``, which names the files that it leaves out.
 
     The arguments are those of MMPretrain's class. It numbers each split by its own folders and
@@ -175,7 +172,7 @@ class CustomDataset(mmpretrain.datasets.CustomDataset):
         except RuntimeError as error:
             raise UserError(self._describe_others('no image found')) from error
         if self._others:
-            print_log(self._describe_others('left out'), logger='current')
+            self.note(self._describe_others('left out'))
         return data_list
 
     def _describe_others(self, what: str) -> str:

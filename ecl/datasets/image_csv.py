@@ -8,11 +8,11 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from mmengine.fileio import exists, get
-from mmengine.logging import print_log
 from mmpretrain.datasets import BaseDataset
 
 from ecl.datasets.class_names import read_classes, read_text, shorten, sort_classes
 from ecl.datasets.image_list import check_inside
+from ecl.datasets.protocol import NotedDataset
 from ecl.errors import UserError
 from ecl.registry import DATASETS
 
@@ -131,7 +131,7 @@ def _find_columns(
 
 
 @DATASETS.register_module()
-class ImageCSV(BaseDataset):
+class ImageCSV(NotedDataset, BaseDataset):
     """Any images named in a CSV file, with class names or numbers as labels.
 
     The format is that of :func:`parse_image_table`, from any system and spreadsheet.
@@ -208,7 +208,7 @@ class ImageCSV(BaseDataset):
                 )
         if lacking := [name for name in self.CLASSES if name not in {row.label for row in rows}]:
             number = f'{len(lacking)} of {len(self.CLASSES)} classes'
-            print_log(f'{self.ann_file} has no image of {number}: {shorten(lacking)}', 'current')
+            self.note(f'{self.ann_file} has no image of {number}: {shorten(lacking)}')
         if not self.allow_outside:
             check_inside((row.path for row in rows), self.ann_file)
         folder = PurePosixPath(self.img_prefix)

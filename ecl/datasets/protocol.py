@@ -1,9 +1,10 @@
-"""What a result was trained or tested on, in plain values for the run record."""
+"""Protocol of a dataset: its source and what was made of it, in plain values."""
 
 from pathlib import PurePath
 from typing import Any
 
 from mmengine.dataset import BaseDataset, ClassBalancedDataset, RepeatDataset
+from mmengine.logging import print_log
 from mmpretrain.datasets import KFoldDataset
 from torch.utils.data import Subset
 
@@ -11,7 +12,7 @@ from ecl.datasets.class_counts import count_classes
 
 
 def describe(dataset: Any) -> dict[str, str | int | float]:
-    """Say where a dataset comes from and what was made of it.
+    """Describe where a dataset comes from and what was made of it.
 
     Args:
         dataset: A classification dataset or a wrapper of one, as for
@@ -22,13 +23,13 @@ def describe(dataset: Any) -> dict[str, str | int | float]:
 
         - ``source``: class and folder of the innermost dataset, such as 'ImageFolder cifar100';
           several are joined by ' + '.
-        - ``split``: its split; absent where it has none.
+        - ``split``: its split; absent without one.
         - ``list``: the list of its images and whether that is the public one, such as
-          'ImageNet_LT_val (public, verified)'; absent where it has none.
-        - ``subset``: what chose among its images, such as 'random, seed 0, exponential
-          profile, at most 500 per class'; 'as given' where nothing did.
+          'ImageNet_LT_val (public, verified)'; absent without one.
+        - ``subset``: the choice among its images, such as 'random, seed 0, exponential
+          profile, at most 500 per class'; 'as given' without one.
         - ``imbalance_factor``: the one asked for, else the size of the largest class over that of
-          the smallest which has images; absent for an empty dataset.
+          the smallest with images; absent for an empty dataset.
         - ``num_images``, ``num_classes``.
 
     Example:
@@ -63,7 +64,7 @@ def _parts(dataset: Any) -> list:
 
 
 def leaves(dataset: Any) -> list:
-    """The innermost datasets under any wrappers, in order."""
+    """Return the innermost datasets under any wrappers, in order."""
     parts = _parts(dataset)
     return [leaf for part in parts for leaf in leaves(part)] if parts else [dataset]
 
@@ -105,3 +106,17 @@ def _asked_imbalance(dataset: Any) -> float | None:
         return own
     parts = _parts(dataset)
     return _asked_imbalance(parts[0]) if len(parts) == 1 else None
+
+
+class NotedDataset:
+    """Mixin of datasets that tell what they left out or miss: in the log, and in ``notes``."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know, one line each."""
+        return self.__dict__.setdefault('_notes', [])
+
+    def note(self, line: str) -> None:
+        """Log a line and keep it."""
+        self.notes.append(line)
+        print_log(line, logger='current')

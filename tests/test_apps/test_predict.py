@@ -27,7 +27,7 @@ def test_a_folder_becomes_a_csv_and_bad_files_are_told(digits_run, images, tmp_p
     results = predict(
         digits_run / 'epoch_3.pth', images, topk=3, out=out, batch_size=2, device='cpu'
     )
-    assert [bool(result.fault) for result in results] == [True] + 5 * [False]
+    assert [bool(result.fault) for result in results] == [True] + 5 * [False] + [True] * 2
     rows = list(csv.DictReader(out.open(encoding='utf-8')))
     assert len(rows) == 15
     assert rows[0]['path'] == str(images / 'deep er' / '0 é.PNG')
@@ -38,7 +38,8 @@ def test_a_folder_becomes_a_csv_and_bad_files_are_told(digits_run, images, tmp_p
     captured = capsys.readouterr()
     assert captured.out == ''
     assert f'skipped {images / "bad.jpg"}: it is not an image' in captured.err
-    assert '1 of 6 files' in captured.err
+    assert f'skipped {images / "notes.txt"}: it is not an image' in captured.err
+    assert '3 of 8 files' in captured.err
 
 
 def test_an_image_by_one_expert_as_json_and_as_text(digits_run, images, tmp_path, capsys):
@@ -63,7 +64,7 @@ def test_an_image_by_one_expert_as_json_and_as_text(digits_run, images, tmp_path
         (dict(out='a.txt'), r'must end in \.csv or \.json'),
         (dict(out='nowhere/a.csv'), 'nowhere does not exist'),
         (dict(source='gone'), 'gone does not exist'),
-        (dict(source='.'), r'\. holds no image'),
+        (dict(source='.'), r'\. has no image'),
     ],
 )
 def test_mistakes(digits_run, images, tmp_path, monkeypatch, arguments, message):
@@ -80,3 +81,17 @@ def test_memory_that_runs_out_names_the_option(digits_run, images, monkeypatch):
     monkeypatch.setattr('ecl.apis.predictor.Predictor.predict_batch', full)
     with pytest.raises(UserError, match=r'^out of memory .*: lower --batch-size \(now 2\)'):
         predict(digits_run / 'epoch_3.pth', images, batch_size=2, device='cpu')
+
+
+def test_images_are_known_by_content(digits_run, images):
+    (images / 'bad.jpg').unlink()
+    (images / 'deep er' / '0 é.PNG').rename(images / 'photo')
+    Image.open(images / 'photo').convert('CMYK').save(images / 'second.jfif', 'JPEG')
+    Image.open(images / 'photo').save(images / 'third.avif')
+    results = predict(digits_run / 'epoch_3.pth', images, topk=1, device='cpu')
+    predicted = [result.path for result in results if result.guesses]
+    assert [path.rpartition('/')[2] for path in predicted[-3:]] == [
+        'photo',
+        'second.jfif',
+        'third.avif',
+    ]

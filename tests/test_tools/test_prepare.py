@@ -24,6 +24,18 @@ def test_arguments_reach_the_preparation(load_tool, monkeypatch, words, expected
     assert calls == [(('x', 'y'), {**FOLDER, **expected})]
 
 
+def test_arguments_of_a_table_reach_the_preparation(load_tool, monkeypatch):
+    tool, calls = load_tool('dataset/prepare'), []
+    monkeypatch.setattr(
+        'ecl.apps.data.prepare_folder.prepare_csv', lambda *a, **k: calls.append((a, k))
+    )
+    monkeypatch.setattr('ecl.apps.data.prepare_folder.print_summary', lambda prepared: None)
+    words = '--images z --suffix .jpg --label-column kind --seed 3'
+    tool.main(['csv', 'x.csv', '--out', 'y', *words.split()])
+    columns = {'image': None, 'label': 'kind', 'split': None}
+    assert calls == [(('x.csv', 'y', 'z', '.jpg', columns), {**FOLDER, 'seed': 3})]
+
+
 def test_benchmarks_reach_the_linking(load_tool, monkeypatch, capsys):
     tool = load_tool('dataset/prepare')
     monkeypatch.setattr(
@@ -43,6 +55,6 @@ def test_shares_out_of_range(load_tool, words):
 
 def test_a_mistake_is_told_and_nothing_written(load_tool, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match='gone does not exist; give a folder laid out as'):
+    with pytest.raises(UserError, match='gone does not exist'):
         load_tool('dataset/prepare').main(['folder', 'gone', '--out', 'mine'])
     assert not list(tmp_path.iterdir())

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from ecl.apps.cli import add_cfg_options
 from ecl.apps.data import browse as pictures
 from ecl.apps.data import prepare_folder, prepare_public, verify
+from ecl.datasets.image_csv import COLUMNS
 from ecl.errors import UserError
 
 
@@ -17,10 +18,49 @@ def prepare(argv: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(description='Make data ready for training.')
     commands = parser.add_subparsers(dest='command', required=True)
     folder = commands.add_parser('folder', help='your own images, one folder for each class')
-    folder.add_argument('source', help='folder laid out as <class>/<image>')
-    folder.add_argument('--out', required=True, help='folder to create for lists and config')
+    folder.add_argument('source', help='folder of <class>/<image> or <split>/<class>/<image>')
+    table = commands.add_parser('csv', help='your own images, named in a CSV file')
+    table.add_argument('source', help='CSV file with columns of image, class and perhaps split')
+    table.add_argument('--images', metavar='FOLDER', help='folder of the images (default: its own)')
+    table.add_argument('--suffix', default='', help='suffix to append to each image, such as .jpg')
+    for column in ('image', 'label', 'split'):
+        table.add_argument(f'--{column}-column', metavar='NAME', help='if it is not recognized')
+    for parser_of_own in (folder, table):
+        _add_division(parser_of_own)
+    for name in prepare_public.BENCHMARKS:
+        public = commands.add_parser(name, help=f'links from a download of {name}')
+        public.add_argument('images', help='folder of the unpacked images')
+        public.add_argument('--lists', help='folder of the split lists')
+        public.add_argument('--root', default='data', help='folder of the data')
+    arguments = parser.parse_args(argv)
+    if arguments.command in ('folder', 'csv'):
+        options = dict(
+            test=_share(arguments, 'test'),
+            val=_share(arguments, 'val') or 0,
+            seed=arguments.seed,
+            base=arguments.base,
+            workers=arguments.workers,
+        )
+        source, out = arguments.source, arguments.out
+        if arguments.command == 'folder':
+            prepared = prepare_folder.prepare_folder(source, out, **options)
+        else:
+            columns = {kind: getattr(arguments, f'{kind}_column') for kind in COLUMNS}
+            prepared = prepare_folder.prepare_csv(
+                source, out, arguments.images, arguments.suffix, columns, **options
+            )
+        prepare_folder.print_summary(prepared)
+    else:
+        linked = prepare_public.prepare_public(
+            arguments.command, arguments.images, arguments.lists, arguments.root
+        )
+        print(*linked, sep='\n')
+
+
+def _add_division(parser: ArgumentParser) -> None:
+    parser.add_argument('--out', required=True, help='folder to create for lists and config')
     for split, default in (('test', 'a third of the smallest class'), ('val', 'none')):
-        size = folder.add_mutually_exclusive_group()
+        size = parser.add_mutually_exclusive_group()
         size.add_argument(
             f'--{split}-per-class',
             type=int,
@@ -33,31 +73,9 @@ def prepare(argv: Sequence[str] | None = None) -> None:
             metavar='F',
             help=f'{split} images as a fraction of each class, below 1',
         )
-    folder.add_argument('--seed', type=int, default=0, help='seed of the division')
-    folder.add_argument('--base', metavar='CONFIG', help='configuration to build on')
-    folder.add_argument('--workers', type=int, metavar='N', help='threads that read images')
-    for name in prepare_public.BENCHMARKS:
-        public = commands.add_parser(name, help=f'links from a download of {name}')
-        public.add_argument('images', help='folder of the unpacked images')
-        public.add_argument('--lists', help='folder of the split lists')
-        public.add_argument('--root', default='data', help='folder of the data')
-    arguments = parser.parse_args(argv)
-    if arguments.command == 'folder':
-        prepared = prepare_folder.prepare_folder(
-            arguments.source,
-            arguments.out,
-            test=_share(arguments, 'test'),
-            val=_share(arguments, 'val') or 0,
-            seed=arguments.seed,
-            base=arguments.base,
-            workers=arguments.workers,
-        )
-        prepare_folder.print_summary(prepared)
-    else:
-        linked = prepare_public.prepare_public(
-            arguments.command, arguments.images, arguments.lists, arguments.root
-        )
-        print(*linked, sep='\n')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the division')
+    parser.add_argument('--base', metavar='CONFIG', help='configuration to build on')
+    parser.add_argument('--workers', type=int, metavar='N', help='threads that read images')
 
 
 def _share(arguments: Namespace, split: str) -> int | float | None:

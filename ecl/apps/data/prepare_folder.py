@@ -1,13 +1,13 @@
-"""Prepare a folder of images: lists, class names and a configuration that trains."""
+"""Prepare images for training: lists, class names and a configuration that trains."""
 
 import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -15,7 +15,8 @@ from rich.table import Table
 
 from ecl.apis.config import configs_root, find_config
 from ecl.apps.data.scan import scan_images
-from ecl.apps.data.split import Split, find_images, split_images
+from ecl.apps.data.sources import Source, read_csv, read_folder
+from ecl.apps.data.split import Split, keep_division, split_images
 from ecl.errors import UserError
 from ecl.shots import shot_groups
 
@@ -28,12 +29,14 @@ class Prepared(NamedTuple):
         classes: Class names in label order.
         split: The images of each split and those left out.
         kinds: Unusual kinds of image among the sound ones, with their number.
+        division_kept: Whether the images were divided already.
     """
 
     out: Path
     classes: tuple[str, ...]
     split: Split
     kinds: dict[str, int]
+    division_kept: bool
 
     def counts(self, split: str) -> list[int]:
         """Return the number of images of each class in 'train', 'val' or 'test'."""
@@ -41,8 +44,49 @@ class Prepared(NamedTuple):
         return [labels[label] for label in range(len(self.classes))]
 
 
-def prepare_folder(
-    source: str | Path,
+def prepare_folder(source: str | Path, out: str | Path, **options: Any) -> Prepared:
+    """Prepare a folder of images; see :func:`~ecl.apps.data.sources.read_folder`.
+
+    Args:
+        source: Folder laid out as ``<class>/**/<image>`` or ``<split>/<class>/**/<image>``.
+        out: Folder to create.
+        **options: Options of :func:`prepare_images`.
+
+    Raises:
+        UserError: If the folder cannot be used as it is, or ``out`` exists.
+    """
+    _check_free(out)
+    return prepare_images(read_folder(source), out, **options)
+
+
+def prepare_csv(
+    table: str | Path,
+    out: str | Path,
+    root: str | Path | None = None,
+    suffix: str = '',
+    columns: Mapping[str, str | None] | None = None,
+    **options: Any,
+) -> Prepared:
+    """Prepare the images of a CSV file; see :func:`~ecl.apps.data.sources.read_csv`.
+
+    Args:
+        table: CSV file of images and classes.
+        out: Folder to create.
+        root: Folder that the paths in the table start from. Defaults to the folder of the table.
+        suffix: Suffix to append to each image.
+        columns: Names of the columns ``image``, ``label`` and ``split``, where they are not
+            recognized.
+        **options: Options of :func:`prepare_images`.
+
+    Raises:
+        UserError: If the table cannot be used as it is, or ``out`` exists.
+    """
+    _check_free(out)
+    return prepare_images(read_csv(table, root, suffix, **(columns or {})), out, **options)
+
+
+def prepare_images(
+    source: Source,
     out: str | Path,
     test: int | float | None = None,
     val: int | float = 0,
@@ -50,14 +94,15 @@ def prepare_folder(
     base: str | Path | None = None,
     workers: int | None = None,
 ) -> Prepared:
-    """Divide a folder of images, and write lists, class names and a configuration.
+    """Divide images, and write lists, class names and a configuration.
 
     ``out`` gets ``train.txt``, ``test.txt``, ``val.txt`` if asked for, with lines of
-    ``path label``; ``classes.txt``; ``config.py``; and, if images were left out, ``left_out.txt``
+    ``path label``; ``classes.txt``; ``config.py``; and, if files were left out, ``left_out.txt``
     with path and reason. The images stay where they are. If anything fails, nothing is written.
+    Images that are divided already keep their division.
 
     Args:
-        source: Folder laid out as ``<class>/**/<image>``.
+        source: The images.
         out: Folder to create.
         test: Test images of each class, see :func:`~ecl.apps.data.split.split_images`.
         val: Validation images of each class, likewise.
@@ -67,32 +112,47 @@ def prepare_folder(
         workers: Threads that read images.
 
     Raises:
-        UserError: If the folder cannot be used as it is, or ``out`` exists.
+        UserError: If the images cannot be used as they are, or ``out`` exists.
     """
-    source, out = Path(source), Path(out)
-    if out.exists() or out.is_symlink():
-        raise UserError(f'{out} exists already; remove it or choose another folder with --out')
+    out = Path(out)
+    _check_free(out)
+    if source.division and (test is not None or val):
+        raise UserError(
+            f'{source.root} is divided into training and test images already, and that division is '
+            'kept: remove the options that divide, or give one of its folders to divide it anew.'
+        )
     chosen = None if base is None else find_config(base)
-    found = find_images(source)
-    paths = [path for members in found.values() for path in members]
-    scanned = scan_images((str(source / path) for path in paths), len(paths), workers)
+    paths = list(dict.fromkeys(path for members in source.classes.values() for path in members))
+    scanned = scan_images((str(source.root / path) for path in paths), len(paths), workers)
     facts = {path: fact for path, (_, fact) in zip(paths, scanned, strict=True)}
     faults = {path: fact.fault or _name_fault(path) for path, fact in facts.items()}
-    sound = {name: [p for p in members if not faults[p]] for name, members in found.items()}
+    sound = {name: [p for p in each if not faults[p]] for name, each in source.classes.items()}
     _check_none_empty(source, sound, faults)
-    split = split_images(sound, {p: fact.digest for p, fact in facts.items()}, test, val, seed)
+    digests = {path: fact.digest for path, fact in facts.items()}
+    if source.division:
+        split = keep_division(sound, digests, source.division)
+    else:
+        split = split_images(sound, digests, test, val, seed)
     split.left_out.update({path: fault for path, fault in faults.items() if fault})
+    split.left_out.update(source.left_out)
     kinds = Counter(fact.kind for path, fact in facts.items() if fact.kind and not faults[path])
-    prepared = Prepared(out, tuple(found), split, dict(kinds))
+    prepared = Prepared(
+        out, tuple(source.classes), split, dict(kinds), division_kept=bool(source.division)
+    )
     sizes = [fact.size for path, fact in facts.items() if not faults[path]]
-    _write(prepared, source, chosen or _default_base(sizes))
+    _write(prepared, source.root, chosen or _default_base(sizes))
     return prepared
+
+
+def _check_free(out: str | Path) -> None:
+    if Path(out).exists() or Path(out).is_symlink():
+        raise UserError(f'{out} exists already; remove it or choose another folder with --out')
 
 
 def _name_fault(path: str) -> str:
     """Return the reason why a list cannot hold a path, or an empty string."""
-    if path != path.strip() or '\n' in path:
-        return 'a list cannot hold its name: rename it without line ends and outer spaces'
+    if path != path.strip() or '\n' in path or '\\' in path:
+        return 'a list cannot hold its name: rename it without line ends, backslashes, outer spaces'
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -100,13 +160,15 @@ def _name_fault(path: str) -> str:
     return ''
 
 
-def _check_none_empty(source: Path, sound: dict[str, list[str]], faults: dict[str, str]) -> None:
+def _check_none_empty(
+    source: Source, sound: Mapping[str, Sequence[str]], faults: Mapping[str, str]
+) -> None:
     for name, members in sound.items():
         if not members:
-            path = min(path for path in faults if path.startswith(f'{name}/'))
+            path = min(source.classes[name])
             raise UserError(
-                f'class folder {source / name} has no image that can be read, the first being '
-                f'{path}: {faults[path]}; repair or remove the folder'
+                f'class {name!r} has no image that can be read, the first being '
+                f'{source.root / path}: {faults[path]}. Repair or remove the class.'
             )
 
 
@@ -202,6 +264,7 @@ lists = '{{{{ fileDirname }}}}'
 classes = lists + '/classes.txt'
 
 model = dict(head=dict(num_classes={len(class_counts)}), contrast=dict(queue_size={queue}))
+images_per_step = {batch}
 train_dataloader = dict(
     batch_size={batch},
     dataset=dict(
@@ -250,9 +313,11 @@ def print_summary(prepared: Prepared, console: Console | None = None) -> None:
     if prepared.kinds:
         kinds = ', '.join(f'{number} {kind}' for kind, number in sorted(prepared.kinds.items()))
         lines.append(f'Read as 8-bit colour, animations by their first frame: {kinds}')
+    if prepared.division_kept:
+        lines.append('The division into training and test images is kept.')
     left_out = prepared.split.left_out
     if left_out:
-        lines.append(f'Left out: {len(left_out)} images (all in {prepared.out / "left_out.txt"})')
+        lines.append(f'Left out: {len(left_out)} files (all in {prepared.out / "left_out.txt"})')
         lines += [f'  {path}: {left_out[path]}' for path in sorted(left_out)[:_NAMED]]
     lines.append(f'Train with: python tools/train.py {prepared.out / "config.py"}')
     console.print(table)

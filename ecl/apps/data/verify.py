@@ -1,7 +1,9 @@
 """Verify the data of a configuration before training."""
 
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from rich.table import Table
 from ecl.apis.config import load_config
 from ecl.apps.data.scan import image_keys, inspect_all
 from ecl.datasets import ImageList, count_classes, describe, gt_labels
+from ecl.datasets.class_names import check_same_classes
 from ecl.datasets.image_file import ImageFacts
 from ecl.datasets.protocol import leaves
 from ecl.datasets.public_lists import PUBLIC_LISTS
@@ -124,8 +127,12 @@ def check_data(
     report = Report(str(config))
     datasets = _build(cfg, report)
     num_classes = cfg.get('model', {}).get('head', {}).get('num_classes')
+    trained = next((data for split, data in datasets.items() if split.startswith('train')), None)
+    classes = _class_names(trained)
     for split, dataset in list(datasets.items()):
         try:
+            if not split.startswith('train'):
+                check_same_classes(classes, _class_names(dataset), 'the data')
             counts = count_classes(dataset, num_classes)
         except UserError as error:
             report.faults['labels'].append(f'{split}: {error}')
@@ -158,12 +165,20 @@ def _build(cfg: Config, report: Report) -> dict[str, Any]:
     for key, bare in configs.items():
         split = ', '.join(names[key])
         try:
-            datasets[split] = DATASETS.build(bare)
-            count_classes(datasets[split])
+            # What a dataset logs must not mix with the report on standard output.
+            with redirect_stdout(sys.stderr):
+                datasets[split] = DATASETS.build(bare)
+                count_classes(datasets[split])
+            for leaf in leaves(datasets[split]):
+                report.notes += getattr(leaf, 'notes', ())
         except UserError as error:
             datasets.pop(split, None)
             report.faults['source'].append(f'{split}: {error}')
     return datasets
+
+
+def _class_names(dataset: Any) -> Sequence[str] | None:
+    return getattr(dataset, 'metainfo', {}).get('classes')
 
 
 def _without_pipeline(node: Any) -> Any:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from ecl.apis import load_config, train
 from ecl.apps.data import prepare_folder as module
-from ecl.apps.data.prepare_folder import prepare_folder, print_summary
+from ecl.apps.data.prepare_folder import prepare_csv, prepare_folder, print_summary
 from ecl.datasets import ImageList, count_classes
 from ecl.errors import UserError
 
@@ -25,6 +25,7 @@ def test_lists_classes_and_counts(birds, tmp_path):
     assert sorted(path.name for path in out.iterdir()) == [
         'classes.txt',
         'config.py',
+        'left_out.txt',
         'test.txt',
         'train.txt',
         'val.txt',
@@ -58,7 +59,7 @@ def test_unreadable_images_are_left_out_and_told(birds, tmp_path):
     assert reasons['雀/line\\nend.jpg'].startswith('a list cannot hold its name')
     assert not set(reasons) & {path for path, _ in prepared.split.train}
     text = _printed(prepared)
-    assert f'Left out: {len(reasons)} images' in text
+    assert f'Left out: {len(reasons)} files' in text
     assert '雀/cut.png: it is damaged' in text
 
 
@@ -160,3 +161,45 @@ def test_a_place_that_cannot_be_written_is_named(birds, tmp_path):
     (tmp_path / 'file').touch()
     with pytest.raises(UserError, match=r'file/mine cannot be created'):
         prepare_folder(birds, tmp_path / 'file' / 'mine')
+
+
+@pytest.fixture
+def divided(birds, tmp_path):
+    """The birds, one of each class to validate and two to test."""
+    for name in ('grey heron', 'Uhu é', '雀'):
+        images = sorted(path for path in (birds / name).rglob('*.*') if path.name != 'Thumbs.db')
+        for index, path in enumerate(images):
+            split = 'test' if index < 2 else 'val' if index < 3 else 'train'
+            (tmp_path / 'divided' / split / name).mkdir(parents=True, exist_ok=True)
+            path.rename(tmp_path / 'divided' / split / name / f'{index}{path.suffix}')
+    return tmp_path / 'divided'
+
+
+def test_a_division_is_kept_and_trains(divided, tmp_path, fresh_engine_state):
+    prepared = prepare_folder(divided, tmp_path / 'mine')
+    counts = {split: prepared.counts(split) for split in ('train', 'val', 'test')}
+    assert counts == {'train': [5, 9, 2], 'val': [1, 1, 1], 'test': [2, 2, 2]}
+    for split in counts:
+        lines = (tmp_path / 'mine' / f'{split}.txt').read_text('utf-8').splitlines()
+        assert {line.split('/')[0] for line in lines} == {split}
+    assert 'division into training and test images is kept' in _printed(prepared)
+    cfg = load_config(tmp_path / 'mine' / 'config.py')
+    assert cfg.val_dataloader.dataset.ann_file != cfg.test_dataloader.dataset.ann_file
+    with pytest.raises(UserError, match='divided into training and test images already'):
+        prepare_folder(divided, tmp_path / 'other', test=1)
+
+
+def test_a_table_with_names_of_classes_is_prepared(birds, tmp_path):
+    rows = ['Filename;Label']
+    for name in ('grey heron', 'Uhu é', '雀'):
+        paths = sorted((birds / name).rglob('*.*'))
+        images = [path.relative_to(birds) for path in paths if path.name != 'Thumbs.db']
+        rows += [f'"{path}";{name}'.replace('/', '\\') for path in images]
+    table = tmp_path / 'birds.csv'
+    table.write_bytes('\r\n'.join([*rows, 'gone.png;雀']).encode('utf-8-sig'))
+    prepared = prepare_csv(table, tmp_path / 'mine', root=birds, test=1)
+    assert prepared.classes == ('Uhu é', 'grey heron', '雀')
+    assert prepared.counts('train') == [7, 11, 4]
+    assert prepared.split.left_out == {'gone.png': 'the file is missing'}
+    dataset = _dataset(prepared.out, 'train', birds)
+    assert count_classes(dataset) == [7, 11, 4]

@@ -172,3 +172,48 @@ def test_only_the_counts_under_a_public_name_must_agree(
     told = unlike_public(ImageList(f'{name}.txt', data_root=str(tmp_path)))
     assert bool(told) == differs
     assert not differs or 'the public Birds_train has 3, 2 to 1' in told
+
+
+FOLDERS = """
+model = dict(head=dict(type='ECLHead', num_classes={classes}))
+data = dict(type={kind!r}, data_root={root!r})
+train_dataloader = dict(dataset=dict({place}='train', **data))
+val_dataloader = dict(dataset=dict({place}='test', **data))
+test_dataloader = val_dataloader
+"""
+
+
+@pytest.fixture
+def check_folders(tmp_path, fresh_engine_state):
+    """Examine training folders a, b, c and test folders a, c."""
+    number = 0
+    for split, names in (('train', 'abc'), ('test', 'ac')):
+        for name in names:
+            (tmp_path / split / name).mkdir(parents=True)
+            number += 1
+            pixels = np.random.default_rng(number).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / split / name / 'image.png')
+
+    def check(kind):
+        place = 'split' if kind == 'ImageFolder' else 'data_prefix'
+        text = FOLDERS.format(classes=3, kind=kind, root=str(tmp_path), place=place)
+        (tmp_path / 'folders.py').write_text(text)
+        return check_data(tmp_path / 'folders.py', tmp_path / 'work', 1)
+
+    return check
+
+
+def test_a_test_folder_that_lacks_a_class_is_sound_and_said(check_folders, tmp_path, capfd):
+    (tmp_path / 'train' / 'a' / 'notes.txt').write_text('text')
+    report = check_folders('ImageFolder')
+    assert report.sound
+    assert any("no image of 1 of 3 classes: 'b'" in note for note in report.notes)
+    assert any('a/notes.txt' in note for note in report.notes)
+    assert report.splits['val, test']['num_classes'] == 3
+    assert capfd.readouterr().out == ''
+
+
+def test_shifted_labels_are_a_fault_that_names_the_class(check_folders):
+    report = check_folders('CustomDataset')
+    (fault,) = report.faults['labels']
+    assert "no class 'b', so that labels shift" in fault

@@ -1,0 +1,196 @@
+"""Read the images to prepare: class folders, divided or not, or a CSV file."""
+
+import os
+import unicodedata
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ecl.datasets.class_names import read_text, shorten, sort_classes
+from ecl.datasets.image_csv import SPLITS, parse_image_table
+from ecl.datasets.image_file import EXTENSIONS, find_images, is_visible
+from ecl.datasets.image_list import check_inside
+from ecl.errors import UserError
+
+_LAYOUT = 'Expected <folder>/<class>/<image>.'
+
+
+@dataclass
+class Source:
+    """Images to prepare; paths are relative to ``root``, with forward slashes.
+
+    Attributes:
+        root: Folder that the paths start from.
+        classes: Class name -> paths of its images, in label order.
+        division: Path -> 'train', 'val' or 'test'; empty for images that are not divided.
+        left_out: Other files -> reason.
+    """
+
+    root: Path
+    classes: dict[str, list[str]]
+    division: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def read_folder(root: str | Path) -> Source:
+    """Read a folder with the layout ``<class>/**/<image>`` or ``<split>/<class>/**/<image>``.
+
+    Folders named train, val and test, or as usual for these, are a division, which is kept. Every
+    file is an image, by suffix or content, or is left out with a reason.
+
+    Args:
+        root: The folder.
+
+    Raises:
+        UserError: If the folder is missing, has fewer than two classes, a class without images, an
+            image beside the class folders, or a folder that may not be read; if it is divided and
+            has other folders beside, no folder for training or none for testing, or a class that
+            the training data lack.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        what = 'is a file' if root.exists() else 'does not exist'
+        raise UserError(f'{root} {what}. {_LAYOUT}')
+    splits = _find_splits(root)
+    divided = bool(splits)
+    source = Source(root, {}, left_out=_loose_files(root, '') if divided else {})
+    found: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    for inside in splits or ['']:
+        source.left_out |= _loose_files(root, inside)
+        for name in _folders(root / inside):
+            files = find_images(root / inside / name)
+            prefix = f'{inside}/{name}' if inside else name
+            paths = [f'{prefix}/{path}' for path in files.images]
+            source.left_out |= {f'{prefix}/{path}': why for path, why in files.others.items()}
+            members = found[splits.get(inside, '')].setdefault(
+                unicodedata.normalize('NFC', name), []
+            )
+            members += paths
+            if divided:
+                source.division |= dict.fromkeys(paths, splits[inside])
+    trained = found['train'] if divided else found['']
+    if empty := [name for name, paths in trained.items() if not paths]:
+        raise UserError(
+            f'class folder {root / empty[0]} has no image. Add some, or remove the folder. Images '
+            f'end in {", ".join(EXTENSIONS)}, or are recognized by content.'
+        )
+    if divided:
+        _check_division(source.division, root)
+    if len(trained) < 2:
+        raise UserError(f'{root} has too few classes: got {len(trained)}, expected 2. {_LAYOUT}')
+    for split, named in found.items():
+        if unknown := sort_classes(set(named) - set(trained)):
+            raise UserError(
+                f'{root}: the {split} folder has classes that the training data lack: '
+                f'{shorten(unknown)}. Remove them, or add training images.'
+            )
+    source.classes = {
+        name: [path for named in found.values() for path in named.get(name, ())]
+        for name in sort_classes(trained)
+    }
+    return source
+
+
+def read_csv(
+    table: str | Path,
+    root: str | Path | None = None,
+    suffix: str = '',
+    **columns: str | None,
+) -> Source:
+    """Read a CSV file of images and classes; see :func:`~ecl.datasets.image_csv.parse_image_table`.
+
+    A column of splits with rows for training and for testing or validation is a division, which is
+    kept.
+
+    Args:
+        table: The CSV file.
+        root: Folder that the paths in the table start from. Defaults to the folder of the table.
+        suffix: Suffix to append to each image, for tables of names without it, such as '.jpg'.
+        **columns: Names of the columns ``image``, ``label`` and ``split``, where they are not
+            recognized.
+
+    Raises:
+        UserError: If the table is missing or wrong, has fewer than two classes, an image in two
+            splits, or a class without training images.
+    """
+    table = Path(table)
+    if not table.is_file():
+        raise UserError(f'{table} is missing, expected a CSV file of images and classes.')
+    rows = parse_image_table(read_text(table.read_bytes(), str(table)), str(table), **columns)
+    source = Source(Path(root) if root is not None else table.parent, {})
+    splits = {row.split for row in rows}
+    divided = 'train' in splits and len(splits & SPLITS.keys()) > 1
+    members: dict[str, dict[str, None]] = defaultdict(dict)
+    for row in rows:
+        path = row.path + suffix
+        if divided and row.split not in SPLITS:
+            source.left_out[path] = f'its split is {row.split!r}, not train, val or test'
+            continue
+        members[row.label][path] = None
+        if divided and source.division.setdefault(path, row.split) != row.split:
+            other = source.division[path]
+            raise UserError(f'{table}, line {row.line}: {path} is in {other} and in {row.split}.')
+    check_inside((path for paths in members.values() for path in paths), str(table))
+    if divided:
+        trained = {
+            name
+            for name, paths in members.items()
+            if any(source.division[path] == 'train' for path in paths)
+        }
+        if lacking := sort_classes(members.keys() - trained):
+            raise UserError(f'{table} has no training image of {shorten(lacking)}.')
+    if len(members) < 2:
+        raise UserError(f'{table} has too few classes: got {len(members)}, expected 2.')
+    source.classes = {name: list(members[name]) for name in sort_classes(members)}
+    return source
+
+
+def _find_splits(root: Path) -> dict[str, str]:
+    """Return the folders of splits with the split of each; empty if the folders are classes."""
+    names = _folders(root)
+    splits = {}
+    for name in names:
+        for kind, usual in SPLITS.items():
+            if name.lower() in usual:
+                splits[name] = kind
+    others = sorted(set(names) - set(splits))
+    if not others:
+        return splits
+    if {'train', 'test'} <= set(splits.values()) or {'train', 'val'} <= set(splits.values()):
+        raise UserError(
+            f'{root} is divided into {", ".join(splits)}, but has other folders beside: '
+            f'{shorten(others)}. Move them away, or rename {", ".join(splits)} if they are classes.'
+        )
+    return {}
+
+
+def _check_division(division: dict[str, str], root: Path) -> None:
+    splits = set(division.values())
+    if 'train' not in splits or len(splits) < 2:
+        raise UserError(
+            f'{root} is divided: got images in {", ".join(sorted(splits)) or "no split"}, expected '
+            'them in train and in test or val. Complete it, or give one folder to divide it anew.'
+        )
+
+
+def _folders(folder: Path) -> list[str]:
+    return [name for name in _entries(folder) if (folder / name).is_dir()]
+
+
+def _loose_files(root: Path, inside: str) -> dict[str, str]:
+    """Return the files beside the class folders, which must not be images."""
+    loose = [name for name in _entries(root / inside) if not (root / inside / name).is_dir()]
+    if images := [name for name in loose if name.lower().endswith(EXTENSIONS)]:
+        raise UserError(
+            f'{root / inside / images[0]} is beside the class folders and so has no class. Move it '
+            f'into one ({len(images)} such images).'
+        )
+    prefix = f'{inside}/' if inside else ''
+    return {f'{prefix}{name}': 'it is not in a class folder' for name in loose}
+
+
+def _entries(folder: Path) -> list[str]:
+    try:
+        return sorted(filter(is_visible, os.listdir(folder)))
+    except OSError as error:
+        raise UserError(f'{folder} cannot be read: {error.strerror}') from error
