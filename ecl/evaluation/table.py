@@ -1,13 +1,10 @@
 """Tables of results as Markdown text, among them the many / medium / few table."""
 
-import io
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
 COLUMNS = ('overall', 'many', 'medium', 'few', 'balanced')
 #: Expected calibration error; see :func:`ecl.evaluation.calibration_errors`.
@@ -68,22 +65,6 @@ def metric_table(metrics: Mapping[str, float], prefix: str = 'shot') -> str:
     whole = 'ensemble' if len(rows) > 1 else 'model'
     frame.insert(0, 'accuracy (%)', [label or whole for label in rows])
     return markdown_table(frame)
-
-
-def markdown(table: Table, width: int) -> str:
-    """Write a table of rich as Markdown, for tables that are not data frames yet.
-
-    Args:
-        table: A table with ``box.MARKDOWN``.
-        width: Largest number of characters of a line.
-
-    Returns:
-        Plain text, lines of equal width.
-    """
-    text = io.StringIO()
-    Console(file=text, width=width, color_system=None).print(table)
-    lines = text.getvalue().splitlines()
-    return '\n'.join(line for line in lines if line.strip())
 
 
 def _cell(value: Any) -> str:
