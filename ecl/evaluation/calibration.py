@@ -61,6 +61,7 @@ class BalanceAccuracy(ShotAccuracy):
     def __init__(self, strengths: Sequence[float] = STRENGTHS, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.strengths = tuple(strengths)
+        self._sources = [f'{strength:g}/' for strength in self.strengths]
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the label and the predicted class at each strength.
@@ -82,6 +83,3 @@ class BalanceAccuracy(ShotAccuracy):
         labels = torch.stack([sample['gt_label'].reshape(()).cpu() for sample in data_samples])
         predicted = [(scores - t * log_prior).argmax(dim=1) for t in self.strengths]
         self.results.extend(map(tuple, torch.stack([labels, *predicted], dim=1).tolist()))
-
-    def _source(self, index: int) -> str:
-        return f'{self.strengths[index]:g}/'

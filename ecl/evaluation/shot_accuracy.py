@@ -27,6 +27,8 @@ class ShotAccuracy(BaseMetric):
     - ``shot/balanced``: mean of the class accuracies over all classes in the evaluated data.
     - ``shot/expert0/overall``, ``shot/expert0/many``, ...: the same of expert 0 alone, and so on,
       where the predictions hold ``expert_scores``.
+    - ``shot/label/overall``, ..., ``shot/distill/overall``, ...: the same of the whole model with
+      either kind of classifier, where the predictions hold ``label_score`` and ``distill_score``.
 
     The groups need the training counts. :class:`ecl.engine.hooks.ClassCountsHook` supplies
     them from the training data or from a checkpoint; without them only ``overall`` and
@@ -90,16 +92,23 @@ class ShotAccuracy(BaseMetric):
         labels = torch.stack([sample['gt_label'].reshape(()) for sample in data_samples])
         ensemble = torch.stack([sample['pred_score'] for sample in data_samples]).argmax(dim=1)
         columns = [labels[:, None].cpu(), ensemble[:, None].cpu()]
+        self._sources = ['']
         if 'expert_scores' in data_samples[0]:
             scores = torch.stack([sample['expert_scores'] for sample in data_samples])
             columns.append(scores.argmax(dim=2).cpu())
+            self._sources += [f'expert{k}/' for k in range(scores.size(1))]
+        for kind in ('label', 'distill'):
+            if f'{kind}_score' in data_samples[0]:
+                scores = torch.stack([sample[f'{kind}_score'] for sample in data_samples])
+                columns.append(scores.argmax(dim=1, keepdim=True).cpu())
+                self._sources.append(f'{kind}/')
         self.results.extend(map(tuple, torch.cat(columns, dim=1).tolist()))
 
     def compute_metrics(self, results: list[tuple[int, ...]]) -> dict[str, float]:
         """Compute percentages from labels and predicted classes.
 
         Args:
-            results: ``(label, ensemble, expert 0, ..., expert K-1)`` of each image.
+            results: Label and predicted classes of each image, the ensemble's first.
 
         Returns:
             Percentages, keyed as the class describes, without the prefix.
@@ -110,8 +119,7 @@ class ShotAccuracy(BaseMetric):
         groups = self._groups(labels)
         num_images = np.bincount(labels)
         metrics: dict[str, float] = {}
-        for index, predicted in enumerate(predictions):
-            source = self._source(index)
+        for source, predicted in zip(self._sources, predictions, strict=True):
             correct = predicted == labels
             num_correct = np.bincount(labels, weights=correct)
             metrics[f'{source}overall'] = 100 * float(correct.mean())
@@ -119,10 +127,6 @@ class ShotAccuracy(BaseMetric):
                 accuracies = num_correct[classes] / num_images[classes]
                 metrics[f'{source}{name}'] = 100 * float(accuracies.mean())
         return metrics
-
-    def _source(self, index: int) -> str:
-        """Return the prefix of the keys of one column of predictions."""
-        return f'expert{index - 1}/' if index else ''
 
     def _groups(self, labels: np.ndarray) -> dict[str, np.ndarray]:
         """Return the classes in the evaluated data by group, ``balanced`` for all of them."""

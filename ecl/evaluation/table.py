@@ -41,7 +41,8 @@ def metric_table(metrics: Mapping[str, float], prefix: str = 'shot') -> str:
         prefix: The prefix of those keys.
 
     Returns:
-        One row for the ensemble and one for each expert; columns overall, many, medium, few,
+        One row for the ensemble, one for each expert, and one for each kind of classifier where an
+        expert has two; columns overall, many, medium, few,
         balanced and ECE, without those that have no value. Lines have less than 80 characters.
         Empty if there is no such key.
 
@@ -53,11 +54,13 @@ def metric_table(metrics: Mapping[str, float], prefix: str = 'shot') -> str:
     """
     rows: dict[str, dict[str, float]] = {}
     names = '|'.join((*COLUMNS, ECE))
-    pattern = re.compile(rf'(?:{re.escape(prefix)}|calibration)/(?:expert(\d+)/)?({names})')
+    pattern = re.compile(
+        rf'(?:{re.escape(prefix)}|calibration)/(?:(expert\d+|label|distill)/)?({names})'
+    )
     for key, value in metrics.items():
         if match := pattern.fullmatch(key):
-            expert, column = match.groups()
-            rows.setdefault('' if expert is None else f'expert {expert}', {})[column] = value
+            source, column = match.groups()
+            rows.setdefault(_row_name(source or ''), {})[column] = value
     if not rows:
         return ''
     frame = pd.DataFrame.from_dict(rows, orient='index')
@@ -65,6 +68,13 @@ def metric_table(metrics: Mapping[str, float], prefix: str = 'shot') -> str:
     whole = 'ensemble' if len(rows) > 1 else 'model'
     frame.insert(0, 'accuracy (%)', [label or whole for label in rows])
     return markdown_table(frame)
+
+
+def _row_name(source: str) -> str:
+    """Return the name of the row of a part of the model, '' for the whole."""
+    if source in ('label', 'distill'):
+        return f'{source} classifiers'
+    return source.replace('expert', 'expert ')
 
 
 def _cell(value: Any) -> str:

@@ -7,7 +7,7 @@ import torch.multiprocessing as mp
 from sklearn.metrics import balanced_accuracy_score, recall_score
 
 from ecl.errors import UserError
-from ecl.evaluation import ShotAccuracy
+from ecl.evaluation import ShotAccuracy, metric_table
 from ecl.registry import METRICS
 
 COUNTS = [500, 300, 101, 100, 60, 20, 19, 5]
@@ -170,3 +170,28 @@ def test_what_is_kept_of_an_image_does_not_grow_with_the_classes():
 
     assert kept(8142) <= kept(1000) + 8
     assert 24_426 * kept(8142) < 200e6
+
+
+def test_both_kinds_of_classifiers_have_their_own_keys():
+    metric = ShotAccuracy(class_counts=[500, 5])
+    one_hot = torch.eye(2)
+    metric.process(
+        None,
+        [
+            {
+                'gt_label': torch.tensor([label]),
+                'pred_score': one_hot[label],
+                'expert_scores': one_hot[[label, 0]],
+                'label_score': one_hot[label],
+                'distill_score': one_hot[0],
+            }
+            for label in (0, 1)
+        ],
+    )
+    metrics = metric.evaluate(size=2)
+    assert metrics['shot/label/few'] == metrics['shot/few'] == 100
+    assert metrics['shot/distill/few'] == metrics['shot/expert1/few'] == 0
+    assert metrics['shot/distill/overall'] == 50
+    rows = metric_table(metrics).splitlines()[2:]
+    names = [row.split('|')[1].strip() for row in rows]
+    assert names == ['ensemble', 'expert 0', 'expert 1', 'label classifiers', 'distill classifiers']
