@@ -73,6 +73,8 @@ class ShotAccuracy(BaseMetric):
         self.thresholds = (low, high)
         self.class_counts = class_counts
         self._warned = False
+        # Beginning of the keys of each column of the predicted classes, the ensemble's first.
+        self._sources = ['']
 
     def set_class_counts(self, class_counts: Sequence[int]) -> None:
         """Set the training images of each class.
