@@ -9,7 +9,7 @@ import itertools
 import re
 import runpy
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -17,6 +17,8 @@ from unittest.mock import patch
 from model_zoo import ROOT, methods
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
+
+from ecl.apps.cli import COMMANDS
 
 #: Pages of the API: title, and the packages and modules on it.
 INTERFACE = {
@@ -46,6 +48,8 @@ def tools() -> list[Path]:
 def tool_parser(path: Path) -> argparse.ArgumentParser:
     """Return the argument parser of a tool, which the function ``main`` of the tool builds.
 
+    Its program name is the command of ``ecl`` if the tool is one, else the script.
+
     Raises:
         ValueError: If ``main`` parses no arguments.
     """
@@ -58,13 +62,22 @@ def tool_parser(path: Path) -> argparse.ArgumentParser:
         patch.object(sys, 'path', [str(path.parent), *sys.path]),
         patch.object(argparse.ArgumentParser, 'parse_args', capture),
     ):
+        main = runpy.run_path(str(path))['main']
         try:
-            runpy.run_path(str(path))['main']([])
+            main([])
         except _Captured as captured:
             parser = captured.args[0]
-            parser.prog = f'python {path.relative_to(ROOT)}'
+            parser.prog = command_of(main) or f'python {path.relative_to(ROOT)}'
             return parser
     raise ValueError(f'{path} parses no arguments')
+
+
+def command_of(main: Callable[..., None]) -> str | None:
+    """Return the command of ``ecl`` that a function parses, or None."""
+    for name, (module, function, _) in COMMANDS.items():
+        if (main.__module__, main.__name__) == (f'ecl.apps.commands.{module}', function):
+            return f'ecl {name}'
+    return None
 
 
 def commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -91,13 +104,15 @@ def options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
 
 def tools_page() -> str:
     """Return the page with every tool and every option."""
-    lines = ['# Command line tools', '', 'The text of `--help` of each tool.', '']
+    lines = ['# Command line tools', '', 'This page has the text of `--help` of each tool.', '']
     for path in tools():
-        parser = tool_parser(path)
-        lines += [f'## {path.relative_to(ROOT)}', '', parser.description or '', '']
+        parser, script = tool_parser(path), f'python {path.relative_to(ROOT)}'
+        lines += [f'## {parser.prog.removeprefix("python ")}', '', parser.description or '', '']
+        if parser.prog != script:
+            lines += [f'In a clone also: `{script}`', '']
         for name, command in commands(parser).items():
             if name:
-                lines += [f'### {path.name} {name}', '']
+                lines += [f'### {parser.prog.removeprefix("python ")} {name}', '']
             usage = command.format_usage().removeprefix('usage: ').rstrip()
             usage = usage.replace('\n       ', '\n')  # as wide as 'usage: '
             lines += ['```text', usage, '```', '', '| argument | meaning |', '|---|---|']

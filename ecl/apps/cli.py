@@ -32,6 +32,7 @@ COMMANDS = {
     'matrix': ('experiments', 'matrix', 'train configurations with several seeds'),
     'compare': ('experiments', 'compare', 'compare trainings, with tests of significance'),
     'balance': ('experiments', 'balance', 'compare methods at equal balance'),
+    'share': ('experiments', 'prediction_share', 'draw predictions and confidence per class'),
     'list': ('model', 'list_configs', 'list the configurations and their results'),
     'config': ('model', 'print_config', 'print a whole configuration'),
 }

@@ -7,6 +7,7 @@ set. Its curve of predicted images falls with the rank.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,15 @@ class PredictionShare:
         confidence = np.divide(total, tested, out=np.full(len(counts), np.nan), where=tested > 0)
         return cls(100 * predicted[order] / tested.mean(), confidence[order])
 
-    def summary(self) -> dict[str, float | list[float]]:
+    @classmethod
+    def mean(cls, shares: Sequence['PredictionShare']) -> 'PredictionShare':
+        """Average several models with the same classes, such as seeds of one method."""
+        return cls(
+            np.mean([one.share for one in shares], axis=0),
+            np.mean([one.confidence for one in shares], axis=0),
+        )
+
+    def summary(self) -> dict[str, Any]:
         """Return slope per class and means of the thirds, of both curves."""
         return {
             'share_slope': slope(self.share),
@@ -78,6 +87,10 @@ def slope(values: np.ndarray) -> float:
 
 
 def thirds(values: np.ndarray) -> list[float]:
-    """Return the means of values (C,) over the first, second and last third of the classes."""
+    """Return the means of values (C,) over the first, second and last third of the classes.
+
+    NaN is left out. A third without values is NaN.
+    """
     ends = [round(len(values) * part / 3) for part in range(4)]
-    return [float(np.nanmean(values[i:j])) for i, j in pairwise(ends)]
+    parts = [values[i:j][~np.isnan(values[i:j])] for i, j in pairwise(ends)]
+    return [float(part.mean()) if part.size else float('nan') for part in parts]

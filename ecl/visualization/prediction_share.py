@@ -25,7 +25,7 @@ def prediction_share_figure(shares: Mapping[str, PredictionShare]) -> Figure:
         >>> prediction_share_figure({'ECL': share}).axes[0].get_legend_handles_labels()[1]
         ['ECL (slope -20)']
     """
-    figure = Figure(figsize=(5.2, 5.2), layout='constrained')
+    figure = Figure(figsize=(4.4, 4.6), layout='constrained')
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
     colours = cycle((*GROUP_COLOURS.values(), *LINE_COLOURS))
     for (name, values), colour, style in zip(
@@ -44,5 +44,5 @@ def prediction_share_figure(shares: Mapping[str, PredictionShare]) -> Figure:
     lower.set_xlabel('class rank (0: most training images)')
     for axes in (upper, lower):
         plain_axes(axes)
-    upper.legend(frameon=False)
+    figure.legend(*upper.get_legend_handles_labels(), loc='outside upper center', frameon=False)
     return figure

@@ -16,29 +16,50 @@ PAGES = [page for page in PAGES if '_generated' not in page.parts]
 
 
 def commands(page):
-    """Return the commands of a page that call a tool of the repository, as lists of words."""
+    """Return the commands of a page, as lists of words.
+
+    A command starts with ``ecl``, or with words before a script of the repository.
+    """
     blocks = re.findall(r'```bash\n(.*?)```', page.read_text('utf-8'), re.DOTALL)
     lines = '\n'.join(blocks).replace('\\\n', ' ').splitlines()
     words = [line.partition(' #')[0].split() for line in lines]
-    return [line for line in words if any(re.match(r'tools/.*\.(py|sh)$', w) for w in line)]
+    found = []
+    for line in words:
+        starts = [i for i, word in enumerate(line) if re.match(r'(tools|tests)/.*\.(py|sh)$', word)]
+        if line[:1] == ['ecl'] or starts:
+            found.append(line[starts[0] if starts else 0 :])
+    return found
 
 
+def parser_of(command):
+    """Return the parser of a command and the words that it parses; None for a shell script."""
+    program, *words = command
+    if program == 'ecl':
+        parser, words = PARSERS[f'ecl {words[0]}'], words[1:]
+    elif program in SCRIPTS:
+        parser = SCRIPTS[program]
+    else:
+        return None, words
+    parsers = toolbox_pages.commands(parser)
+    return (parsers[words[0]], words[1:]) if words[0] in parsers else (parser, words)
+
+
+SCRIPTS = {
+    str(path.relative_to(ROOT)): toolbox_pages.tool_parser(path) for path in toolbox_pages.tools()
+}
+PARSERS = {parser.prog: parser for parser in SCRIPTS.values()}
 WITH_COMMANDS = [page for page in PAGES if commands(page)]
 
 
 @pytest.mark.parametrize('page', WITH_COMMANDS, ids=lambda page: page.name)
 def test_commands_name_files_and_options_that_exist(page):
     for command in commands(page):
-        (at,) = [i for i, word in enumerate(command) if re.match(r'tools/.*\.(py|sh)$', word)]
-        assert (ROOT / command[at]).is_file(), command
+        assert command[0] == 'ecl' or (ROOT / command[0]).is_file(), command
         assert all((ROOT / word).is_file() for word in command if word.startswith('configs/'))
-        if command[at].endswith('.py'):
-            parsers = toolbox_pages.commands(toolbox_pages.tool_parser(ROOT / command[at]))
-            parser = parsers.get(command[at + 1]) or parsers['']
+        parser, words = parser_of(command)
+        if parser is not None:
             known = {word for action in parser._actions for word in action.option_strings}
-            given = {
-                word.strip('[]') for word in command[at + 1 :] if word.strip('[').startswith('--')
-            }
+            given = {word.strip('[]') for word in words if word.strip('[').startswith('--')}
             assert given <= known, command
 
 

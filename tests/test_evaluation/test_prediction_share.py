@@ -62,3 +62,9 @@ def test_the_trend_is_that_of_a_linear_regression():
 def test_thirds_of_a_hundred_classes_are_33_34_33():
     values = np.repeat([1.0, 2.0, 3.0], [33, 34, 33])
     assert thirds(values) == [1, 2, 3]
+
+
+def test_a_third_without_values_is_nan():
+    first, second, last = thirds(np.array([4.0, 2.0]))
+    assert (first, last) == (4, 2)
+    assert np.isnan(second)

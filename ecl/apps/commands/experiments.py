@@ -10,6 +10,7 @@ from ecl.apps.cli import add_cfg_options, add_trust_argument
 from ecl.apps.experiments import balance as balances
 from ecl.apps.experiments import compare as comparisons
 from ecl.apps.experiments import matrix as matrices
+from ecl.apps.experiments import prediction_share as shares
 from ecl.evaluation.calibration import STRENGTHS
 
 
@@ -69,6 +70,25 @@ def balance(argv: Sequence[str] | None = None) -> None:
     arguments = vars(parser.parse_args(argv))
     with trust_checkpoints(arguments.pop('trust_checkpoint')):
         balances.balance(**arguments)
+
+
+def prediction_share(argv: Sequence[str] | None = None) -> None:
+    """Draw predicted images and confidence per class."""
+    parser = ArgumentParser(
+        description='Predicted images and mean confidence per class, from the class with the most '
+        'training images to the class with the fewest, with linear trends.'
+    )
+    parser.add_argument(
+        'paths', nargs='+', metavar='RUN', help='a work dir, or a folder of them (seeds)'
+    )
+    parser.add_argument(
+        '--out', metavar='NAME', required=True, help='NAME.json, NAME.md and NAME.png'
+    )
+    add_cfg_options(parser)
+    add_trust_argument(parser)
+    arguments = vars(parser.parse_args(argv))
+    with trust_checkpoints(arguments.pop('trust_checkpoint')):
+        shares.prediction_share(**arguments)
 
 
 def report(argv: Sequence[str] | None = None) -> None:

@@ -17,10 +17,10 @@ from ecl.apps.report.figures import (
     reliability_diagram,
 )
 from ecl.apps.report.run import Run
-from ecl.evaluation import calibration_errors
+from ecl.evaluation import PredictionShare, calibration_errors
 from ecl.evaluation.calibration import BINS
 from ecl.shots import shot_groups
-from ecl.visualization import class_accuracy, weight_heatmap
+from ecl.visualization import class_accuracy, prediction_share_figure, weight_heatmap
 
 
 @dataclass
@@ -86,6 +86,17 @@ def _classes(run: Run) -> Panel:
         for label in (best, worst)
     ]
     return Panel(figure, f'Best: {ends[0]}; worst: {ends[1]}.')
+
+
+def _shares(run: Run) -> Panel:
+    by_kind = run.predictions.by_classifier or {'model': run.predictions}
+    shares = {name: PredictionShare.of(found, run.class_counts) for name, found in by_kind.items()}
+    thirds = [
+        f'{name} {" / ".join(f"{value:.0f}" for value in share.summary()["share_thirds"])}'
+        for name, share in shares.items()
+    ]
+    text = f'Predicted images in the first, second and last third: {", ".join(thirds)}.'
+    return Panel(prediction_share_figure(shares), text)
 
 
 def _weights(run: Run) -> Panel:
@@ -164,6 +175,12 @@ TOPICS = (
         'Accuracy of each class',
         'A point is a class, a line the mean of its shot group.',
         _classes,
+    ),
+    Topic(
+        'Predictions per class',
+        'A model that predicts frequent classes too often has a falling line. 100 is the mean '
+        'number of test images of a class.',
+        _shares,
     ),
     Topic(
         'Distillation weights',

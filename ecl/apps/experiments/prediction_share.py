@@ -1,0 +1,118 @@
+"""Compare how methods spread their predictions over frequent and rare classes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ecl.apis.checkpoint import latest_checkpoint
+from ecl.apis.inference import collect_predictions
+from ecl.apps.experiments.compare import read_methods
+from ecl.apps.experiments.table import check_out, write_results
+from ecl.errors import UserError
+from ecl.evaluation import PredictionShare, markdown_table
+from ecl.visualization import prediction_share_figure
+
+
+def prediction_share(
+    paths: Sequence[str | Path],
+    out: str | Path,
+    cfg_options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Draw predicted images and confidence per class over the rank of the class.
+
+    The latest checkpoint of each training predicts the test images. A model whose experts have two
+    classifiers has one curve for each kind of classifier.
+
+    Args:
+        paths: Work dirs of finished trainings, or folders of work dirs (seeds of one method, whose
+            curves are averaged). All have the same classes.
+        out: Files to write, without extension: ``OUT.json``, ``OUT.md``, ``OUT.png``.
+        cfg_options: Values by dotted key that replace those of the trainings' configurations.
+
+    Returns:
+        The content of the JSON file: ``options``, and ``curves`` with ``name``, ``seeds``,
+        ``share`` and ``confidence`` per class, and the values of
+        :meth:`~ecl.evaluation.PredictionShare.summary`.
+
+    Raises:
+        UserError: If a training does not exist, or the numbers of classes differ.
+    """
+    check_out(out)
+    shares: dict[str, PredictionShare] = {}
+    curves: list[dict[str, Any]] = []
+    for method in read_methods(paths):
+        if not method.work_dirs:
+            raise UserError(f'{method.name} is not a work dir, nor a folder of work dirs')
+        counts = method.records[0]['class_counts']
+        found = [predict_shares(folder, counts, cfg_options) for folder in method.work_dirs]
+        for classifier in found[0]:
+            name = f'{method.name}, {classifier}' if classifier else method.name
+            shares[name] = PredictionShare.mean([by_kind[classifier] for by_kind in found])
+            values = shares[name]
+            curves.append(
+                {
+                    'name': name,
+                    'seeds': [record.get('seed') for record in method.records],
+                    'share': values.share.tolist(),
+                    'confidence': values.confidence.tolist(),
+                    **values.summary(),
+                }
+            )
+    sizes = {name: len(values.share) for name, values in shares.items()}
+    if len(set(sizes.values())) > 1:
+        raise UserError(f'the trainings differ in their number of classes: got {sizes}')
+    prediction_share_figure(shares).savefig(f'{out}.png', dpi=150)
+    result = {'options': dict(cfg_options or {}), 'curves': curves}
+    text = _text(curves)
+    write_results(out, text, result)
+    print(text)
+    return result
+
+
+def predict_shares(
+    work_dir: Path, class_counts: Sequence[int], cfg_options: Mapping[str, Any] | None = None
+) -> dict[str, PredictionShare]:
+    """Predict the test images of a training, and compute the shares of its classifiers.
+
+    Args:
+        work_dir: Folder of the training.
+        class_counts: Training images of each class, length C.
+        cfg_options: Values by dotted key that replace those of the configuration.
+
+    Returns:
+        Values by the kind of classifier; under the empty name if an expert has one classifier.
+
+    Raises:
+        UserError: If there is no checkpoint, or it cannot be used.
+    """
+    checkpoint = latest_checkpoint(work_dir)
+    if checkpoint is None:
+        raise UserError(f'{work_dir} holds no checkpoint')
+    predictions = collect_predictions(checkpoint, cfg_options)
+    by_kind = predictions.by_classifier or {'': predictions}
+    return {kind: PredictionShare.of(found, class_counts) for kind, found in by_kind.items()}
+
+
+def _text(curves: Sequence[Mapping[str, Any]]) -> str:
+    def cells(values: Sequence[float], decimals: int) -> str:
+        return ' / '.join(f'{value:.{decimals}f}' for value in values)
+
+    frame = pd.DataFrame(
+        {
+            'classifier': curve['name'],
+            'seeds': len(curve['seeds']),
+            'slope': curve['share_slope'],
+            'predicted images, thirds': cells(curve['share_thirds'], 0),
+            'confidence, thirds': cells(curve['confidence_thirds'], 2),
+        }
+        for curve in curves
+    )
+    return (
+        f'# Predicted images and confidence per class\n\n{markdown_table(frame)}\n\n'
+        'Predicted images of a class: 100 is the mean number of test images of a class. Slope: '
+        'change of the linear trend from one class to the next, in the order of the training '
+        'images. Thirds: mean over the first, second and last third of the classes. Confidence: '
+        'mean probability of the predicted class. Ensemble, mean over the seeds.'
+    )
