@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from itertools import cycle
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from ecl.evaluation.prediction_share import PredictionShare, linear_trend, slope
@@ -20,7 +21,6 @@ def prediction_share_figure(shares: Mapping[str, PredictionShare]) -> Figure:
         two panels. The legend has the slopes of the upper panel.
 
     Example:
-        >>> import numpy as np
         >>> share = PredictionShare(np.array([120.0, 100, 80]), np.array([0.9, 0.8, 0.6]))
         >>> prediction_share_figure({'ECL': share}).axes[0].get_legend_handles_labels()[1]
         ['ECL (slope -20)']
@@ -31,15 +31,15 @@ def prediction_share_figure(shares: Mapping[str, PredictionShare]) -> Figure:
     for (name, values), colour, style in zip(
         shares.items(), colours, cycle(LINE_STYLES), strict=False
     ):
-        label = f'{name} (slope {round(slope(values.share), 3) + 0:g})'
+        label = f'{name} (slope {round(slope(values.share), 4) + 0:.2g})'
         for axes, curve in ((upper, values.share), (lower, values.confidence)):
-            points = 12 if len(curve) <= 200 else 3
-            axes.scatter(range(len(curve)), curve, points, color=colour, alpha=0.35, linewidths=0)
+            size = np.clip(1200 / len(curve), 3, 36)
+            axes.scatter(range(len(curve)), curve, size, color=colour, alpha=0.4, linewidths=0)
             axes.plot(linear_trend(curve), style, color=colour, linewidth=2, label=label)
     upper.axhline(100, color='0.5', linewidth=1, linestyle=':')
     upper.set_ylim(bottom=0)
     upper.set_ylabel('predicted images\n(100: balanced)')
-    lower.set_ylim(0, 1)
+    lower.set_ylim(0, 1.05)
     lower.set_ylabel('mean confidence')
     lower.set_xlabel('class rank (0: most training images)')
     for axes in (upper, lower):
