@@ -14,6 +14,8 @@ import pandas as pd
 import yaml
 from mmengine.config import Config
 
+from ecl.evaluation import markdown_table
+
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / 'configs'
 RESULTS = ROOT / 'docs' / 'en' / 'results'
@@ -102,14 +104,6 @@ def cell(result: pd.Series, column: str) -> str:
     return f'{mean:.1f}' + ('' if std is None or pd.isna(std) else f' ± {std:.1f}')
 
 
-def markdown(rows: list[dict[str, Any]]) -> str:
-    """Format rows of equal keys as a Markdown table."""
-    head, *lines = (
-        f'| {" | ".join(map(str, row))} |\n' for row in (rows[0], *map(dict.values, rows))
-    )
-    return head + '|---' * len(rows[0]) + '|\n' + ''.join(lines)
-
-
 def table(method: Path) -> str:
     """Format the configurations of a method and their results as a Markdown table."""
     rows = []
@@ -128,7 +122,7 @@ def table(method: Path) -> str:
                 'seeds': seeds,
             }
         )
-    return markdown(rows)
+    return markdown_table(pd.DataFrame(rows)) + '\n'
 
 
 def record_table(record: str, titles: dict[str, str]) -> str:
@@ -140,17 +134,16 @@ def record_table(record: str, titles: dict[str, str]) -> str:
     """
     found = results()
     found = found[found['source'] == ROOT / record].set_index('name')
-    return markdown(
-        [
-            {
-                'method': title,
-                **{column: cell(found.loc[name], column) for column in METRICS},
-                'one expert': cell(found.loc[name], 'one expert'),
-                'seeds': found.loc[name, 'num_seeds'],
-            }
-            for name, title in titles.items()
-        ]
-    )
+    rows = [
+        {
+            'method': title,
+            **{column: cell(found.loc[name], column) for column in METRICS},
+            'one expert': cell(found.loc[name], 'one expert'),
+            'seeds': found.loc[name, 'num_seeds'],
+        }
+        for name, title in titles.items()
+    ]
+    return markdown_table(pd.DataFrame(rows)) + '\n'
 
 
 def models(method: Path) -> list[dict[str, Any]]:
