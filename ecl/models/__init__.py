@@ -26,6 +26,7 @@ from ecl.models.remix import Remix
 from ecl.models.resnet_cifar import ResNetCIFAR
 from ecl.models.ride import ExpertDiversityLoss, RouterAggregator
 from ecl.models.sade import InverseSoftmaxLoss, WeightedAggregator
+from ecl.models.shike import DepthFusionBackbone, HardestNegativeLoss
 from ecl.models.tcl import ConsensusErrorLoss
 from ecl.models.tta import AverageScoresTTA
 
@@ -36,6 +37,7 @@ __all__ = [
     'ConsensusErrorLoss',
     'ContrastiveNeck',
     'CosineLinear',
+    'DepthFusionBackbone',
     'DistillWeighting',
     'ECLClassifier',
     'ECLHead',
@@ -43,6 +45,7 @@ __all__ = [
     'ExpertOutputs',
     'FeatureDistillLoss',
     'FeaturePooling',
+    'HardestNegativeLoss',
     'InverseSoftmaxLoss',
     'LDAMLoss',
     'MeanAggregator',

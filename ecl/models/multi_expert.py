@@ -117,10 +117,23 @@ class MultiExpertBackbone(BaseModule):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Map images (N, 3, H, W) to the last output of each expert, such as (N, D, h, w)."""
-        outputs = tuple(expert(x)[-1] for expert in self.experts)
+        try:
+            return tuple(self.output(k, expert(x)) for k, expert in enumerate(self.experts))
+        finally:
+            self._forget()
+
+    def output(self, k: int, stages: tuple[Tensor, ...]) -> Tensor:
+        """Return the output of expert k, of 0 to K - 1, from the outputs of its network.
+
+        A subclass uses more than the last one, for example maps of several depths. The
+        ``out_indices`` of the backbone say which stages are output.
+        """
+        return stages[-1]
+
+    def _forget(self) -> None:
+        """Drop what the trunk recorded for the other experts."""
         for record in self._records:
             record.output = None
-        return outputs
 
 
 @MODELS.register_module()
@@ -138,14 +151,14 @@ def _pooled(output: Tensor) -> Tensor:
     return output.mean(1) if output.ndim == 3 else output
 
 
-def feature_width(encoder: nn.Module) -> int:
-    """Find the width of the features by a trial run without data or memory.
+def trial_outputs(encoder: nn.Module) -> tuple[Tensor, ...]:
+    """Find the shapes of the outputs by a trial run without data or memory.
 
     Args:
-        encoder: Network from images (N, 3, H, W) to K features (N, D).
+        encoder: Network from images (N, 3, H, W) to a tuple of tensors.
 
     Returns:
-        D.
+        Its outputs for one image, without data.
 
     Raises:
         UserError: If the network refuses the images of the trial.
@@ -159,7 +172,7 @@ def feature_width(encoder: nn.Module) -> int:
             try:
                 with torch.no_grad():
                     image = torch.empty(1, 3, size, size, device='meta')
-                    return functional_call(encoder, state, image)[0].size(-1)
+                    return functional_call(encoder, state, image)
             except (RuntimeError, AssertionError, NotImplementedError):
                 continue
         raise UserError(
@@ -169,6 +182,11 @@ def feature_width(encoder: nn.Module) -> int:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def feature_width(encoder: nn.Module) -> int:
+    """Find the width D of the K features (N, D) of a network by a trial run."""
+    return trial_outputs(encoder)[0].size(-1)
 
 
 def _network(expert: nn.Module) -> nn.Module:

@@ -21,12 +21,14 @@ class ResNetCIFAR(ResNet_CIFAR):
         stage_channels: Widths of the three stages; the stem has the width of the first one.
             RIDE and SADE take (16, 24, 48): 3/4 of the width in the stages that experts do not
             share.
+        out_indices: Stages whose maps are output, of 0 to 2.
         zero_init_residual: Start every block as the identity.
         **kwargs: As in MMPretrain's ``ResNet``: ``in_channels``, ``norm_cfg``, ``norm_eval``,
             ``frozen_stages``, ``with_cp``, ``drop_path_rate``, ``init_cfg``.
 
     Raises:
-        UserError: If ``depth`` is none of these, or ``stage_channels`` is not three widths.
+        UserError: If ``depth`` is none of these, ``stage_channels`` is not three widths, or there
+            is no such stage to output.
 
     Example:
         >>> import torch
@@ -36,11 +38,16 @@ class ResNetCIFAR(ResNet_CIFAR):
 
     arch_settings = {6 * n + 2: (BasicBlock, (n, n, n)) for n in (1, 2, 3, 5, 7, 9, 18)}
 
-    @validate_params(depth=OneOf(*arch_settings), stage_channels=Each(Whole(at_least=1)))
+    @validate_params(
+        depth=OneOf(*arch_settings),
+        stage_channels=Each(Whole(at_least=1)),
+        out_indices=Each(Whole(at_least=0, at_most=2)),
+    )
     def __init__(
         self,
         depth: int,
         stage_channels: tuple[int, int, int] = (16, 32, 64),
+        out_indices: tuple[int, ...] = (2,),
         zero_init_residual: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -54,7 +61,7 @@ class ResNetCIFAR(ResNet_CIFAR):
             num_stages=3,
             strides=(1, 2, 2),
             dilations=(1, 1, 1),
-            out_indices=(2,),
+            out_indices=out_indices,
             zero_init_residual=zero_init_residual,
             **kwargs,
         )
