@@ -22,6 +22,7 @@ from ecl.models.losses import (
 )
 from ecl.models.multi_expert import FeaturePooling, MultiExpertBackbone
 from ecl.models.outputs import ExpertOutputs
+from ecl.models.paco import ParametricContrast
 from ecl.models.remix import Remix
 from ecl.models.resnet_cifar import ResNetCIFAR
 from ecl.models.ride import ExpertDiversityLoss, RouterAggregator
@@ -53,6 +54,7 @@ __all__ = [
     'MultiExpertBackbone',
     'MultiViewDataPreprocessor',
     'NCLLoss',
+    'ParametricContrast',
     'RelationDistillLoss',
     'Remix',
     'ResNetCIFAR',

@@ -23,8 +23,10 @@ class ECLClassifier(ImageClassifier):
         head: :class:`ECLHead`.
         neck: From K outputs of the backbone to K vectors.
         contrast: Contrastive branch, such as :class:`MomentumContrast`, or None. It is called with
-            (:class:`ExpertOutputs`, targets, views after the first), and built with the network
-            from images to K features as ``encoder``.
+            (:class:`ExpertOutputs`, targets, views after the first). Its constructor gets the
+            network from images to K features as ``encoder`` and the K classifiers that labels
+            supervise as ``classifiers``, if it names them. One with a method ``mix_views`` changes
+            views and targets before the step.
         expert_reduction: How a loss adds up over the experts. ``'sum'``: each expert learns at the
             rate that a recipe gives a single network [lineage: NCL]. ``'mean'``: at a K-th of it.
         data_preprocessor: :class:`MultiViewDataPreprocessor` unless its type says otherwise.
@@ -69,7 +71,8 @@ class ECLClassifier(ImageClassifier):
             known['num_classes'] = self.head.num_classes
             known['in_channels'] = self.head.in_channels
             encoder = nn.Sequential(self.backbone, self.neck)
-            self.contrast = build_part(contrast, encoder=encoder, **known)
+            parts = dict(encoder=encoder, classifiers=self.head.label_classifiers)
+            self.contrast = build_part(contrast, **parts, **known)
 
     def loss(
         self, inputs: Tensor | list[Tensor], data_samples: list[DataSample]
@@ -89,15 +92,19 @@ class ECLClassifier(ImageClassifier):
             UserError: If the contrastive branch finds a single view.
         """
         views = [inputs] if isinstance(inputs, Tensor) else inputs
-        feats = self.extract_feat(views[0])
-        outputs, targets = self.head.outputs(feats), self.head.targets(data_samples)
-        losses = self.head.losses(outputs, targets)
+        targets = self.head.targets(data_samples)
         if self.contrast is not None:
             if len(views) < 2:
                 raise UserError(
                     'model.contrast needs two views of each image: got one. Use MultiView in the '
                     'train pipeline, or data_preprocessor.views.'
                 )
+            if callable(mix_views := getattr(self.contrast, 'mix_views', None)):
+                views, targets = mix_views(views, targets)
+        feats = self.extract_feat(views[0])
+        outputs = self.head.outputs(feats)
+        losses = self.head.losses(outputs, targets)
+        if self.contrast is not None:
             losses['contrast_loss'] = self.contrast(outputs, targets, views[1:])
         factor = len(feats) if self.expert_reduction == 'sum' else 1
         return {name: factor * loss for name, loss in losses.items()}

@@ -1,11 +1,12 @@
-"""Contrastive branch: momentum encoder, queue of keys, InfoNCE."""
+"""Contrastive branch: projections, momentum encoder, queue of keys, InfoNCE."""
 
 from collections.abc import Callable
 from copy import deepcopy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_gather
+from mmengine.dist import all_gather, get_rank
 from mmengine.model import BaseModule, ModuleList
 from mmpretrain.models.necks import MoCoV2Neck
 from torch import Tensor, nn
@@ -13,6 +14,23 @@ from torch import Tensor, nn
 from ecl.models.outputs import ExpertOutputs
 from ecl.registry import MODELS
 from ecl.settings import Number, SettingError, Whole, validate_params
+
+
+def gather_batch(x: Tensor, dim: int = 0) -> Tensor:
+    """Concatenate a tensor over the processes, so that each computes the loss of the whole batch.
+
+    DistributedDataParallel takes the mean of the gradients over the processes. The gradient of the
+    own part is multiplied by their number, so this mean is the gradient of one process with the
+    whole batch. Parameters that the loss uses beside ``x`` need no such factor.
+
+    Args:
+        x: Part of this process, of the same shape in all.
+        dim: Dimension of the batch.
+    """
+    parts = all_gather(x.detach().contiguous())
+    own = x.detach()
+    parts[get_rank()] = own + len(parts) * (x - own)
+    return torch.cat(parts, dim=dim)
 
 
 @MODELS.register_module()
@@ -60,14 +78,12 @@ class ContrastiveNeck(BaseModule):
         )
 
 
-@MODELS.register_module()
-class MomentumContrast(BaseModule):
-    """Contrastive proxy task of every expert: InfoNCE with a momentum encoder [lineage: MoCo v2].
+class MomentumQueue(BaseModule):
+    """Base of the branches with a momentum encoder and a queue of its keys [lineage: MoCo v2].
 
-    He et al., CVPR 2020 (arXiv 1911.05722), equations 1 and 2. The query is the projected feature
-    of the first view. The key comes from the second view through the momentum encoder, a copy of
-    backbone, neck and projection. It starts equal to the online network and follows its parameters
-    and BatchNorm statistics by ``momentum = m_t * momentum + (1 - m_t) * online`` with
+    He et al., CVPR 2020 (arXiv 1911.05722), section 3. The momentum encoder is a copy of backbone,
+    neck and projection. It starts equal to the online network and follows its parameters and
+    BatchNorm statistics by ``momentum = m_t * momentum + (1 - m_t) * online`` with
     m_t = min(m, t / (t + 9)) at update t = 0, 1, ... [the ramp is ours: a short run would compare
     with random weights without it]. It uses its running statistics, so keys do not depend on the
     batch or the other processes, and a query cannot recognise its key by shared batch statistics
@@ -80,8 +96,6 @@ class MomentumContrast(BaseModule):
         neck: Config of the projection; it receives ``in_channels`` and ``num_experts``.
         queue_size: Q, past keys kept for each expert; at least the batch of all processes.
         momentum: m in [0, 1].
-        temperature: Positive temperature of InfoNCE.
-        loss_weight: Factor of the loss.
 
     Raises:
         UserError: If an option is out of range, naming it.
@@ -91,12 +105,7 @@ class MomentumContrast(BaseModule):
     position: Tensor
     updates: Tensor
 
-    @validate_params(
-        queue_size=Whole(at_least=1),
-        momentum=Number(at_least=0, at_most=1),
-        temperature=Number(above=0),
-        loss_weight=Number(at_least=0),
-    )
+    @validate_params(queue_size=Whole(at_least=1), momentum=Number(at_least=0, at_most=1))
     def __init__(
         self,
         encoder: nn.Module,
@@ -105,8 +114,6 @@ class MomentumContrast(BaseModule):
         neck: dict = {'type': 'ContrastiveNeck'},  # noqa: B006  read only
         queue_size: int = 1024,
         momentum: float = 0.999,
-        temperature: float = 0.2,
-        loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
         self.neck = MODELS.build(
@@ -118,8 +125,6 @@ class MomentumContrast(BaseModule):
         self.momentum_encoder = deepcopy(nn.Sequential(encoder, self.neck))
         self.momentum_encoder.requires_grad_(False).eval()
         self.momentum = momentum
-        self.temperature = temperature
-        self.loss_weight = loss_weight
         queue = torch.randn(num_experts, self.neck.out_channels, queue_size)
         self.register_buffer('queue', F.normalize(queue, dim=1))
         self.register_buffer('position', torch.zeros((), dtype=torch.long))
@@ -130,7 +135,7 @@ class MomentumContrast(BaseModule):
         self.neck.init_weights()
         self._is_init = True
 
-    def train(self, mode: bool = True) -> 'MomentumContrast':
+    def train(self, mode: bool = True) -> 'MomentumQueue':
         """Set the mode of the projection; the momentum encoder stays in evaluation mode."""
         super().train(mode)
         self.momentum_encoder.eval()
@@ -161,20 +166,55 @@ class MomentumContrast(BaseModule):
         self.updates += 1
 
     @torch.no_grad()
-    def enqueue(self, keys: Tensor) -> None:
+    def enqueue(self, keys: Tensor) -> Tensor:
         """Replace the oldest keys by new ones (K, N, d) of all processes.
+
+        Returns:
+            The places (N,) in the queue that were written.
 
         Raises:
             UserError: If there are more than the queue holds.
         """
         size = self.queue.size(-1)
-        keys = torch.cat(all_gather(keys.contiguous()), dim=1)
         if keys.size(1) > size:
             needed = f'at least {keys.size(1)}, the batch of all processes'
             raise SettingError(self, 'queue_size', size, needed)
-        index = (self.position + torch.arange(keys.size(1), device=keys.device)) % size
-        self.queue.index_copy_(2, index, keys.transpose(1, 2))
+        places = (self.position + torch.arange(keys.size(1), device=keys.device)) % size
+        self.queue.index_copy_(2, places, keys.transpose(1, 2))
         self.position.copy_((self.position + keys.size(1)) % size)
+        return places
+
+
+@MODELS.register_module()
+class MomentumContrast(MomentumQueue):
+    """Contrastive proxy task of every expert: InfoNCE with a momentum encoder [lineage: MoCo v2].
+
+    He et al., CVPR 2020 (arXiv 1911.05722), equations 1 and 2. The query is the projected feature
+    of the first view. The key comes from the second view through the momentum encoder. The negatives
+    are the keys in the queue.
+
+    Args:
+        temperature: Positive temperature of InfoNCE.
+        loss_weight: Factor of the loss.
+        **kwargs: As for :class:`MomentumQueue`.
+
+    Raises:
+        UserError: If an option is out of range, naming it.
+    """
+
+    @validate_params(temperature=Number(above=0), loss_weight=Number(at_least=0))
+    def __init__(
+        self,
+        encoder: nn.Module,
+        in_channels: int,
+        num_experts: int,
+        temperature: float = 0.2,
+        loss_weight: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(encoder, in_channels, num_experts, **kwargs)
+        self.temperature = temperature
+        self.loss_weight = loss_weight
 
     def forward(self, outputs: ExpertOutputs, targets: Tensor, views: list[Tensor]) -> Tensor:
         """Compute InfoNCE, mean over experts and images, then store the keys.
@@ -198,5 +238,5 @@ class MomentumContrast(BaseModule):
             logits = torch.cat([positive, negative], dim=-1).flatten(0, 1) / self.temperature
             first = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
             loss = F.cross_entropy(logits, first)
-        self.enqueue(keys)
+        self.enqueue(gather_batch(keys, dim=1))
         return self.loss_weight * loss
