@@ -190,8 +190,8 @@ class MomentumContrast(MomentumQueue):
     """Contrastive proxy task of every expert: InfoNCE with a momentum encoder [lineage: MoCo v2].
 
     He et al., CVPR 2020 (arXiv 1911.05722), equations 1 and 2. The query is the projected feature
-    of the first view. The key comes from the second view through the momentum encoder. The negatives
-    are the keys in the queue.
+    of the first view. The key comes from the second view through the momentum encoder. The
+    negatives are the keys in the queue.
 
     Args:
         temperature: Positive temperature of InfoNCE.
