@@ -18,7 +18,7 @@ def markdown_table(frame: pd.DataFrame) -> str:
         frame: One column for each column of the table; the index is left out.
 
     Returns:
-        Plain text, lines of equal width. The first column is aligned left, all others right.
+        Plain text, lines of equal width. Columns of numbers are aligned right, others left.
         Floating-point numbers have two decimals; '-' stands for NaN and None.
 
     Example:
@@ -27,8 +27,9 @@ def markdown_table(frame: pd.DataFrame) -> str:
         |:---------|------:|
         | ours     | 12.50 |
     """
-    align = ['left', *['right'] * (frame.shape[1] - 1)]
     cells = frame.astype(object).map(_cell)
+    numbers = cells.apply(lambda column: column.str.match(r'([-+]?\d.*|-|)$').all())
+    align = ['right' if right else 'left' for right in numbers]
     return cells.to_markdown(index=False, tablefmt='pipe', disable_numparse=True, colalign=align)
 
 
