@@ -95,8 +95,11 @@ def _shares(run: Run) -> Panel:
         f'{name} {" / ".join(f"{value:.0f}" for value in share.summary()["share_thirds"])}'
         for name, share in shares.items()
     ]
-    text = f'Predicted images in the first, second and last third: {", ".join(thirds)}.'
-    return Panel(prediction_share_figure(shares), text)
+    figure = prediction_share_figure(shares)
+    figure.set_size_inches(4.2, 3.7)
+    return Panel(
+        figure, f'Predicted images in the first, second and last third: {", ".join(thirds)}.'
+    )
 
 
 def _weights(run: Run) -> Panel:
