@@ -20,6 +20,7 @@ from ecl.models.losses import (
     SoftmaxFocalLoss,
     TrustWeighting,
 )
+from ecl.models.mdcs import ConsistencyDistillation
 from ecl.models.multi_expert import FeaturePooling, MultiExpertBackbone
 from ecl.models.outputs import ExpertOutputs
 from ecl.models.paco import ParametricContrast
@@ -36,6 +37,7 @@ __all__ = [
     'BalancedSoftmaxLoss',
     'ClassBalancedLoss',
     'ConsensusErrorLoss',
+    'ConsistencyDistillation',
     'ContrastiveNeck',
     'CosineLinear',
     'DepthFusionBackbone',

@@ -24,9 +24,9 @@ class ECLClassifier(ImageClassifier):
         neck: From K outputs of the backbone to K vectors.
         contrast: Contrastive branch, such as :class:`MomentumContrast`, or None. It is called with
             (:class:`ExpertOutputs`, targets, views after the first). Its constructor gets the
-            network from images to K features as ``encoder`` and the K classifiers that labels
-            supervise as ``classifiers``, if it names them. One with a method ``mix_views`` changes
-            views and targets before the step.
+            network from images to K features as ``encoder``, the K classifiers that labels
+            supervise as ``classifiers`` and the head as ``head``, if it names them. One with a
+            method ``mix_views`` changes views and targets before the step.
         expert_reduction: How a loss adds up over the experts. ``'sum'``: each expert learns at the
             rate that a recipe gives a single network [lineage: NCL]. ``'mean'``: at a K-th of it.
         data_preprocessor: :class:`MultiViewDataPreprocessor` unless its type says otherwise.
@@ -71,7 +71,7 @@ class ECLClassifier(ImageClassifier):
             known['num_classes'] = self.head.num_classes
             known['in_channels'] = self.head.in_channels
             encoder = nn.Sequential(self.backbone, self.neck)
-            parts = dict(encoder=encoder, classifiers=self.head.label_classifiers)
+            parts = dict(encoder=encoder, classifiers=self.head.label_classifiers, head=self.head)
             self.contrast = build_part(contrast, **parts, **known)
 
     def loss(

@@ -143,9 +143,9 @@ class ECLHead(ClsHead):
             targets: Class indices (N,), or probabilities (N, C).
         """
         with torch.autocast(targets.device.type, enabled=False):
-            losses = {'label_loss': self._label_loss(outputs.logits, targets)}
+            losses = {'label_loss': self.label_loss(outputs.logits, targets)}
             if self.reading.labels_teach_aux and outputs.aux_logits is not None:
-                aux = self._label_loss(outputs.aux_logits, targets)
+                aux = self.label_loss(outputs.aux_logits, targets)
                 losses['label_loss'] = (losses['label_loss'] + aux) / 2
             for name, loss in self.expert_losses.items():
                 losses[f'{name}_loss'] = loss(outputs, targets)
@@ -154,13 +154,28 @@ class ECLHead(ClsHead):
                 losses['aggregator_loss'] = learn(outputs, targets)
         return losses
 
-    def _label_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        shared = len(self.loss_module) == 1
-        terms = [
-            self.loss_module[0 if shared else k](logits[k], targets)
-            for k in range(self.num_experts)
-        ]
-        return torch.stack(terms).mean()
+    def label_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Compute the label loss of logits (K, N, C), the mean over the experts.
+
+        Args:
+            logits: Of one kind of classifiers.
+            targets: Class indices (N,), or probabilities (N, C).
+        """
+        pairs = zip(self._label_losses(), logits, strict=True)
+        return torch.stack([loss(of_one, targets) for loss, of_one in pairs]).mean()
+
+    def adjusted(self, logits: Tensor) -> Tensor:
+        """Return logits (K, N, C) as the label losses compare them with the targets.
+
+        Those of balanced softmax add tau * log prior. Other losses change nothing.
+        """
+        pairs = zip(self._label_losses(), logits, strict=True)
+        return torch.stack([getattr(loss, 'adjust', _unchanged)(of_one) for loss, of_one in pairs])
+
+    def _label_losses(self) -> list[nn.Module]:
+        """The label loss of each of the K experts."""
+        losses = list(self.loss_module)
+        return losses * self.num_experts if len(losses) == 1 else losses
 
     def loss(self, feats: tuple[Tensor, ...], data_samples: list[DataSample]) -> dict[str, Tensor]:
         """Compute :meth:`losses` from K features (N, D) and labelled samples."""
@@ -205,3 +220,7 @@ class ECLHead(ClsHead):
             for sample, score in zip(predictions, scores, strict=True):
                 sample.set_field(score, name)
         return predictions
+
+
+def _unchanged(logits: Tensor) -> Tensor:
+    return logits

@@ -37,7 +37,8 @@ def test_builds(path, no_initial_weights):
     cfg = Config.fromfile(path)
     check_config(cfg, str(path))
     init_default_scope(cfg.default_scope)
-    if cfg.model.get('contrast'):  # a queue of the full size takes most of the time
+    # A queue of the full size takes most of the time.
+    if 'queue_size' in (cfg.model.get('contrast') or {}):
         cfg.model.contrast.queue_size = 64
     model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.get('data_preprocessor')))
     assert model.head.num_classes > 1

@@ -1,0 +1,26 @@
+"""MDCS, three ResNet-8, Digits-LT."""
+
+_base_ = [
+    '../_base_/models/resnet_cifar.py',
+    '../_base_/datasets/digits_lt.py',
+    '../_base_/schedules/digits_60e.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    backbone=dict(num_experts=3, backbone=dict(depth=8)),
+    head=dict(
+        num_classes=10,
+        classifier=dict(_delete_=True, type='CosineLinear', scale=30.0),
+        # Half for each view.
+        label_loss=[
+            dict(type='BalancedSoftmaxLoss', tau=tau, loss_weight=0.5) for tau in (-0.5, 1.0, 2.5)
+        ],
+    ),
+    contrast=dict(type='ConsistencyDistillation', loss_weight=0.6, warmup=0.05),
+)
+# The strong view is classified, the weak one teaches.
+views = dict(type='MultiView', num_views=[1, 1], transforms=[_base_.key_view, _base_.view])
+train_dataloader = dict(
+    dataset=dict(dataset=dict(pipeline=[views, dict(type='PackInputs')])),
+)
