@@ -33,7 +33,8 @@ class ECLHead(ClsHead):
             :data:`~ecl.models.outputs.READINGS`: ``'single'`` is one classifier an expert.
         expert_losses: Losses between the experts by name, each called with
             (:class:`ExpertOutputs`, targets). The log shows them as ``<name>_loss``. One expert
-            has no peers, so it has no such losses.
+            has no peers, so it has no such losses. Nor has the second stage of a training, which
+            trains classifiers on frozen features.
         aggregator: Map from the experts' outputs to the logits (N, C) of the whole model. One
             with a method ``loss`` learns, and the log shows ``aggregator_loss``.
         predict_with: Classifiers that predict: ``'label'``, ``'distill'`` (the second ones) or
@@ -97,9 +98,14 @@ class ECLHead(ClsHead):
             sizes = dict(in_features=in_channels, out_features=num_classes)
             return nn.ModuleList(MODELS.build({**classifier, **sizes}) for _ in range(num_experts))
 
+        self.stage = 1
         self.label_classifiers = classifiers()
         two = self.reading.has_aux and num_experts > 1
         self.distill_classifiers = classifiers() if two else None
+
+    def set_stage(self, stage: int) -> None:
+        """Set the stage of the training, 1 or 2."""
+        self.stage = stage
 
     def outputs(self, feats: tuple[Tensor, ...]) -> ExpertOutputs:
         """Apply every classifier to the feature of its expert; the logits are in float32.
@@ -147,8 +153,9 @@ class ECLHead(ClsHead):
             if self.reading.labels_teach_aux and outputs.aux_logits is not None:
                 aux = self.label_loss(outputs.aux_logits, targets)
                 losses['label_loss'] = (losses['label_loss'] + aux) / 2
-            for name, loss in self.expert_losses.items():
-                losses[f'{name}_loss'] = loss(outputs, targets)
+            if self.stage == 1:
+                for name, loss in self.expert_losses.items():
+                    losses[f'{name}_loss'] = loss(outputs, targets)
             learn = getattr(self.aggregator, 'loss', None)
             if callable(learn):
                 losses['aggregator_loss'] = learn(outputs, targets)

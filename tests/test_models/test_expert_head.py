@@ -232,3 +232,10 @@ def test_features_that_do_not_fit_are_named(number, width, message):
     head = ECLHead(num_classes=C, in_channels=D, num_experts=K)
     with pytest.raises(UserError, match=message):
         head(tuple(torch.rand(2, width) for _ in range(number)))
+
+
+def test_the_second_stage_has_the_label_losses_alone():
+    head, feats = build(**TWO), features()
+    assert head.loss(feats, samples()).keys() == {'label_loss', 'distill_loss'}
+    head.set_stage(2)
+    assert head.loss(feats, samples()).keys() == {'label_loss'}
