@@ -3,6 +3,7 @@
 import mmpretrain.models  # noqa: F401  registers the parent's modules
 
 from ecl.models.aggregators import MeanAggregator
+from ecl.models.bcl import BalancedContrast
 from ecl.models.classifier import ECLClassifier
 from ecl.models.contrast import ContrastiveNeck, MomentumContrast
 from ecl.models.cosine_linear import CosineLinear
@@ -24,6 +25,7 @@ from ecl.models.mdcs import ConsistencyDistillation
 from ecl.models.multi_expert import FeaturePooling, MultiExpertBackbone
 from ecl.models.outputs import ExpertOutputs
 from ecl.models.paco import ParametricContrast
+from ecl.models.proco import ProbabilisticContrast
 from ecl.models.remix import Remix
 from ecl.models.resnet_cifar import ResNetCIFAR
 from ecl.models.ride import ExpertDiversityLoss, RouterAggregator
@@ -34,6 +36,7 @@ from ecl.models.tta import AverageScoresTTA
 
 __all__ = [
     'AverageScoresTTA',
+    'BalancedContrast',
     'BalancedSoftmaxLoss',
     'ClassBalancedLoss',
     'ConsensusErrorLoss',
@@ -57,6 +60,7 @@ __all__ = [
     'MultiViewDataPreprocessor',
     'NCLLoss',
     'ParametricContrast',
+    'ProbabilisticContrast',
     'RelationDistillLoss',
     'Remix',
     'ResNetCIFAR',

@@ -11,6 +11,7 @@ from mmengine.model import BaseModule, ModuleList
 from mmpretrain.models.necks import MoCoV2Neck
 from torch import Tensor, nn
 
+from ecl.errors import UserError
 from ecl.models.outputs import ExpertOutputs
 from ecl.registry import MODELS
 from ecl.settings import Number, SettingError, Whole, validate_params
@@ -76,6 +77,46 @@ class ContrastiveNeck(BaseModule):
             F.normalize(project((feat,))[0].float(), dim=1)
             for project, feat in zip(self.projections, feats, strict=True)
         )
+
+
+class ProjectedViews(BaseModule):
+    """Base of the branches that compare further views, projected by the network that learns.
+
+    Args:
+        encoder: Network from images to K features.
+        in_channels: Dimension D of a feature.
+        num_experts: K.
+        neck: Config of the projection; it receives ``in_channels`` and ``num_experts``.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        in_channels: int,
+        num_experts: int,
+        neck: dict = {'type': 'ContrastiveNeck'},  # noqa: B006  read only
+    ) -> None:
+        super().__init__()
+        self.neck = MODELS.build(
+            neck, default_args=dict(in_channels=in_channels, num_experts=num_experts)
+        )
+        # In a tuple, which does not register it: the classifier owns the encoder.
+        self._online = (encoder,)
+
+    def project(self, views: list[Tensor]) -> Tensor:
+        """Map V views (N, 3, H, W) to unit vectors (K, V, N, d), in one pass.
+
+        Raises:
+            UserError: If there are less than two.
+        """
+        if len(views) < 2:
+            raise UserError(
+                f'{type(self).__name__} needs three views of each image: got {1 + len(views)}. '
+                'Set num_views=[1, 2] of MultiView, or three data_preprocessor.views.'
+            )
+        (encoder,) = self._online
+        projections = torch.stack(self.neck(encoder(torch.cat(views))))
+        return projections.unflatten(1, (len(views), -1))
 
 
 class MomentumQueue(BaseModule):

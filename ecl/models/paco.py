@@ -18,7 +18,7 @@ def parametric_contrastive_loss(
 ) -> Tensor:
     """Compute the loss of PaCo, mean over experts and images.
 
-    Cui et al., ICCV 2021 (arXiv 2107.12028), equation 3. The C logits and the M similarities of an
+    Cui et al., ICCV 2021 (arXiv 2107.12028) [lineage]. The C logits and the M similarities of an
     image share one softmax. The target has weight 1 on the class of the image and ``alpha`` on each
     other image of that class, divided by their sum.
 
@@ -51,7 +51,7 @@ class ParametricContrast(MomentumQueue):
     """Parametric contrastive learning (PaCo): the classifier's weights are centres of the classes.
 
     See :func:`parametric_contrastive_loss`. The queries come from the first view. An image is
-    compared with the C centres, by its logits + log prior (section 3.3), the other queries of the
+    compared with the C centres, by its logits + log prior, the other queries of the
     batch, the keys of the batch, and the keys in the queue. The keys are projections of the second
     view by the momentum encoder. The loss is the classification loss too, so ``label_loss`` of the
     head has the weight 0.

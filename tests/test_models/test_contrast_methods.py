@@ -16,6 +16,8 @@ NECK = dict(type='ContrastiveNeck', hid_channels=16, out_channels=16)
 BRANCHES = {
     'MomentumContrast': dict(type='MomentumContrast', queue_size=16, neck=NECK),
     'ParametricContrast': dict(type='ParametricContrast', queue_size=16, neck=NECK),
+    'BalancedContrast': dict(type='BalancedContrast', neck=NECK),
+    'ProbabilisticContrast': dict(type='ProbabilisticContrast', neck=NECK),
 }
 branches = pytest.mark.parametrize('contrast', BRANCHES.values(), ids=BRANCHES)
 

@@ -47,7 +47,7 @@ def call(encoder, contrast, views, logits, labels):
 
 
 def reference(logits, queries, keys, queue, labels, queue_labels, alpha, temperature):
-    """Equation 3 of the paper, image by image in float64."""
+    """The loss of the paper, image by image in float64."""
     prior = np.log(np.array(COUNTS) / sum(COUNTS))
     terms = []
     for k in range(len(logits)):
@@ -68,7 +68,9 @@ def reference(logits, queries, keys, queue, labels, queue_labels, alpha, tempera
 
 @pytest.mark.parametrize('num_experts', [1, K])
 @pytest.mark.parametrize('options', [{}, {'alpha': 0.0}, {'alpha': 2.0, 'temperature': 0.07}])
-def test_it_is_equation_3_with_an_empty_a_part_full_and_a_full_queue(num_experts, options):
+def test_it_is_the_loss_of_the_paper_with_an_empty_a_part_full_and_a_full_queue(
+    num_experts, options
+):
     encoder, contrast = build(num_experts, loss_weight=0.5, **options)
     for step in range(3):
         views, logits, labels = batch(num_experts, seed=step)
