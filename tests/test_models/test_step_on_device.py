@@ -87,12 +87,12 @@ def build(path):
         dict(type='OptimWrapper'), default_args=dict(optimizer=optimizer)
     )
     size = 8 if 'digits' in path.name else 32
-    views = [torch.empty(N, 3, size, size, dtype=torch.uint8, device='meta') for _ in range(2)]
-    two = model.contrast is not None and not model.data_preprocessor.views
+    views = [torch.empty(N, 3, size, size, dtype=torch.uint8, device='meta') for _ in range(3)]
+    several = model.contrast is not None and not model.data_preprocessor.views
     samples = [
         DataSample().set_gt_label(torch.zeros(1, dtype=torch.long, device='meta')) for _ in range(N)
     ]
-    return model, wrapper, dict(inputs=views if two else views[0], data_samples=samples)
+    return model, wrapper, dict(inputs=views if several else views[0], data_samples=samples)
 
 
 def record_step(path):
