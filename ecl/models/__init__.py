@@ -9,6 +9,7 @@ from ecl.models.contrast import ContrastiveNeck, MomentumContrast
 from ecl.models.cosine_linear import CosineLinear
 from ecl.models.data_preprocessor import MultiViewDataPreprocessor
 from ecl.models.expert_head import ECLHead
+from ecl.models.glmc import MixtureConsistency
 from ecl.models.losses import (
     BalancedSoftmaxLoss,
     ClassBalancedLoss,
@@ -55,6 +56,7 @@ __all__ = [
     'InverseSoftmaxLoss',
     'LDAMLoss',
     'MeanAggregator',
+    'MixtureConsistency',
     'MomentumContrast',
     'MultiExpertBackbone',
     'MultiViewDataPreprocessor',

@@ -18,6 +18,7 @@ BRANCHES = {
     'ParametricContrast': dict(type='ParametricContrast', queue_size=16, neck=NECK),
     'BalancedContrast': dict(type='BalancedContrast', neck=NECK),
     'ProbabilisticContrast': dict(type='ProbabilisticContrast', neck=NECK),
+    'MixtureConsistency': dict(type='MixtureConsistency', hid_channels=16),
 }
 branches = pytest.mark.parametrize('contrast', BRANCHES.values(), ids=BRANCHES)
 
