@@ -28,6 +28,7 @@ _FIXED = (
     'optim_wrapper.optimizer',
     'optim_wrapper.paramwise_cfg',
     'param_scheduler',
+    'default_hooks.second_stage',
 )
 
 

@@ -10,6 +10,7 @@ from .hooks import (
     KeepMemoryHook,
     LoggerHook,
     RunRecordHook,
+    SecondStageHook,
     TrainingProgressHook,
 )
 from .optimizers import Bfloat16OptimWrapper
@@ -36,6 +37,7 @@ __all__ = [
     'ResumableRunner',
     'ResumableTrainLoop',
     'RunRecordHook',
+    'SecondStageHook',
     'StepSeedHook',
     'SyncNormHook',
     'TrainingProgressHook',

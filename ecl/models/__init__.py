@@ -34,6 +34,7 @@ from ecl.models.sade import InverseSoftmaxLoss, WeightedAggregator
 from ecl.models.shike import DepthFusionBackbone, HardestNegativeLoss
 from ecl.models.tcl import ConsensusErrorLoss
 from ecl.models.tta import AverageScoresTTA
+from ecl.models.two_stages import ScaledLinear, TwoStageLoss
 
 __all__ = [
     'AverageScoresTTA',
@@ -68,7 +69,9 @@ __all__ = [
     'ResNetCIFAR',
     'ReweightedDistillLoss',
     'RouterAggregator',
+    'ScaledLinear',
     'SoftmaxFocalLoss',
     'TrustWeighting',
+    'TwoStageLoss',
     'WeightedAggregator',
 ]

@@ -6,6 +6,7 @@ from .distill_weight import DistillWeightHook
 from .logger import EarlyStoppingHook, LoggerHook
 from .memory import KeepMemoryHook
 from .run_record import RunRecordHook
+from .second_stage import SecondStageHook
 from .training_progress import TrainingProgressHook
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     'KeepMemoryHook',
     'LoggerHook',
     'RunRecordHook',
+    'SecondStageHook',
     'TrainingProgressHook',
 ]

@@ -38,6 +38,8 @@ class RunRecordHook(Hook):
       ``shot_thresholds``, ``evaluated`` (the validation data) and ``epoch_used``, which is always
       'last'.
     - ``metrics``: those of the validation after the last epoch, accuracies in percent.
+    - ``first_stage``: ``epochs`` and ``metrics`` of the last validation before the second stage of
+      :class:`~ecl.engine.hooks.SecondStageHook`; absent in a training of one stage.
     - ``class_counts``: training images of each class; null without ClassCountsHook.
 
     If the last epoch was not validated (the training was stopped early, or was resumed after its
@@ -91,7 +93,7 @@ class RunRecordHook(Hook):
             file.write(json.dumps(record, indent=2, allow_nan=False).encode() + b'\n')
 
     def _record(self, runner: Runner) -> dict[str, Any]:
-        return {
+        record = {
             'config': os.path.relpath(runner.cfg.filename) if runner.cfg.filename else None,
             'seed': runner.seed,
             'epochs': runner.epoch,
@@ -105,6 +107,8 @@ class RunRecordHook(Hook):
             },
             'class_counts': runner.message_hub.get_info('class_counts'),
         }
+        first = runner.message_hub.get_info('first_stage')
+        return record if first is None else {**record, 'first_stage': first}
 
     def _wall_seconds(self) -> float:
         spent = 0.0 if self._start is None else time.monotonic() - self._start
