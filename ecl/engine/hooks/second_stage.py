@@ -266,8 +266,7 @@ def _reset(model: nn.Module, trained: dict[str, nn.Parameter]) -> None:
     """Initialise the modules that own the parameters, in the order of the model."""
     for name, module in model.named_modules():
         own = [
-            f'{name}.{key}' if name else key
-            for key, _ in module.named_parameters(recurse=False)
+            f'{name}.{key}' if name else key for key, _ in module.named_parameters(recurse=False)
         ]
         if not trained.keys() & own:
             continue
@@ -295,9 +294,7 @@ def _exchange_sampler(runner: Runner, cfg: dict) -> None:
     batches = loader.batch_sampler
     batches = getattr(batches, 'batches', batches)  # StepSeedHook wraps them
     steps = len(loader)
-    sampler = DATA_SAMPLERS.build(
-        cfg, default_args=dict(dataset=loader.dataset, seed=runner.seed)
-    )
+    sampler = DATA_SAMPLERS.build(cfg, default_args=dict(dataset=loader.dataset, seed=runner.seed))
     batches.sampler = sampler
     # DataLoader refuses a plain assignment because iterators may exist. None runs here.
     object.__setattr__(loader, 'sampler', sampler)

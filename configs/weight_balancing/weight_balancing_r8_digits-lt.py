@@ -1,0 +1,36 @@
+"""Weight balancing: strong weight decay, then MaxNorm on frozen features.
+
+One ResNet-8, Digits-LT.
+"""
+
+_base_ = [
+    '../_base_/models/resnet_cifar.py',
+    '../_base_/datasets/digits_lt.py',
+    '../_base_/schedules/digits_60e.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    backbone=dict(backbone=dict(depth=8)),
+    head=dict(
+        num_classes=10,
+        label_loss=dict(
+            _delete_=True,
+            type='TwoStageLoss',
+            first=dict(type='CrossEntropyLoss'),
+            second=dict(type='ClassBalancedLoss', beta=0.9999),
+        ),
+    ),
+)
+optim_wrapper = dict(optimizer=dict(weight_decay=5e-3))
+param_scheduler = dict(T_max=50, end=50)
+train_cfg = dict(val_interval=10)
+default_hooks = dict(
+    second_stage=dict(
+        type='SecondStageHook',
+        begin=50 / 60,
+        optimizer=dict(lr=0.01, weight_decay=0.1),
+        max_norm=0.1,
+        param_scheduler=dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True),
+    )
+)
