@@ -23,7 +23,7 @@ from ecl.apis.train import train
 from ecl.apps.cli import add_cfg_options, run_tool
 from ecl.checkpoint_file import load_checkpoint
 from ecl.engine.hooks.run_record import RECORD
-from ecl.engine.resume.atomic_file import atomic_write
+from ecl.engine.resume.atomic_file import write_text
 from ecl.errors import UserError
 
 LOG = 'soak.log'
@@ -96,8 +96,7 @@ def soak(
     }
     print(f'{kills} kills, {result["survived"]} survived, {result["identical"]} identical')
     if out is not None:
-        with atomic_write(out) as file:
-            file.write(json.dumps(result, indent=2).encode() + b'\n')
+        write_text(out, json.dumps(result, indent=2) + '\n')
     return result
 
 

@@ -18,7 +18,7 @@ from ecl.apis.config_text import parse_config
 from ecl.apis.inference import CONTRAST
 from ecl.apis.predictor import image_size, load_model
 from ecl.checkpoint_file import load_checkpoint
-from ecl.engine.resume.atomic_file import atomic_write
+from ecl.engine.resume.atomic_file import atomic_write, check_folder
 from ecl.errors import UserError
 from ecl.models import ECLHead, MultiExpertBackbone
 
@@ -91,8 +91,7 @@ def export(
     writers: dict[str, Callable] = {'onnx': _write_onnx, 'torch': _write_torch}
     if file_format not in writers:
         raise UserError(f'--format must be onnx or torch, not {file_format!r}')
-    if not Path(out).parent.is_dir():
-        raise UserError(f'cannot write {out}: folder {Path(out).parent} does not exist')
+    check_folder(out)
     model = load_model(checkpoint, 'cpu')
     classes = [
         str(name) for name in model._dataset_meta['classes'] or range(model.head.num_classes)
@@ -218,8 +217,7 @@ def publish(checkpoint: str | Path, out: str | Path | None = None) -> Path:
     """
     source = Path(checkpoint)
     target = Path(out) if out else source.with_name(f'{source.resolve().parent.name}_{source.name}')
-    if not target.parent.is_dir():
-        raise UserError(f'cannot write {target}: folder {target.parent} does not exist')
+    check_folder(target)
     content = load_checkpoint(source)
     load_model(source, 'cpu')  # raises an error if nobody could use it
     cfg = parse_config(content['meta']['cfg'], str(source))

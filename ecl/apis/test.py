@@ -17,7 +17,7 @@ from ecl.apis.launch import set_launcher
 from ecl.checkpoint_file import load_checkpoint
 from ecl.datasets import gt_labels
 from ecl.engine.console import ConsoleHook
-from ecl.engine.resume.atomic_file import atomic_write
+from ecl.engine.resume.atomic_file import check_folder, write_text
 from ecl.engine.resume.runner import ResumableRunner
 from ecl.errors import UserError
 from ecl.evaluation import (
@@ -75,8 +75,8 @@ def test(
             belongs to another model.
     """
     for path in (out, per_class):
-        if path is not None and not Path(path).parent.is_dir():
-            raise UserError(f'cannot write {path}: folder {Path(path).parent} does not exist')
+        if path is not None:
+            check_folder(path)
     cfg = load_config(config, work_dir=work_dir, cfg_options=cfg_options)
     source = config_name(config)
     if cfg.get('test_dataloader') is None or cfg.get('test_cfg') is None:
@@ -113,10 +113,10 @@ def test(
             print('\n' + distribution_table(predictions.names, accuracies))
         if per_class is not None:
             names = (runner.test_evaluator.dataset_meta or {}).get('classes')
-            _write(per_class, class_table(predictions, counts, names))
+            write_text(per_class, class_table(predictions, counts, names))
         if out is not None:
             result = dict(config=source, checkpoint=str(checkpoint), metrics=metrics)
-            _write(out, json.dumps(result, indent=2) + '\n')
+            write_text(out, json.dumps(result, indent=2) + '\n')
     return metrics
 
 
@@ -139,11 +139,6 @@ def _by_predictor(kind: str, values: Mapping[str, np.ndarray]) -> dict[str, floa
         for name, column in values.items()
         for index, value in enumerate(column)
     }
-
-
-def _write(path: str | Path, text: str) -> None:
-    with atomic_write(path) as file:
-        file.write(text.encode())
 
 
 def use_tta(cfg: Config, source: str) -> None:

@@ -137,6 +137,13 @@ def test_arguments_reach_the_command(ecl_command, monkeypatch):
     assert (calls[0]['config'], calls[0]['seed']) == ('a', 3)
 
 
+def test_list_shows_names_and_results(ecl_command):
+    _, out, _ = ecl_command('list', '*r14_cifar20-lt')
+    rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in out.splitlines()]
+    (row,) = [row for row in rows if row[0] == 'cross_entropy_r14_cifar20-lt']
+    assert 0 < float(row[2]) < 100
+
+
 def test_a_misspelt_command_is_told_with_the_nearest(ecl_command):
     status, _, err = ecl_command('tran')
     assert (status, err) == (2, "error: there is no command 'tran'; did you mean 'train'?\n")

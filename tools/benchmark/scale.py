@@ -24,7 +24,7 @@ from ecl.apis.config import load_config, use_mixed_precision
 from ecl.apps.cli import run_tool
 from ecl.engine.hooks import DistillWeightHook
 from ecl.engine.hooks.memory import keep_memory
-from ecl.errors import UserError
+from ecl.engine.resume.atomic_file import check_folder
 from ecl.models import ECLHead, ExpertOutputs
 from ecl.models.losses import ImageWeighting
 from ecl.registry import MODELS
@@ -255,8 +255,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     arguments = parser.parse_args(argv)
     out = Path(arguments.out)
-    if not out.parent.is_dir():
-        raise UserError(f'cannot write {out}.json: folder {out.parent} does not exist')
+    check_folder(out)
     result = benchmark_scale(arguments.config, repeats=arguments.repeats)
     if arguments.losses:
         result['losses'] = benchmark_losses(arguments.losses)

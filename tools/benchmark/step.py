@@ -32,6 +32,7 @@ from ecl.apis.config import load_config, use_mixed_precision
 from ecl.apis.inference import predict_batches
 from ecl.apis.launch import LAUNCHERS, set_launcher
 from ecl.apps.cli import add_cfg_options, run_tool
+from ecl.engine.resume.atomic_file import check_folder
 from ecl.errors import UserError
 
 
@@ -248,8 +249,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_cfg_options(parser)
     arguments = vars(parser.parse_args(argv))
     out = arguments.pop('json')
-    if out and not Path(out).parent.is_dir():
-        raise UserError(f'cannot write {out}: folder {Path(out).parent} does not exist')
+    if out:
+        check_folder(out)
     result = benchmark_step(**arguments)
     if not is_main_process():
         return

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from ecl.apis.checkpoint import latest_checkpoint
 from ecl.apis.inference import evaluate_checkpoint
 from ecl.apps.experiments.compare import read_methods
-from ecl.apps.experiments.table import check_out, mean_std, write_results
+from ecl.apps.experiments.table import mean_std, write_results
+from ecl.engine.resume.atomic_file import check_folder
 from ecl.errors import UserError
 from ecl.evaluation import BalanceAccuracy, markdown_table
 from ecl.evaluation.calibration import STRENGTHS
@@ -90,7 +91,7 @@ def balance(
         UserError: If a training does not exist, or has no few-shot class.
     """
     strengths = sorted(strengths)
-    check_out(out)
+    check_folder(out)
     methods: list[dict[str, Any]] = []
     for method in read_methods(paths):
         if not method.work_dirs:

@@ -11,8 +11,9 @@ import pandas as pd
 
 from ecl.apis.checkpoint import latest_checkpoint
 from ecl.apis.inference import collect_predictions
-from ecl.apps.experiments.table import check_out, mean_std, write_results
+from ecl.apps.experiments.table import mean_std, write_results
 from ecl.engine.hooks.run_record import RECORD
+from ecl.engine.resume.atomic_file import check_folder
 from ecl.errors import UserError
 from ecl.evaluation import Difference, Predictions, between_networks, between_seeds, markdown_table
 from ecl.evaluation.table import COLUMNS
@@ -115,7 +116,7 @@ def compare(
         UserError: If there are fewer than two methods, or one cannot be read.
     """
     if out is not None:
-        check_out(out)
+        check_folder(out)
     methods = read_methods(paths)
     if len(methods) < 2:
         raise UserError('there is nothing to compare: name at least two trainings or methods')

@@ -26,7 +26,7 @@ from ecl.apps.cli import run_tool
 from ecl.apps.experiments.plan import COST, Run, plan, read_matrix
 from ecl.apps.experiments.table import write_table
 from ecl.engine.hooks.run_record import RECORD
-from ecl.engine.resume.atomic_file import atomic_write
+from ecl.engine.resume.atomic_file import write_text
 from ecl.errors import UserError
 from ecl.registry import DATASETS, MODELS
 
@@ -236,8 +236,7 @@ def run_job(
                 cfg_options={**cfg_options, **options},
             )
     cost = model_cost(load_config(config, seed=seed, cfg_options=cfg_options))
-    with atomic_write(folder / COST) as file:
-        file.write(json.dumps(cost).encode())
+    write_text(folder / COST, json.dumps(cost))
 
 
 if __name__ == '__main__':

@@ -9,17 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecl.engine.resume.atomic_file import atomic_write
-from ecl.errors import UserError
+from ecl.engine.resume.atomic_file import write_text
 from ecl.evaluation import markdown_table
 
 ACCURACIES = ('overall', 'many', 'medium', 'few', 'one expert')
-
-
-def check_out(out: str | Path) -> None:
-    """Raise UserError if the folder of an output file does not exist."""
-    if not Path(out).parent.is_dir():
-        raise UserError(f'cannot write {out}: folder {Path(out).parent} does not exist')
 
 
 def write_results(out: str | Path, text: str, content: Any) -> None:
@@ -31,8 +24,7 @@ def write_results(out: str | Path, text: str, content: Any) -> None:
         content: Plain values.
     """
     for suffix, written in (('.md', text), ('.json', json.dumps(content, indent=1))):
-        with atomic_write(f'{out}{suffix}') as file:
-            file.write(f'{written}\n'.encode())
+        write_text(f'{out}{suffix}', f'{written}\n')
 
 
 def mean_std(values: Sequence[float], decimals: int = 2) -> str | None:

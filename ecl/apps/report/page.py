@@ -19,7 +19,7 @@ from PIL import Image
 
 from ecl.apps.report.panels import TOPICS, Panel
 from ecl.apps.report.run import Run, read_run
-from ecl.engine.resume.atomic_file import atomic_write
+from ecl.engine.resume.atomic_file import write_text
 from ecl.errors import UserError
 from ecl.evaluation import ShotAccuracy, calibration_errors
 from ecl.evaluation.table import COLUMNS, ECE
@@ -216,8 +216,7 @@ def report(work_dirs: Sequence[str | Path], out: str | Path | None = None) -> Pa
     runs = [read_run(work_dir) for work_dir in work_dirs]
     text = _render(runs)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(out) as file:
-        file.write(text.encode())
+    write_text(out, text)
     return out
 
 

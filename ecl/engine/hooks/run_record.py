@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ecl.datasets import describe
-from ecl.engine.resume.atomic_file import atomic_write
+from ecl.engine.resume.atomic_file import write_text
 from ecl.evaluation import ShotAccuracy, metric_table
 from ecl.registry import HOOKS
 
@@ -89,8 +89,7 @@ class RunRecordHook(Hook):
         table = metric_table(record['metrics'])
         # Before the file, which a full disk refuses.
         runner.logger.info(f'Results, for {path}' + (f':\n{table}' if table else ''))
-        with atomic_write(path) as file:
-            file.write(json.dumps(record, indent=2, allow_nan=False).encode() + b'\n')
+        write_text(path, json.dumps(record, indent=2, allow_nan=False) + '\n')
 
     def _record(self, runner: Runner) -> dict[str, Any]:
         record = {

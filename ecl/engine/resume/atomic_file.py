@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from ecl.errors import UserError
+
 _TEMPORARY = '.tmp'
 
 
@@ -43,6 +45,22 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text atomically, as UTF-8."""
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
+def check_folder(path: str | Path) -> None:
+    """Check that the folder of a file to write exists, before the work that the file is to hold.
+
+    Raises:
+        UserError: If it does not exist.
+    """
+    if not Path(path).parent.is_dir():
+        raise UserError(f'cannot write {path}: folder {Path(path).parent} does not exist')
 
 
 def remove_temporary_files(folder: str | Path) -> None:
