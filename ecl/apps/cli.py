@@ -35,6 +35,7 @@ COMMANDS = {
     'share': ('experiments', 'prediction_share', 'draw predictions and confidence per class'),
     'list': ('model', 'list_configs', 'list the configurations and their results'),
     'config': ('model', 'print_config', 'print a whole configuration'),
+    'completion': ('model', 'completion', 'print the completion script for bash'),
 }
 #: Optional packages, and the extra that installs them.
 EXTRAS = {

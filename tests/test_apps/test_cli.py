@@ -1,5 +1,7 @@
 import errno
 import logging
+import shutil
+import subprocess
 import sys
 from argparse import ArgumentParser
 
@@ -142,6 +144,30 @@ def test_list_shows_names_and_results(ecl_command):
     rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in out.splitlines()]
     (row,) = [row for row in rows if row[0] == 'cross_entropy_r14_cifar20-lt']
     assert 0 < float(row[2]) < 100
+
+
+@pytest.mark.skipif(shutil.which('bash') is None, reason='there is no bash')
+@pytest.mark.parametrize(
+    ('words', 'expected'),
+    [
+        (['tr'], ['train']),
+        (['train', 'ecl_r8_dig'], ['ecl_r8_digits-lt']),
+        (['predict', 'a.p'], ['a.pth']),
+        (['train', 'a.p'], ['a.pth']),
+    ],
+)
+def test_bash_completes_commands_configurations_and_files(ecl_command, tmp_path, words, expected):
+    (tmp_path / 'a.pth').touch()
+    _, script, _ = ecl_command('completion')
+    call = f'COMP_WORDS=(ecl {" ".join(words)}); COMP_CWORD={len(words)}; _ecl ecl {words[-1]}'
+    result = subprocess.run(
+        ['bash', '-c', f'{script}\n{call}; printf "%s\\n" "${{COMPREPLY[@]}}"'],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.split() == expected
 
 
 def test_a_misspelt_command_is_told_with_the_nearest(ecl_command):

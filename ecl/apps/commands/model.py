@@ -11,9 +11,23 @@ import yaml
 from ecl import apis
 from ecl.apis.config import configs_root
 from ecl.apps import predict as files
-from ecl.apps.cli import add_cfg_options, add_common_arguments, add_trust_argument
+from ecl.apps.cli import COMMANDS, add_cfg_options, add_common_arguments, add_trust_argument
 from ecl.evaluation import markdown_table
 from ecl.evaluation.distributions import IMBALANCE_FACTORS
+
+#: Completion of commands, of configurations by name, and of files.
+COMPLETION = """\
+_ecl() {{
+    local words=""
+    case "$COMP_CWORD ${{COMP_WORDS[1]}}" in
+        "1 "*) words="{commands}" ;;
+        "2 train" | "2 test" | "2 config" | "2 check" | "2 browse" | "2 distribution")
+            words="{configs}" ;;
+    esac
+    COMPREPLY=($(compgen -W "$words" -- "$2") $(compgen -f -- "$2"))
+}}
+complete -o filenames -F _ecl ecl
+"""
 
 
 def train(argv: Sequence[str] | None = None) -> None:
@@ -167,3 +181,13 @@ def list_configs(argv: Sequence[str] | None = None) -> None:
                 results[model['Name']] = (result['Dataset'], result['Metrics']['Top 1 Accuracy'])
     rows = [(name, *results.get(name, (None, None))) for name in names]
     print(markdown_table(pd.DataFrame(rows, columns=['configuration', 'data', 'accuracy (%)'])))
+
+
+def completion(argv: Sequence[str] | None = None) -> None:
+    """Print the completion script for bash."""
+    ArgumentParser(
+        description='Print the completion script for bash: '
+        'ecl completion > ~/.local/share/bash-completion/completions/ecl'
+    ).parse_args(argv)
+    configs = ' '.join(apis.list_models())
+    print(COMPLETION.format(commands=' '.join(COMMANDS), configs=configs), end='')
