@@ -9,7 +9,8 @@ import pandas as pd
 from ecl.apis.checkpoint import latest_checkpoint
 from ecl.apis.inference import collect_predictions
 from ecl.apps.experiments.compare import read_methods
-from ecl.apps.experiments.table import check_out, write_results
+from ecl.apps.experiments.table import write_results
+from ecl.engine.resume.atomic_file import check_folder
 from ecl.errors import UserError
 from ecl.evaluation import PredictionShare, markdown_table
 from ecl.visualization import prediction_share_figure
@@ -39,7 +40,7 @@ def prediction_share(
     Raises:
         UserError: If a training does not exist, or the numbers of classes differ.
     """
-    check_out(out)
+    check_folder(out)
     shares: dict[str, PredictionShare] = {}
     curves: list[dict[str, Any]] = []
     for method in read_methods(paths):
