@@ -94,6 +94,7 @@ class Run:
         return {
             **_read(self.work_dir / RECORD),
             'cost': _read(self.work_dir / COST),
+            'cfg_options': self.row.cfg_options,
             'variants': {name: content['metrics'] for name, content in read.items()},
             'variant_options': self.row.variants,
             'fingerprint': self.fingerprint,
