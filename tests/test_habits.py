@@ -176,7 +176,7 @@ HABITS = [
     Habit(
         '`KFoldDataset`',
         'train_dataloader = dict(dataset=dict(_delete_=True, type="KFoldDataset", '
-        'num_splits=2, fold=0, dataset=_base_.train_dataloader.dataset))',
+        'num_splits=8, fold=0, dataset=_base_.train_dataloader.dataset))',
     ),
     Habit(
         '`num_workers=2, persistent_workers=True`',

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
+from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
 
 from ecl.checkpoint_file import read_checkpoint
-from ecl.registry import RUNNERS
 from ecl.weights import bare_model, check_weights_fit, fit_weights, unwrap
 
 #: What is lost without a default hook.
@@ -34,6 +34,7 @@ ENGINE_HOOKS = (
 PRECISIONS = {'Bfloat16OptimWrapper': 'bfloat16', 'AmpOptimWrapper': 'mixed precision'}
 
 
+# In the root registry, where a train.py of OpenMMLab looks up runner_type.
 @RUNNERS.register_module()
 class ResumableRunner(Runner):
     """MMEngine's Runner with safe loading of checkpoints.
