@@ -5,8 +5,6 @@ up. The table of docs/en/migration.md is made of them: ``python tests/test_habit
 """
 
 import math
-import pickle
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
