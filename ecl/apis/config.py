@@ -65,6 +65,8 @@ def load_config(
     options = dict(cfg_options or {})
     for key in options:
         _check_option(cfg, key, source)
+    if cfg.get('images_per_step') and not cfg.get('auto_scale_lr'):
+        cfg.auto_scale_lr = dict(base_batch_size=cfg.images_per_step, enable=False)
     if 'train_dataloader.batch_size' in options:  # a number for each process, as in MMEngine
         options.setdefault('images_per_step', None)
     try:

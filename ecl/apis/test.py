@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from mmengine.config import Config
+from mmengine.evaluator import DumpResults
 from mmengine.registry import DefaultScope
 
 from ecl.apis.config import ConfigLike, config_name, load_config
@@ -45,6 +46,7 @@ def test(
     cfg_options: Mapping[str, Any] | None = None,
     launcher: str = 'none',
     verbose: bool = False,
+    show_dir: str | Path | None = None,
 ) -> dict[str, float]:
     """Evaluate a checkpoint on the test data and print the many / medium / few table.
 
@@ -54,7 +56,8 @@ def test(
         checkpoint: A checkpoint file.
         work_dir: Folder of the training, where its configuration stays as it is: log and
             configuration of the test go to ``test`` in it. By default as in training.
-        out: JSON file to write the metrics to.
+        out: JSON file to write the metrics to, or ``.pkl`` file for the prediction of each image,
+            as MMEngine's ``DumpResults`` writes it.
         per_class: CSV file to write the accuracy of each class to, beside its training images.
         imbalance_factors: Other test distributions to print the accuracy under; see
             :func:`~ecl.evaluation.accuracy_by_distribution`.
@@ -64,6 +67,7 @@ def test(
         cfg_options: Values by dotted key that replace those of the configuration.
         launcher: ``'none'``, or ``'pytorch'`` in a process that torchrun started.
         verbose: Print the log on the console too.
+        show_dir: Folder for the test images with their predicted classes.
 
     Returns:
         The metrics in percent: those of the configuration, the expected calibration error
@@ -89,6 +93,9 @@ def test(
         raise UserError(f'{checkpoint} does not tell how many training images a class has')
     if not any(key.startswith(CONTRAST) for key in content['state_dict']):
         cfg.model.pop('contrast', None)  # a published checkpoint does not hold it
+    if show_dir is not None:
+        drawing = dict(type='VisualizationHook', enable=True, interval=1, out_dir=str(show_dir))
+        cfg.merge_from_dict({'default_hooks.visualization': drawing})
     lists = {Path(path).stem: _read_list(cfg, path) for path in test_lists}
     if tta:
         use_tta(cfg, source)
@@ -100,6 +107,8 @@ def test(
             runner.register_hook(ConsoleHook())
         runner.preload(checkpoint, content)
         runner.test_evaluator.metrics.append(record)
+        if _holds_predictions(out):
+            runner.test_evaluator.metrics.append(DumpResults(str(out)))
         metrics = runner.test()
     predictions = record.predictions
     if predictions is not None:  # in the main process
@@ -114,10 +123,14 @@ def test(
         if per_class is not None:
             names = (runner.test_evaluator.dataset_meta or {}).get('classes')
             write_text(per_class, class_table(predictions, counts, names))
-        if out is not None:
+        if out is not None and not _holds_predictions(out):
             result = dict(config=source, checkpoint=str(checkpoint), metrics=metrics)
             write_text(out, json.dumps(result, indent=2) + '\n')
     return metrics
+
+
+def _holds_predictions(out: str | Path | None) -> bool:
+    return out is not None and Path(out).suffix in ('.pkl', '.pickle')
 
 
 def _read_list(cfg: Config, path: str | Path) -> tuple[list[str], list[int]]:

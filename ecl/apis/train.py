@@ -33,6 +33,8 @@ def train(
     cfg_options: Mapping[str, Any] | None = None,
     launcher: str = 'none',
     verbose: bool = False,
+    validate: bool = True,
+    auto_scale_lr: bool = False,
 ) -> dict[str, Any] | None:
     """Train a model; logs, checkpoints and the run record go to the work dir.
 
@@ -56,6 +58,9 @@ def train(
         cfg_options: Values by dotted key that replace those of the configuration.
         launcher: ``'none'``, or ``'pytorch'`` in a process that torchrun started.
         verbose: Print the full record on the console too.
+        validate: Validate. Without it the record has no metrics.
+        auto_scale_lr: Scale the learning rate by the images of a step, relative to
+            ``auto_scale_lr.base_batch_size`` of the configuration, or to its ``images_per_step``.
 
     Returns:
         The content of ``results.json``, or None if the configuration writes no run record.
@@ -76,6 +81,11 @@ def train(
         raise UserError(f'{source} has no train_dataloader or no train_cfg: it cannot be trained')
     if amp:
         use_mixed_precision(cfg, source)
+    if not validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if auto_scale_lr:
+        _scale_learning_rate(cfg, source)
+    _refuse_compile(cfg, source)
     if cfg.train_cfg.pop('by_epoch', False):
         cfg.train_cfg.type = 'ResumableTrainLoop'
     divide_batch(cfg, launcher, source)
@@ -97,6 +107,25 @@ def train(
             remove_temporary_files(runner.work_dir)
         runner.train()
         return json.loads(record.read_text()) if record.exists() else None
+
+
+def _scale_learning_rate(cfg: Config, source: str) -> None:
+    if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
+        raise UserError(
+            f'{source}: auto_scale_lr: got no base_batch_size, expected the images of a step that '
+            'the learning rate is for. Set auto_scale_lr=dict(base_batch_size=256).'
+        )
+    cfg.auto_scale_lr.enable = True
+
+
+def _refuse_compile(cfg: Config, source: str) -> None:
+    """Refuse MMEngine's compilation of the whole step, which takes minutes for K networks."""
+    compiled = cfg.get('compile')
+    if compiled and cfg.model.get('type', '').endswith('ECLClassifier'):
+        raise UserError(
+            f'{source}: compile: got {compiled}, expected False. The step of several experts '
+            'would compile for minutes, in many parts. Use --amp to train faster.'
+        )
 
 
 def _resume(cfg: Config, resume: str | Path | None, seed: int | None) -> dict[str, Any] | None:

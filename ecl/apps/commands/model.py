@@ -44,6 +44,14 @@ def train(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision in bfloat16')
     parser.add_argument('--seed', type=int, help='random seed; default: that of the file, or 0')
+    parser.add_argument(
+        '--no-validate', dest='validate', action='store_false', help='train without validation'
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by the images of a step',
+    )
     arguments = vars(parser.parse_args(argv))
     with apis.trust_checkpoints(arguments.pop('trust_checkpoint')):
         apis.train(**arguments)
@@ -55,7 +63,12 @@ def test(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('config', help='configuration file, or name as in: ecl list')
     parser.add_argument('checkpoint', help='checkpoint file')
     add_common_arguments(parser)
-    parser.add_argument('--out', metavar='FILE.json', help='write the metrics to this file')
+    parser.add_argument(
+        '--out',
+        metavar='FILE.json|FILE.pkl',
+        help='write the metrics (.json) or the prediction of each image (.pkl) to this file',
+    )
+    parser.add_argument('--show-dir', help='write the test images with their predictions there')
     parser.add_argument(
         '--per-class',
         metavar='FILE.csv',
