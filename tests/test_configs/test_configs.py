@@ -57,7 +57,8 @@ def test_there_are_configs():
 
 def test_the_example_of_the_training_guide_is_a_config(tmp_path):
     guide = (ROOT.parent / 'docs/en/user_guides/training.md').read_text()
-    example = guide.split('```python\n')[1].split('```')[0]
+    blocks = [block.split('```')[0] for block in guide.split('```python\n')[1:]]
+    (example,) = (block for block in blocks if block.startswith('_base_'))
     (tmp_path / 'configs').symlink_to(ROOT)
     (tmp_path / 'mine.py').write_text(example)
     cfg = Config.fromfile(tmp_path / 'mine.py')
