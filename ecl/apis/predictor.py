@@ -19,6 +19,7 @@ from ecl.checkpoint_file import load_checkpoint
 from ecl.datasets import LoadImage
 from ecl.datasets.image_file import inspect_image
 from ecl.errors import UserError
+from ecl.models.adjustment import adjust as adjust_model
 from ecl.registry import TRANSFORMS
 from ecl.shots import shot_names
 
@@ -86,11 +87,19 @@ class Predictor:
         [Guess(label=7, name='7', score=0.98, shot_group='few')]
     """
 
-    def __init__(self, checkpoint: str | Path, device: str | None = None) -> None:
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        device: str | None = None,
+        tau: float | None = None,
+        adjust: str = 'logit-adjustment',
+    ) -> None:
         self.model = load_model(checkpoint, device)
         self.device = next(self.model.parameters()).device
         self._pipeline = build_pipeline(self.model._config.test_dataloader.dataset.pipeline)
         self._reader = LoadImage()
+        if tau is not None:
+            adjust_model(self.model, adjust, tau, self.model._dataset_meta['class_counts'])
         head = self.model.head
         self.num_experts: int = getattr(head, 'num_experts', 0)
         known = self.model._dataset_meta

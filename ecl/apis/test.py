@@ -18,11 +18,13 @@ from ecl.apis.launch import set_launcher
 from ecl.checkpoint_file import load_checkpoint
 from ecl.datasets import gt_labels
 from ecl.engine.console import ConsoleHook
+from ecl.engine.hooks.adjustment import adjust_model, describe
 from ecl.engine.resume.atomic_file import check_folder, write_text
 from ecl.engine.resume.runner import ResumableRunner
 from ecl.errors import UserError
 from ecl.evaluation import (
     PredictionRecord,
+    Predictions,
     accuracy_by_distribution,
     accuracy_on_lists,
     calibration_errors,
@@ -32,6 +34,7 @@ from ecl.evaluation import (
 )
 from ecl.evaluation.table import ECE
 from ecl.registry import DATASETS
+from ecl.weights import bare_model
 
 
 def test(
@@ -43,6 +46,8 @@ def test(
     imbalance_factors: Sequence[float] = (),
     test_lists: Sequence[str | Path] = (),
     tta: bool = False,
+    adjust: str | None = None,
+    tau: float | str = 'auto',
     cfg_options: Mapping[str, Any] | None = None,
     launcher: str = 'none',
     verbose: bool = False,
@@ -64,6 +69,10 @@ def test(
         test_lists: Lists of some of the test images, such as the public ones of other
             distributions, to print the accuracy on.
         tta: Average over several views of each image; see :func:`use_tta`.
+        adjust: Adjust the classifiers first: ``'tau-norm'`` or ``'logit-adjustment'``; see
+            :mod:`ecl.models.adjustment`. The model is tested before it as well.
+        tau: Strength of the adjustment, or ``'auto'``: chosen on validation data or training
+            images; see :func:`~ecl.engine.hooks.adjustment.adjust_model`.
         cfg_options: Values by dotted key that replace those of the configuration.
         launcher: ``'none'``, or ``'pytorch'`` in a process that torchrun started.
         verbose: Print the log on the console too.
@@ -72,11 +81,12 @@ def test(
     Returns:
         The metrics in percent: those of the configuration, the expected calibration error
         ``calibration/ECE``, and ``distribution/<name>``; of expert 0 alone
-        ``calibration/expert0/ECE`` and ``distribution/expert0/<name>``, and so on.
+        ``calibration/expert0/ECE`` and ``distribution/expert0/<name>``, and so on. With ``adjust``
+        they are those of the adjusted model; those before it are under ``unadjusted/<key>``.
 
     Raises:
-        UserError: If the configuration or the data cannot be used as they are, or the checkpoint
-            belongs to another model.
+        UserError: If the configuration or the data cannot be used as they are, the checkpoint
+            belongs to another model, or the model cannot be adjusted.
     """
     for path in (out, per_class):
         if path is not None:
@@ -109,24 +119,49 @@ def test(
         runner.test_evaluator.metrics.append(record)
         if _holds_predictions(out):
             runner.test_evaluator.metrics.append(DumpResults(str(out)))
-        metrics = runner.test()
+
+        def summary(metrics: dict[str, float]) -> tuple[dict[str, float], str]:
+            return _summary(metrics, record.predictions, lists, counts, imbalance_factors)
+
+        metrics, text = summary(runner.test())
+        told = None
+        if adjust is not None:
+            unadjusted, before = metrics, f'unadjusted\n\n{text}\n\n'
+            told = adjust_model(bare_model(runner.model), cfg, adjust, tau, counts)
+            metrics, text = summary(runner.test_loop.run())
+            metrics |= {f'unadjusted/{key}': value for key, value in unadjusted.items()}
+            text = f'{before}{describe(told)}\n\n{text}'
     predictions = record.predictions
     if predictions is not None:  # in the main process
-        accuracies = accuracy_on_lists(predictions, lists)
-        if imbalance_factors:
-            accuracies |= accuracy_by_distribution(predictions, counts, imbalance_factors)
-        metrics |= _by_predictor('calibration', {ECE: calibration_errors(predictions)})
-        metrics |= _by_predictor('distribution', accuracies)
-        print(metric_table(metrics))
-        if accuracies:
-            print('\n' + distribution_table(predictions.names, accuracies))
+        print(text)
         if per_class is not None:
             names = (runner.test_evaluator.dataset_meta or {}).get('classes')
             write_text(per_class, class_table(predictions, counts, names))
         if out is not None and not _holds_predictions(out):
-            result = dict(config=source, checkpoint=str(checkpoint), metrics=metrics)
-            write_text(out, json.dumps(result, indent=2) + '\n')
+            result: dict[str, Any] = dict(config=source, checkpoint=str(checkpoint))
+            result |= {} if told is None else {'adjustment': told}
+            write_text(out, json.dumps({**result, 'metrics': metrics}, indent=2) + '\n')
     return metrics
+
+
+def _summary(
+    metrics: dict[str, float],
+    predictions: Predictions | None,
+    lists: Mapping[str, tuple[list[str], list[int]]],
+    counts: Sequence[int] | None,
+    imbalance_factors: Sequence[float],
+) -> tuple[dict[str, float], str]:
+    """Return the metrics with those of other distributions, and the tables of all."""
+    if predictions is None:  # not in the main process
+        return metrics, ''
+    accuracies = accuracy_on_lists(predictions, lists)
+    if imbalance_factors:
+        accuracies |= accuracy_by_distribution(predictions, counts or (), imbalance_factors)
+    more = _by_predictor('calibration', {ECE: calibration_errors(predictions)})
+    more |= _by_predictor('distribution', accuracies)
+    tables = [metric_table(metrics | more)]
+    tables += [distribution_table(predictions.names, accuracies)] if accuracies else []
+    return metrics | more, '\n\n'.join(tables)
 
 
 def _holds_predictions(out: str | Path | None) -> bool:

@@ -43,6 +43,8 @@ def predict(
     out: str | Path | None = None,
     batch_size: int = 32,
     device: str | None = None,
+    tau: float | None = None,
+    adjust: str = 'logit-adjustment',
 ) -> list[ImagePrediction]:
     """Predict an image or all images under a folder; print the results or write them.
 
@@ -55,6 +57,7 @@ def predict(
             printing.
         batch_size: Images that pass the network at the same time.
         device: Such as 'cpu' or 'cuda:1'. By default a GPU if there is one.
+        tau, adjust: As for :class:`~ecl.apis.Predictor`.
 
     Returns:
         The predictions, in the order of the paths. Files that are not valid images follow, and are
@@ -65,7 +68,7 @@ def predict(
     """
     _check(topk, batch_size, out)
     paths, others = _find(Path(source))
-    predictor = Predictor(checkpoint, device)
+    predictor = Predictor(checkpoint, device, tau, adjust)
     if expert is not None and not 0 <= expert < predictor.num_experts:
         raise UserError(f'--expert {expert}: the model has {predictor.num_experts} experts')
     results = []

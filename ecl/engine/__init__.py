@@ -3,6 +3,7 @@
 import mmpretrain.engine  # noqa: F401
 
 from .hooks import (
+    AdjustmentHook,
     BadImageHook,
     ClassCountsHook,
     DistillWeightHook,
@@ -25,6 +26,7 @@ from .resume import (
 )
 
 __all__ = [
+    'AdjustmentHook',
     'BadImageHook',
     'Bfloat16OptimWrapper',
     'CheckpointHook',

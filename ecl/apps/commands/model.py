@@ -14,6 +14,7 @@ from ecl.apps import predict as files
 from ecl.apps.cli import COMMANDS, add_cfg_options, add_common_arguments, add_trust_argument
 from ecl.evaluation import markdown_table
 from ecl.evaluation.distributions import IMBALANCE_FACTORS
+from ecl.models.adjustment import ADJUSTMENTS
 
 #: Completion of commands, of configurations by name, and of files.
 COMPLETION = """\
@@ -91,7 +92,23 @@ def test(argv: Sequence[str] | None = None) -> None:
         help='accuracy too on the test images of these lists, such as ImageNet_LT_forward50.txt',
     )
     parser.add_argument('--tta', action='store_true', help='average over several views of an image')
+    parser.add_argument(
+        '--adjust',
+        choices=tuple(ADJUSTMENTS),
+        help='adjust the classifiers to balanced test data; the model before it is tested too',
+    )
+    parser.add_argument(
+        '--tau',
+        type=lambda text: text if text == 'auto' else float(text),
+        metavar='auto|VALUE',
+        help='strength of --adjust, which is logit-adjustment if not given; auto (default): chosen '
+        'on validation data or training images, never on test images',
+    )
     arguments = vars(parser.parse_args(argv))
+    tau = arguments.pop('tau')
+    if tau is not None:
+        arguments['tau'] = tau
+        arguments['adjust'] = arguments['adjust'] or 'logit-adjustment'
     factors = arguments.pop('imbalance_factors')
     arguments['imbalance_factors'] = () if factors is None else factors or IMBALANCE_FACTORS
     with apis.trust_checkpoints(arguments.pop('trust_checkpoint')):
@@ -108,6 +125,17 @@ def predict(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('--out', metavar='FILE.csv|FILE.json', help='write instead of printing')
     parser.add_argument('--batch-size', type=int, default=32, help='default: 32')
     parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU if there is one')
+    parser.add_argument(
+        '--tau',
+        type=float,
+        help='adjust the classifiers to balanced data with this strength, such as 1',
+    )
+    parser.add_argument(
+        '--adjust',
+        choices=tuple(ADJUSTMENTS),
+        default='logit-adjustment',
+        help='adjustment of --tau; default: logit-adjustment',
+    )
     add_trust_argument(parser)
     arguments = vars(parser.parse_args(argv))
     with apis.trust_checkpoints(arguments.pop('trust_checkpoint')):

@@ -1,5 +1,6 @@
 """Hooks that observe and record. They never change a loss."""
 
+from .adjustment import AdjustmentHook
 from .bad_image import BadImageHook
 from .class_counts import ClassCountsHook
 from .distill_weight import DistillWeightHook
@@ -10,6 +11,7 @@ from .second_stage import SecondStageHook
 from .training_progress import TrainingProgressHook
 
 __all__ = [
+    'AdjustmentHook',
     'BadImageHook',
     'ClassCountsHook',
     'DistillWeightHook',

@@ -40,6 +40,8 @@ class RunRecordHook(Hook):
     - ``metrics``: those of the validation after the last epoch, accuracies in percent.
     - ``first_stage``: ``epochs`` and ``metrics`` of the last validation before the second stage of
       :class:`~ecl.engine.hooks.SecondStageHook`; absent in a training of one stage.
+    - ``adjustment``: what :class:`~ecl.engine.hooks.AdjustmentHook` did after the training; absent
+      without it.
     - ``class_counts``: training images of each class; null without ClassCountsHook.
 
     If the last epoch was not validated (the training was stopped early, or was resumed after its
@@ -106,8 +108,8 @@ class RunRecordHook(Hook):
             },
             'class_counts': runner.message_hub.get_info('class_counts'),
         }
-        first = runner.message_hub.get_info('first_stage')
-        return record if first is None else {**record, 'first_stage': first}
+        told = {key: runner.message_hub.get_info(key) for key in ('first_stage', 'adjustment')}
+        return record | {key: value for key, value in told.items() if value is not None}
 
     def _wall_seconds(self) -> float:
         spent = 0.0 if self._start is None else time.monotonic() - self._start

@@ -1,0 +1,208 @@
+"""Adjust the classifiers after training, with a strength that was not chosen on test images."""
+
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config, ConfigDict
+from mmengine.hooks import Hook
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from mmpretrain.models import BaseClassifier
+from torch.utils.data import DataLoader, SequentialSampler, Subset
+
+from ecl.datasets import gt_labels
+from ecl.datasets.samplers import members_by_class
+from ecl.engine.resume.seeding import seed_generators
+from ecl.errors import UserError
+from ecl.models.adjustment import ADJUSTMENTS, adjust, choose_tau
+from ecl.registry import DATASETS, HOOKS
+from ecl.settings import OneOf, validate_params
+from ecl.weights import bare_model
+
+#: Largest number of training images that a strength is chosen on.
+TRAINING_IMAGES = 20_000
+#: File of the adjusted model in the work dir.
+ADJUSTED = 'adjusted.pth'
+
+
+def adjust_model(
+    model: BaseClassifier,
+    cfg: Config,
+    method: str,
+    tau: float | str,
+    class_counts: list[int] | None,
+) -> dict[str, Any]:
+    """Adjust a model in place, and tell how.
+
+    With ``tau='auto'`` the strength is chosen on the validation data, if they are other data than
+    the test data. Else it is chosen on augmented training images, of which each class gives
+    equally many where it has them; every class has the same weight.
+
+    Args:
+        model: A trained model, without wrapper.
+        cfg: Its configuration.
+        method: Key of :data:`~ecl.models.adjustment.ADJUSTMENTS`.
+        tau: Strength, or ``'auto'``.
+        class_counts: Training images of each class, length C, or None.
+
+    Returns:
+        ``method``, ``tau`` and ``chosen_on``: 'given', 'validation data' or 'training images'. A
+        chosen tau also has ``images``, their number, and ``balanced_cross_entropy`` on them, by
+        tau.
+
+    Raises:
+        UserError: If the model cannot be adjusted, or there are no data to choose tau on.
+    """
+    told: dict[str, Any] = {'method': method, 'chosen_on': 'given'}
+    if isinstance(tau, str):
+        if tau != 'auto':
+            raise UserError(f"tau: got {tau!r}, expected a number or 'auto'")
+        loader, chosen_on = selection_data(cfg)
+        on_training = chosen_on == 'training images'
+        choice = choose_tau(model, loader, method, class_counts, augment=on_training)
+        tau = choice.tau
+        told['chosen_on'] = chosen_on
+        told['images'] = choice.images
+        told['balanced_cross_entropy'] = {str(key): v for key, v in choice.losses.items()}
+    adjust(model, method, tau, class_counts)
+    return {**told, 'tau': tau}
+
+
+def selection_data(cfg: Config) -> tuple[DataLoader, str]:
+    """Build the loader of the images that a strength may be chosen on.
+
+    Args:
+        cfg: A configuration.
+
+    Returns:
+        The loader, and 'validation data' or 'training images'.
+
+    Raises:
+        UserError: If there are neither.
+    """
+    val, test, training = (cfg.get(f'{name}_dataloader') for name in ('val', 'test', 'train'))
+    with DefaultScope.overwrite_default_scope('ecl'):
+        if val and test and not _same_images(val.dataset, test.dataset):
+            dataset: Any = DATASETS.build(val.dataset)
+            source, loader = 'validation data', val
+        elif training:
+            dataset = DATASETS.build(training.dataset)
+            dataset = Subset(dataset, balanced_subset(gt_labels(dataset), TRAINING_IMAGES))
+            source, loader = 'training images', training
+        else:
+            raise UserError(
+                'tau cannot be chosen: got no validation data of its own and no train_dataloader, '
+                'expected one of them. Give a number.'
+            )
+        seed_generators(0)
+        given = {key: loader[key] for key in ('num_workers', 'collate_fn') if key in loader}
+        return Runner.build_dataloader(
+            ConfigDict(
+                **given,
+                batch_size=(val or loader).get('batch_size', 1),
+                dataset=dataset,
+                # Every process looks at all images.
+                sampler=SequentialSampler(dataset),
+            ),
+            seed=0,
+        ), source
+
+
+def balanced_subset(labels: np.ndarray, largest: int) -> list[int]:
+    """Draw at most ``largest // C`` images of each of the C classes, always the same ones.
+
+    Args:
+        labels: Labels (N,).
+        largest: Largest number of images, at least C.
+
+    Returns:
+        Their indices, in ascending order.
+    """
+    members = members_by_class(labels)
+    share = max(1, largest // max(1, len(members)))
+    rng = np.random.default_rng(0)
+    return sorted(index for each in members for index in rng.permutation(each)[:share].tolist())
+
+
+def _same_images(one: dict, other: dict) -> bool:
+    """Return whether two configs of datasets differ in their transforms at most."""
+
+    def without_transforms(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {k: without_transforms(v) for k, v in node.items() if k != 'pipeline'}
+        return node
+
+    return bool(without_transforms(one) == without_transforms(other))
+
+
+@HOOKS.register_module()
+class AdjustmentHook(Hook):
+    """Adjust the classifiers when the training ends, and validate again.
+
+    The record has the metrics of the adjusted model, and under ``adjustment`` what
+    :func:`adjust_model` tells and the metrics before it. ``adjusted.pth`` in the work dir holds the
+    adjusted model; the other checkpoints stay as they are.
+
+    Args:
+        method: ``'tau-norm'`` or ``'logit-adjustment'``.
+        tau: Strength, or ``'auto'``.
+
+    Raises:
+        UserError: At the end of the training, if the model cannot be adjusted.
+
+    Example:
+        >>> default_hooks = dict(adjustment=dict(type='AdjustmentHook', method='tau-norm'))
+    """
+
+    # After the last checkpoint, before the record.
+    priority = 'VERY_LOW'
+
+    @validate_params(method=OneOf(*ADJUSTMENTS))
+    def __init__(self, method: str, tau: float | str = 'auto') -> None:
+        self.method = method
+        self.tau = tau
+        self._metrics: dict[str, float] = {}
+
+    def before_train(self, runner: Runner) -> None:
+        """Check that the adjusted weights will fit the configuration."""
+        names = bare_model(runner.model).state_dict()
+        lacks = [n for n in names if n.endswith('classifiers.0.weight') and _bias(n) not in names]
+        if self.method == 'logit-adjustment' and lacks:
+            raise UserError(
+                'AdjustmentHook: logit-adjustment changes the bias: got a classifier without one. '
+                'Set model.head.classifier.bias=True.'
+            )
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
+        """Keep the metrics before the adjustment."""
+        self._metrics = {key: float(value) for key, value in (metrics or {}).items()}
+
+    def after_train(self, runner: Runner) -> None:
+        """Adjust, save and validate."""
+        if not self._metrics and runner.val_loop is not None:  # resumed after its end
+            runner.val_loop.run()
+        before = self._metrics
+        counts = runner.message_hub.get_info('class_counts')
+        told = adjust_model(bare_model(runner.model), runner.cfg, self.method, self.tau, counts)
+        runner.logger.info(describe(told))
+        runner.message_hub.update_info('adjustment', {**told, 'unadjusted': before})
+        runner.save_checkpoint(
+            runner.work_dir,
+            ADJUSTED,
+            save_optimizer=False,
+            save_param_scheduler=False,
+            meta={'epoch': runner.epoch, 'iter': runner.iter},
+            backend_args={'backend': 'atomic'},
+        )
+        if runner.val_loop is not None:
+            runner.val_loop.run()
+
+
+def describe(told: dict[str, Any]) -> str:
+    """Say in one line how a model was adjusted; see :func:`adjust_model`."""
+    chosen = f'{told["chosen_on"]}' + (f', {told["images"]} images' if 'images' in told else '')
+    return f'{told["method"]} with tau {told["tau"]:g} ({chosen})'
+
+
+def _bias(weight: str) -> str:
+    return weight.removesuffix('weight') + 'bias'

@@ -1,0 +1,190 @@
+"""Adjust a trained classifier to balanced test data, without training.
+
+Both methods change the parameters of the classifiers in place. The adjusted model predicts, exports
+and publishes as any other.
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from mmpretrain.models import BaseClassifier
+from torch import Tensor, nn
+
+from ecl.errors import UserError
+from ecl.models.cosine_linear import CosineLinear
+
+#: Strengths that are tried [lineage: those of the released code of tau-normalisation].
+TAUS = tuple(round(0.1 * step, 1) for step in range(21))
+
+
+@dataclass(frozen=True)
+class TauChoice:
+    """Strength of an adjustment, and how it was chosen.
+
+    Attributes:
+        tau: The chosen strength.
+        images: Number of images it was chosen on.
+        losses: Balanced cross-entropy on them, by strength.
+    """
+
+    tau: float
+    images: int
+    losses: dict[float, float]
+
+
+def normalize_weights(head: nn.Module, tau: float, class_counts: Sequence[int] | None) -> None:
+    """Divide the weights of each class by their norm to the power tau: tau-normalisation.
+
+    Kang et al., ICLR 2020 (arXiv 1910.09217), equation 4 [lineage]. Norms are taken relative to
+    their geometric mean, so that the scale of the logits stays, and with it the confidence [ours].
+    The bias stays, so that tau = 0 is the model as it was; the paper leaves it out.
+
+    Args:
+        head: Head whose classifiers are changed in place.
+        tau: 0 changes nothing, 1 gives all classes the same norm.
+        class_counts: Not used.
+
+    Raises:
+        UserError: If a classifier normalises its weights itself.
+    """
+    for classifier in _classifiers(head):
+        if isinstance(classifier, CosineLinear):
+            raise UserError(
+                'tau-norm cannot adjust this model: got CosineLinear, which does not depend on the '
+                'norms of its weights. Use logit-adjustment.'
+            )
+        norms = classifier.weight.data.norm(dim=1, keepdim=True)
+        logs = norms.clamp(min=torch.finfo(norms.dtype).tiny).log()
+        classifier.weight.data *= (tau * (logs.mean() - logs)).exp()
+
+
+def subtract_prior(head: nn.Module, tau: float, class_counts: Sequence[int] | None) -> None:
+    """Subtract tau * log prior from the logits: post-hoc logit adjustment.
+
+    Menon et al., ICLR 2021 (arXiv 2007.07314), equation 9 [lineage]. It corrects a model that was
+    trained with plain cross-entropy; balanced softmax does the same in training.
+
+    Args:
+        head: Head whose classifiers are changed in place. One without bias gets one.
+        tau: 0 changes nothing, 1 is the published adjustment.
+        class_counts: Training images of each class, length C.
+
+    Raises:
+        UserError: If there are no counts, or a class has no training image.
+    """
+    if class_counts is None or min(class_counts) < 1:
+        raise UserError(
+            f'logit-adjustment needs the training images of each class: got {class_counts}, '
+            'expected positive counts in the checkpoint. Train with ClassCountsHook.'
+        )
+    counts = torch.as_tensor(class_counts, dtype=torch.float64)
+    shift = -tau * (counts / counts.sum()).log()
+    for classifier in _classifiers(head):
+        own = shift.to(classifier.weight)
+        if classifier.bias is None:
+            classifier.bias = nn.Parameter(own)
+        else:
+            classifier.bias.data += own
+
+
+ADJUSTMENTS: dict[str, Callable[[nn.Module, float, Sequence[int] | None], None]] = {
+    'tau-norm': normalize_weights,
+    'logit-adjustment': subtract_prior,
+}
+
+
+def adjust(
+    model: BaseClassifier, method: str, tau: float, class_counts: Sequence[int] | None
+) -> None:
+    """Adjust all classifiers of a model in place.
+
+    Args:
+        model: Classifier of this package or of MMPretrain.
+        method: Key of :data:`ADJUSTMENTS`.
+        tau: Strength; 0 changes nothing.
+        class_counts: Training images of each class, length C, or None.
+
+    Raises:
+        UserError: If the method is not known or cannot adjust this model.
+    """
+    if method not in ADJUSTMENTS:
+        raise UserError(f'adjustment: got {method!r}, expected {" or ".join(ADJUSTMENTS)}')
+    ADJUSTMENTS[method](model.head, tau, class_counts)
+
+
+@torch.inference_mode()
+def choose_tau(
+    model: BaseClassifier,
+    batches: Iterable[dict],
+    method: str,
+    class_counts: Sequence[int] | None,
+    augment: bool,
+    taus: Sequence[float] = TAUS,
+) -> TauChoice:
+    """Choose the strength of an adjustment that has the lowest cross-entropy on some images.
+
+    Every class has the same weight. The cross-entropy still tells strengths apart on training
+    images, of which a network often gets all right.
+
+    Args:
+        model: Model before the adjustment; it is not changed.
+        batches: Labelled images; the network sees them once.
+        method: Key of :data:`ADJUSTMENTS`.
+        class_counts: Training images of each class, length C, or None.
+        augment: Apply the views of the data preprocessor, as in training.
+        taus: Strengths to try, in ascending order. Of equal ones, the first wins.
+
+    Returns:
+        The choice.
+    """
+    model.eval()
+    feats, labels = [], []
+    for batch in batches:
+        data = _prepare(model, batch, augment)
+        feats.append(model.extract_feat(data['inputs']))
+        labels.append(torch.cat([sample.gt_label for sample in data['data_samples']]))
+    targets = torch.cat(labels)
+    losses = {}
+    for tau in taus:
+        head = copy.deepcopy(model.head)
+        ADJUSTMENTS[method](head, tau, class_counts)
+        losses[tau] = _balanced_cross_entropy(torch.cat([head(each) for each in feats]), targets)
+    return TauChoice(min(losses, key=lambda tau: losses[tau]), len(targets), losses)
+
+
+def _prepare(model: BaseClassifier, batch: dict, augment: bool) -> dict:
+    """Return the first view of a batch, without Mixup and CutMix."""
+    preprocessor = model.data_preprocessor
+    mixing = getattr(preprocessor, 'batch_augments', None)
+    if mixing is not None:
+        preprocessor.batch_augments = None
+    try:
+        data = preprocessor(batch, augment)
+    finally:
+        if mixing is not None:
+            preprocessor.batch_augments = mixing
+    views = data['inputs']
+    return {**data, 'inputs': views if isinstance(views, Tensor) else views[0]}
+
+
+def _balanced_cross_entropy(logits: Tensor, targets: Tensor) -> float:
+    """Compute the mean over the classes that have images of their mean cross-entropy."""
+    images = targets.bincount(minlength=logits.size(-1))
+    weights = 1 / images.clamp(min=1).double()
+    losses = F.cross_entropy(logits.double(), targets, reduction='none') * weights[targets]
+    return float(losses.sum() / (images > 0).sum())
+
+
+def _classifiers(head: nn.Module) -> list[nn.Linear]:
+    """Return the linear layers of a head that give one logit for each class."""
+    size = getattr(head, 'num_classes', None)
+    found = [m for m in head.modules() if isinstance(m, nn.Linear) and m.out_features == size]
+    if not found:
+        raise UserError(
+            f'no classifier to adjust: got {type(head).__name__}, expected a head with linear '
+            'layers of num_classes outputs'
+        )
+    return found

@@ -1,0 +1,137 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import Subset
+
+from ecl.apis import Predictor, load_config, train
+from ecl.apis import test as evaluate
+from ecl.checkpoint_file import load_checkpoint
+from ecl.engine.hooks.adjustment import balanced_subset, selection_data
+from ecl.errors import UserError
+
+ROOT = Path(__file__).parents[3] / 'configs'
+CONFIG = ROOT / 'logit_adjustment' / 'logit_adjustment_r8_digits-lt.py'
+HOOK = 'default_hooks.adjustment'
+SHORT = {'train_cfg.max_epochs': 3, 'train_cfg.val_interval': 3}
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    work_dir = tmp_path_factory.mktemp('adjusted')
+    train(CONFIG, work_dir=work_dir, cfg_options=SHORT)
+    return work_dir
+
+
+def test_the_record_has_the_model_before_and_after(run, tmp_path):
+    record = json.loads((run / 'results.json').read_text())
+    told = record['adjustment']
+    assert told['method'] == 'logit-adjustment'
+    assert told['chosen_on'] == 'training images'  # validation and test data are the same
+    assert told['images'] == 331
+    losses = told['balanced_cross_entropy']
+    assert losses[str(told['tau'])] == min(losses.values())
+    assert told['tau'] > 0
+    for name, metrics in (('epoch_3', told['unadjusted']), ('adjusted', record['metrics'])):
+        again = evaluate(CONFIG, run / f'{name}.pth', work_dir=tmp_path)
+        assert {key: again[key] for key in metrics} == pytest.approx(metrics)
+
+
+def test_the_adjusted_checkpoint_differs_in_the_bias_by_the_prior(run):
+    tau = json.loads((run / 'results.json').read_text())['adjustment']['tau']
+    before, after = (load_checkpoint(run / f'{n}.pth') for n in ('epoch_3', 'adjusted'))
+    name = 'head.label_classifiers.0.bias'
+    changed = [
+        key
+        for key, value in after['state_dict'].items()
+        if not torch.equal(value, before['state_dict'][key])
+    ]
+    assert changed == [name]
+    counts = np.array(after['meta']['class_counts'])
+    shift = after['state_dict'][name] - before['state_dict'][name]
+    np.testing.assert_allclose(shift, -tau * np.log(counts / counts.sum()), rtol=1e-4)
+
+
+def test_resuming_after_the_end_adjusts_once(run):
+    before = json.loads((run / 'results.json').read_text())
+    record = train(CONFIG, work_dir=run, resume='auto', cfg_options=SHORT)
+    assert record['adjustment'] == before['adjustment']
+    assert record['metrics'] == before['metrics']
+
+
+def test_a_classifier_without_bias_is_refused_before_training(tmp_path):
+    options = {**SHORT, 'model.head.classifier.type': 'CosineLinear'}
+    with pytest.raises(UserError, match=r'classifier\.bias=True'):
+        train(CONFIG, work_dir=tmp_path, cfg_options=options)
+
+
+@pytest.mark.parametrize('adjust', ['logit-adjustment', 'tau-norm'])
+def test_an_evaluation_shows_both(run, tmp_path, capsys, adjust):
+    out = tmp_path / 'out.json'
+    arguments = dict(work_dir=tmp_path, imbalance_factors=[10])
+    plain = evaluate(CONFIG, run / 'epoch_3.pth', **arguments)
+    capsys.readouterr()
+    metrics = evaluate(CONFIG, run / 'epoch_3.pth', adjust=adjust, out=out, **arguments)
+    before = {k.removeprefix('unadjusted/'): v for k, v in metrics.items() if 'unadjusted' in k}
+    assert before == pytest.approx(plain)
+    assert metrics['shot/few'] > plain['shot/few']
+    result = json.loads(out.read_text())
+    assert result['metrics'] == metrics
+    assert result['adjustment']['chosen_on'] == 'training images'
+    text = capsys.readouterr().out
+    assert text.count('| test distribution') == 2
+    assert f'{adjust} with tau {result["adjustment"]["tau"]:g}' in text
+
+
+def test_a_given_tau_needs_no_data(run, tmp_path):
+    absent = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
+    options = dict.fromkeys((*absent, 'val_dataloader', 'val_cfg', 'val_evaluator'))
+    arguments = dict(work_dir=tmp_path, cfg_options=options, adjust='logit-adjustment')
+    zero = evaluate(CONFIG, run / 'epoch_3.pth', tau=0.0, **arguments)
+    assert zero['shot/few'] == zero['unadjusted/shot/few']
+    one = evaluate(CONFIG, run / 'epoch_3.pth', tau=1.0, **arguments)
+    assert one['shot/few'] > zero['shot/few']
+    with pytest.raises(UserError, match='no train_dataloader'):
+        evaluate(CONFIG, run / 'epoch_3.pth', **arguments)
+    with pytest.raises(UserError, match="got 'much'"):
+        evaluate(CONFIG, run / 'epoch_3.pth', tau='much', **arguments)
+
+
+def test_validation_data_are_used_if_they_are_not_the_test_data(run, tmp_path):
+    options = {'val_dataloader.dataset.split': 'train'}
+    cfg = load_config(CONFIG, cfg_options=options)
+    loader, source = selection_data(cfg)
+    assert source == 'validation data'
+    assert len(loader.dataset) == 1297
+    options = {'test_dataloader.dataset.pipeline': [dict(type='Resize', scale=8)]}
+    loader, source = selection_data(load_config(CONFIG, cfg_options=options))
+    assert source == 'training images'
+    assert isinstance(loader.dataset, Subset)
+
+
+def test_the_images_are_the_same_each_time():
+    cfg = load_config(CONFIG)
+    one, two = (
+        torch.cat([torch.as_tensor(batch['inputs']) for batch in selection_data(cfg)[0]])
+        for _ in range(2)
+    )
+    assert torch.equal(one, two)
+
+
+def test_each_class_gives_equally_many_images():
+    labels = np.repeat([0, 1, 2], [50, 20, 3])
+    indices = balanced_subset(labels, 30)
+    assert np.bincount(labels[indices]).tolist() == [10, 10, 3]
+    assert indices == balanced_subset(labels, 30) == sorted(set(indices))
+
+
+def test_a_predictor_adjusts_too(run):
+    image = np.zeros((8, 8, 3), dtype=np.uint8)
+    plain, adjusted = (
+        Predictor(run / 'epoch_3.pth', 'cpu', tau=tau)([image])[0].scores for tau in (None, 1.0)
+    )
+    counts = np.array(load_checkpoint(run / 'epoch_3.pth')['meta']['class_counts'])
+    expected = plain / (counts / counts.sum())
+    np.testing.assert_allclose(adjusted, expected / expected.sum(), rtol=1e-4)
