@@ -12,6 +12,8 @@ DEFAULTS = dict(
     cfg_options=None,
     launcher='none',
     verbose=False,
+    validate=True,
+    auto_scale_lr=False,
 )
 
 
@@ -20,6 +22,7 @@ DEFAULTS = dict(
     [
         ('', {}),
         ('--resume', {'resume': 'auto'}),
+        ('--no-validate --auto-scale-lr', {'validate': False, 'auto_scale_lr': True}),
         ('--resume auto --amp --verbose', {'resume': 'auto', 'amp': True, 'verbose': True}),
         ('--resume b.pth --seed 3', {'resume': 'b.pth', 'seed': 3}),
         (
