@@ -108,6 +108,7 @@ CASES = {
     ),
     'ECLHead': (dict(num_classes=5, num_experts=2, in_channels=4), dict(expert=[2])),
     'NCLLoss': (dict(num_classes=5, num_hard=3), dict(num_hard=[6])),
+    'SecondStageHook': (dict(begin=0.5), dict(max_norm=[-1])),
 }
 #: Constructors of the engine, which checks them.
 INHERITED = ('EarlyStoppingHook', 'Bfloat16OptimWrapper', 'LoggerHook', 'ResumableTrainLoop')
@@ -186,6 +187,8 @@ def test_every_number_and_choice_of_the_package_is_constrained():
         ('ECLHead', 'init_cfg'),
         ('CosineLinear', 'in_features'),
         ('CosineLinear', 'out_features'),
+        ('ScaledLinear', 'in_features'),
+        ('ScaledLinear', 'out_features'),
         ('ImageFolder', 'split'),
         ('ImageFolder', 'train_split'),
         ('ImageCSV', 'split'),

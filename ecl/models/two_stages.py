@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ecl.models.build import build_part
 from ecl.registry import MODELS
+from ecl.settings import Whole, validate_params
 
 
 @MODELS.register_module()
@@ -53,6 +54,7 @@ class TwoStageLoss(nn.Module):
         ...     second=dict(type='BalancedSoftmaxLoss'))
     """
 
+    @validate_params(num_classes=Whole(at_least=2))
     def __init__(self, num_classes: int, first: dict, second: dict) -> None:
         super().__init__()
         self.losses = nn.ModuleList(build_part(c, num_classes=num_classes) for c in (first, second))
