@@ -132,12 +132,8 @@ def keep_expert(model: BaseClassifier, what: str) -> None:
     ):
         raise UserError(f'--what {what}: there are {experts} experts; ensemble is the whole model')
     index = int(what.removeprefix('expert'))
-    backbone.experts = backbone.experts[index : index + 1]
-    head.label_classifiers = head.label_classifiers[index : index + 1]
-    if head.distill_classifiers is not None:
-        head.distill_classifiers = head.distill_classifiers[index : index + 1]
-    backbone.num_experts = head.num_experts = 1
-    head.expert = None
+    backbone.keep(index)
+    head.keep(index)
 
 
 def _check_preprocessor(model: BaseClassifier, source: str) -> None:

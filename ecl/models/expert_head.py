@@ -103,6 +103,14 @@ class ECLHead(ClsHead):
         two = self.reading.has_aux and num_experts > 1
         self.distill_classifiers = classifiers() if two else None
 
+    def keep(self, k: int) -> None:
+        """Drop the classifiers of all experts but k, of 0 to K - 1, in place; it predicts alone."""
+        self.label_classifiers = self.label_classifiers[k : k + 1]
+        if self.distill_classifiers is not None:
+            self.distill_classifiers = self.distill_classifiers[k : k + 1]
+        self.num_experts = 1
+        self.expert = 0
+
     def set_stage(self, stage: int) -> None:
         """Set the stage of the training, 1 or 2."""
         self.stage = stage

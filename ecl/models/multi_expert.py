@@ -51,6 +51,11 @@ class _Replay(nn.Module):
         except AttributeError:
             return getattr(self._shared[0], name)  # such as Swin's stage.downsample
 
+    @property
+    def shared(self) -> nn.Module:
+        """The trunk's module."""
+        return self._shared[0]
+
     def forward(self, *args: object, **kwargs: object) -> Tensor | tuple | None:
         """Return the recorded output, whatever the input."""
         return self.record.output
@@ -129,6 +134,15 @@ class MultiExpertBackbone(BaseModule):
         ``out_indices`` of the backbone say which stages are output.
         """
         return stages[-1]
+
+    def keep(self, k: int) -> None:
+        """Drop all experts but k, of 0 to K - 1, in place. It takes over the shared modules."""
+        network = _network(self.experts[k])
+        for name, module in list(network.named_modules()):
+            if isinstance(module, _Replay):
+                network.set_submodule(name, module.shared)
+        self.experts = self.experts[k : k + 1]
+        self.num_experts = 1
 
     def _forget(self) -> None:
         """Drop what the trunk recorded for the other experts."""

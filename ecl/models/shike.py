@@ -61,15 +61,19 @@ class DepthFusionBackbone(MultiExpertBackbone):
                 f'backbone.backbone: got outputs of shape {shapes}, expected maps of several '
                 'stages. Set out_indices of the backbone, for example to (0, 1, 2).'
             )
-        self.num_earlier = len(stages) - 1
-        self.necks = ModuleList(
-            _fusion_neck(stages[k % self.num_earlier :]) for k in range(num_experts)
-        )
+        self.earlier = [k % (len(stages) - 1) for k in range(num_experts)]
+        self.necks = ModuleList(_fusion_neck(stages[place:]) for place in self.earlier)
         self.necks.to(memory_format=torch.channels_last)
 
     def output(self, k: int, stages: tuple[Tensor, ...]) -> Tensor:
         """Multiply the last map of expert k by the map of its earlier stage, (N, D, h, w)."""
-        return stages[-1] * self.necks[k](stages[k % self.num_earlier])
+        return stages[-1] * self.necks[k](stages[self.earlier[k]])
+
+    def keep(self, k: int) -> None:
+        """Drop all experts but k and their necks, in place."""
+        super().keep(k)
+        self.necks = self.necks[k : k + 1]
+        self.earlier = self.earlier[k : k + 1]
 
 
 def _fusion_neck(stages: tuple[Tensor, ...]) -> Sequential:

@@ -85,6 +85,16 @@ def test_predictions_carry_the_scores_of_ensemble_experts_and_classifiers(predic
     assert [p.gt_label.item() for p in predictions] == labels().tolist()
 
 
+@pytest.mark.parametrize('kind', ['MeanAggregator', 'WeightedAggregator', 'RouterAggregator'])
+def test_an_expert_kept_alone_predicts_without_the_others(kind):
+    head, feats = build(**TWO, aggregator=dict(type=kind)), features()
+    expected = head.outputs(feats).logits[1]
+    head.keep(1)
+    torch.testing.assert_close(head(feats[1:2]), expected)
+    (first, *_) = head.predict(feats[1:2], samples())
+    assert first.expert_scores.shape == (1, C)
+
+
 def test_one_classifier_gives_no_second_score():
     (first, *_) = build().predict(features(), samples())
     assert 'distill_score' not in first

@@ -103,6 +103,21 @@ def test_any_architecture_trains_a_step_as_experts(kind, shared):
     assert model.eval()(torch.rand(2, 3, 64, 64)).shape == (2, 3)
 
 
+@pytest.mark.parametrize('kind', FAMILIES)
+@pytest.mark.parametrize('k', [0, 1])
+def test_an_expert_kept_alone_takes_over_the_shared_stages(kind, k):
+    cfg, shared_stages, _ = FAMILIES[kind]
+    net = MultiExpertBackbone(cfg, num_experts=2, shared_stages=shared_stages)
+    net.eval()
+    x = torch.rand(2, 3, 64, 64)
+    expected = net(x)[k]
+    net.keep(k)
+    (alone,) = net(x)
+    torch.testing.assert_close(alone, expected)
+    whole = MODELS.build(cfg)
+    assert sum(p.numel() for p in net.parameters()) == sum(p.numel() for p in whole.parameters())
+
+
 def test_a_copy_shares_nothing_with_its_original():
     net = MultiExpertBackbone(CIFAR, num_experts=2, shared_stages=1).eval()
     copy = deepcopy(net)

@@ -201,3 +201,15 @@ def test_trains_a_step(kind, shared):
 def test_a_backbone_without_maps_of_several_stages_is_refused(cfg):
     with pytest.raises(UserError, match='out_indices'):
         DepthFusionBackbone(cfg)
+
+
+@pytest.mark.parametrize('k', range(3))
+def test_an_expert_kept_alone_keeps_its_depth(k):
+    net = DepthFusionBackbone(CIFAR, num_experts=3, shared_stages=2)
+    net.eval()
+    x = torch.rand(2, 3, 16, 16)
+    expected = net(x)[k]
+    net.keep(k)
+    (alone,) = net(x)
+    torch.testing.assert_close(alone, expected)
+    assert len(net.necks) == 1
