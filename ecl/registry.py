@@ -8,9 +8,11 @@ MMPretrain's own functions, such as ``get_model``, look names up in MMPretrain's
 datasets and transforms are therefore registered there too, under names that are free.
 """
 
+import inspect
 import warnings
 
 from mmengine.registry import Registry
+from torch import nn
 
 with warnings.catch_warnings():
     # mmcv warns at import that it comes without compiled operators, which nothing here uses.
@@ -71,3 +73,15 @@ EVALUATORS = _child('evaluator', parent.EVALUATORS, 'ecl.evaluation')
 
 VISUALIZERS = _child('visualizer', parent.VISUALIZERS, 'ecl.visualization')
 VISBACKENDS = _child('vis_backend', parent.VISBACKENDS, 'ecl.visualization')
+
+
+def build_part(cfg: dict, **known: object) -> nn.Module:
+    """Build a module, with those of the known values that its constructor names.
+
+    Args:
+        cfg: Its config.
+        **known: Values such as ``num_classes``.
+    """
+    cls = cfg['type'] if inspect.isclass(cfg['type']) else MODELS.get(cfg['type'])
+    accepted = inspect.signature(cls).parameters if cls else {}
+    return MODELS.build(cfg, default_args={k: v for k, v in known.items() if k in accepted})

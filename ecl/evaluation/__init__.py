@@ -2,16 +2,25 @@
 
 import mmpretrain.evaluation  # noqa: F401
 
-from ecl.evaluation.calibration import BalanceAccuracy, calibration_errors
 from ecl.evaluation.distributions import (
     accuracy_by_distribution,
     accuracy_on_lists,
     distribution_table,
 )
-from ecl.evaluation.prediction_share import PredictionShare
-from ecl.evaluation.predictions import PredictionRecord, Predictions, class_table
-from ecl.evaluation.shot_accuracy import ShotAccuracy
-from ecl.evaluation.significance import Difference, between_networks, between_seeds
+from ecl.evaluation.metrics import (
+    BalanceAccuracy,
+    PredictionShare,
+    ShotAccuracy,
+    calibration_errors,
+)
+from ecl.evaluation.predictions import (
+    Difference,
+    PredictionRecord,
+    Predictions,
+    between_networks,
+    between_seeds,
+    class_table,
+)
 from ecl.evaluation.table import markdown_table, metric_table
 
 __all__ = [

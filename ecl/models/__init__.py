@@ -2,17 +2,17 @@
 
 import mmpretrain.models  # noqa: F401  registers the parent's modules
 
-from ecl.models.aggregators import MeanAggregator
 from ecl.models.bcl import BalancedContrast
-from ecl.models.classifier import ECLClassifier
+from ecl.models.classifier import AverageScoresTTA, ECLClassifier
 from ecl.models.contrast import ContrastiveNeck, MomentumContrast
-from ecl.models.cosine_linear import CosineLinear
 from ecl.models.data_preprocessor import MultiViewDataPreprocessor
-from ecl.models.expert_head import ECLHead
+from ecl.models.expert_head import ECLHead, MeanAggregator
 from ecl.models.glmc import MixtureConsistency
+from ecl.models.linear import CosineLinear, ScaledLinear
 from ecl.models.losses import (
     BalancedSoftmaxLoss,
     ClassBalancedLoss,
+    ConsensusErrorLoss,
     DistillWeighting,
     FeatureDistillLoss,
     LDAMLoss,
@@ -21,6 +21,7 @@ from ecl.models.losses import (
     ReweightedDistillLoss,
     SoftmaxFocalLoss,
     TrustWeighting,
+    TwoStageLoss,
 )
 from ecl.models.mdcs import ConsistencyDistillation
 from ecl.models.multi_expert import FeaturePooling, MultiExpertBackbone
@@ -32,9 +33,6 @@ from ecl.models.resnet_cifar import ResNetCIFAR
 from ecl.models.ride import ExpertDiversityLoss, RouterAggregator
 from ecl.models.sade import InverseSoftmaxLoss, WeightedAggregator
 from ecl.models.shike import DepthFusionBackbone, HardestNegativeLoss
-from ecl.models.tcl import ConsensusErrorLoss
-from ecl.models.tta import AverageScoresTTA
-from ecl.models.two_stages import ScaledLinear, TwoStageLoss
 
 __all__ = [
     'AverageScoresTTA',

@@ -14,7 +14,7 @@ from mmpretrain.models import BaseClassifier
 from torch import Tensor, nn
 
 from ecl.errors import UserError
-from ecl.models.cosine_linear import CosineLinear
+from ecl.models.linear import CosineLinear
 
 #: Strengths that are tried [lineage: those of the released code of tau-normalisation].
 TAUS = tuple(round(0.1 * step, 1) for step in range(21))

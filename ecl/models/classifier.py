@@ -1,13 +1,14 @@
-"""Classifier of K experts: the data flow of one step."""
+"""Classifier of K experts: the data flow of one step, and test-time augmentation."""
 
+import torch
+from mmpretrain.models import AverageClsScoreTTA
 from mmpretrain.models.classifiers import ImageClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from ecl.errors import UserError
-from ecl.models.build import build_part
 from ecl.models.multi_expert import feature_width
-from ecl.registry import MODELS
+from ecl.registry import MODELS, build_part
 from ecl.settings import OneOf, validate_params
 
 
@@ -108,3 +109,25 @@ class ECLClassifier(ImageClassifier):
             losses['contrast_loss'] = self.contrast(outputs, targets, views[1:])
         factor = len(feats) if self.expert_reduction == 'sum' else 1
         return {name: factor * loss for name, loss in losses.items()}
+
+
+@MODELS.register_module()
+class AverageScoresTTA(AverageClsScoreTTA):
+    """MMPretrain's mean of the scores over views, for the experts too.
+
+    Args:
+        module: The model, or its config.
+        data_preprocessor: Of the model, where its config has none.
+
+    Example:
+        >>> tta_model = dict(type='AverageScoresTTA')
+    """
+
+    def _merge_single_sample(self, data_samples: list[DataSample]) -> DataSample:
+        merged = super()._merge_single_sample(data_samples)
+        # The parent leaves these two as the first view has them.
+        merged.set_pred_label(merged.pred_score.argmax().reshape(1))
+        if 'expert_scores' in merged:
+            views = torch.stack([sample.expert_scores for sample in data_samples])
+            merged.set_field(views.mean(dim=0), 'expert_scores')
+        return merged

@@ -1,4 +1,4 @@
-"""Head of K experts: classifiers, losses, and prediction."""
+"""Head of K experts: classifiers, losses, aggregation and prediction."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,9 +8,8 @@ from mmpretrain.models.heads import ClsHead
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from ecl.models.build import build_part
 from ecl.models.outputs import READINGS, ExpertOutputs
-from ecl.registry import MODELS
+from ecl.registry import MODELS, build_part
 from ecl.settings import OneOf, SettingError, Whole, validate_params
 
 
@@ -239,3 +238,12 @@ class ECLHead(ClsHead):
 
 def _unchanged(logits: Tensor) -> Tensor:
     return logits
+
+
+@MODELS.register_module()
+class MeanAggregator(nn.Module):
+    """Mean of the experts' logits [lineage: RIDE, NCL]."""
+
+    def forward(self, outputs: ExpertOutputs) -> Tensor:
+        """Map logits (K, N, C) to (N, C)."""
+        return outputs.logits.mean(0)

@@ -2,9 +2,8 @@
 
 import mmpretrain.visualization  # noqa: F401
 
-from ecl.visualization.classes import class_accuracy, class_distribution
+from ecl.visualization.classes import class_accuracy, class_distribution, prediction_share_figure
 from ecl.visualization.heatmap import weight_heatmap
-from ecl.visualization.prediction_share import prediction_share_figure
 from ecl.visualization.style import font_families
 
 __all__ = [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from ecl.datasets.public_lists import PUBLIC_LISTS
+from ecl.datasets.protocol import PUBLIC_LISTS
 
 ROOT = Path(__file__).parents[2] / 'configs' / 'ecl'
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])

@@ -1,6 +1,6 @@
 import pytest
 
-from ecl.datasets.class_names import (
+from ecl.datasets.classes import (
     CLASS_NAMES,
     check_same_classes,
     read_classes,

@@ -3,8 +3,8 @@ import subprocess
 import pytest
 
 from ecl.datasets import ImageList, LongTailDataset, describe
-from ecl.datasets import public_lists as module
-from ecl.datasets.public_lists import PUBLIC_LISTS, PublicList, blob_sum, find_public_list
+from ecl.datasets import protocol as module
+from ecl.datasets.protocol import PUBLIC_LISTS, PublicList, blob_sum, find_public_list
 
 
 @pytest.mark.parametrize('content', [b'', b'a.jpg 0\n', 'é 1\r\n'.encode() * 1000])

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import linregress
 
 from ecl.evaluation import Predictions
-from ecl.evaluation.prediction_share import PredictionShare, linear_trend, slope, thirds
+from ecl.evaluation.metrics import PredictionShare, linear_trend, slope, thirds
 
 
 @pytest.fixture

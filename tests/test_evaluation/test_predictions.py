@@ -14,7 +14,7 @@ from ecl.evaluation import (
     class_table,
     distribution_table,
 )
-from ecl.evaluation.calibration import BINS
+from ecl.evaluation.metrics import BINS
 
 
 def _samples(number=200, classes=4, experts=2, seed=0):

@@ -6,8 +6,7 @@ from torch import nn
 
 from ecl.errors import UserError
 from ecl.models import ECLHead
-from ecl.models.build import build_part
-from ecl.registry import MODELS
+from ecl.registry import MODELS, build_part
 
 K, N, D, C = 3, 5, 8, 4
 DISTILL = dict(distill=dict(type='ReweightedDistillLoss', weighting=dict(type='DistillWeighting')))

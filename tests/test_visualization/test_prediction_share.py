@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ecl.evaluation.prediction_share import PredictionShare
-from ecl.visualization.prediction_share import prediction_share_figure
+from ecl.evaluation.metrics import PredictionShare
+from ecl.visualization.classes import prediction_share_figure
 
 
 def test_points_and_trends_are_those_of_the_values():

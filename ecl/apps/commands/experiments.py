@@ -11,7 +11,7 @@ from ecl.apps.experiments import balance as balances
 from ecl.apps.experiments import compare as comparisons
 from ecl.apps.experiments import matrix as matrices
 from ecl.apps.experiments import prediction_share as shares
-from ecl.evaluation.calibration import STRENGTHS
+from ecl.evaluation.metrics import STRENGTHS
 
 
 def matrix(argv: Sequence[str] | None = None) -> None:

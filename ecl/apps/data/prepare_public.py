@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ecl.datasets.cifar import CIFAR10, CIFAR100
 from ecl.datasets.image_list import parse_image_list
-from ecl.datasets.public_lists import blob_sum, list_record
+from ecl.datasets.protocol import blob_sum, list_record
 from ecl.errors import UserError
 
 

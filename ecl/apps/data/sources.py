@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ecl.datasets.class_names import read_text, shorten, sort_classes
+from ecl.datasets.classes import read_text, shorten, sort_classes
 from ecl.datasets.image_csv import SPLITS, parse_image_table
 from ecl.datasets.image_file import EXTENSIONS, find_images, is_visible
 from ecl.datasets.image_list import check_inside

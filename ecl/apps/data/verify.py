@@ -16,10 +16,9 @@ from rich.table import Table
 from ecl.apis.config import load_config
 from ecl.apps.data.scan import image_keys, inspect_all
 from ecl.datasets import ImageList, count_classes, describe, gt_labels
-from ecl.datasets.class_names import check_same_classes
+from ecl.datasets.classes import check_same_classes
 from ecl.datasets.image_file import ImageFacts
-from ecl.datasets.protocol import leaves
-from ecl.datasets.public_lists import PUBLIC_LISTS
+from ecl.datasets.protocol import PUBLIC_LISTS, leaves
 from ecl.errors import UserError
 from ecl.registry import DATASETS
 

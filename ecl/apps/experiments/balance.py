@@ -16,7 +16,7 @@ from ecl.apps.experiments.table import mean_std, write_results
 from ecl.engine.resume.atomic_file import check_folder
 from ecl.errors import UserError
 from ecl.evaluation import BalanceAccuracy, markdown_table
-from ecl.evaluation.calibration import STRENGTHS
+from ecl.evaluation.metrics import STRENGTHS
 from ecl.visualization.style import GROUP_COLOURS, LINE_COLOURS, plain_axes
 
 GROUPS = ('overall', 'many', 'medium', 'few')

@@ -18,7 +18,7 @@ from ecl.apps.report.figures import (
 )
 from ecl.apps.report.run import Run
 from ecl.evaluation import PredictionShare, calibration_errors
-from ecl.evaluation.calibration import BINS
+from ecl.evaluation.metrics import BINS
 from ecl.shots import shot_groups
 from ecl.visualization import class_accuracy, prediction_share_figure, weight_heatmap
 

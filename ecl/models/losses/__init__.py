@@ -6,16 +6,23 @@ from ecl.models.losses.classification import (
     ClassCountLoss,
     LDAMLoss,
     SoftmaxFocalLoss,
+    TwoStageLoss,
 )
-from ecl.models.losses.distillation import ReweightedDistillLoss, peer_divergence
-from ecl.models.losses.features import FeatureDistillLoss, RelationDistillLoss
-from ecl.models.losses.nested import NCLLoss
+from ecl.models.losses.distillation import (
+    ConsensusErrorLoss,
+    FeatureDistillLoss,
+    NCLLoss,
+    RelationDistillLoss,
+    ReweightedDistillLoss,
+    peer_divergence,
+)
 from ecl.models.losses.weighting import DistillWeighting, ImageWeighting, TrustWeighting
 
 __all__ = [
     'BalancedSoftmaxLoss',
     'ClassBalancedLoss',
     'ClassCountLoss',
+    'ConsensusErrorLoss',
     'DistillWeighting',
     'FeatureDistillLoss',
     'ImageWeighting',
@@ -25,5 +32,6 @@ __all__ = [
     'ReweightedDistillLoss',
     'SoftmaxFocalLoss',
     'TrustWeighting',
+    'TwoStageLoss',
     'peer_divergence',
 ]

@@ -1,4 +1,4 @@
-"""Label losses: balanced softmax, LDAM, class-balanced and focal loss."""
+"""Label losses: balanced softmax, LDAM, class-balanced, focal, and one for each stage."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ecl.errors import UserError
 from ecl.models.outputs import require_hard_targets, target_distribution
-from ecl.registry import MODELS
+from ecl.registry import MODELS, build_part
 from ecl.settings import Number, Whole, validate_params
 
 
@@ -297,3 +297,38 @@ class SoftmaxFocalLoss(nn.Module):
         # 1 - p_y without cancellation, and a slope at p_y = 1 for gamma below 1.
         wrong = (-torch.expm1(-losses)).clamp(min=torch.finfo(losses.dtype).tiny)
         return self.loss_weight * (wrong**self.gamma * losses).mean()
+
+
+@MODELS.register_module()
+class TwoStageLoss(nn.Module):
+    """One label loss in the first stage of a training, another in the second.
+
+    Args:
+        num_classes: C; the head fills it in.
+        first, second: Configs of the label losses.
+
+    Example:
+        >>> label_loss = dict(
+        ...     type='TwoStageLoss',
+        ...     first=dict(type='CrossEntropyLoss'),
+        ...     second=dict(type='BalancedSoftmaxLoss'))
+    """
+
+    @validate_params(num_classes=Whole(at_least=2))
+    def __init__(self, num_classes: int, first: dict, second: dict) -> None:
+        super().__init__()
+        self.losses = nn.ModuleList(build_part(c, num_classes=num_classes) for c in (first, second))
+        self.stage = 1
+
+    def set_stage(self, stage: int) -> None:
+        """Set the stage, 1 or 2."""
+        self.stage = stage
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Compute the loss of the current stage.
+
+        Args:
+            logits: (N, C).
+            targets: Class indices (N,), or probabilities (N, C).
+        """
+        return self.losses[self.stage - 1](logits, targets)

@@ -12,7 +12,7 @@ from rich.console import Console
 from ecl.apps.data import verify as module
 from ecl.apps.data.verify import KINDS, check_data, print_report, repeated_lines, unlike_public
 from ecl.datasets import ImageList
-from ecl.datasets.public_lists import PublicList
+from ecl.datasets.protocol import PublicList
 from ecl.errors import UserError
 
 DIGITS = Path(__file__).parents[3] / 'configs' / 'ecl' / 'ecl_r8_digits-lt.py'

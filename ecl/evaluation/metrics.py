@@ -1,16 +1,20 @@
-"""Accuracy on many-, medium- and few-shot classes."""
+"""Metrics: accuracy by shot group, at equal balance, calibration, shares of the predictions."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
+from torchmetrics.functional.classification import binary_calibration_error
 
 from ecl.errors import UserError
+from ecl.evaluation.predictions import Predictions
 from ecl.registry import METRICS
-from ecl.settings import Range, validate_params
+from ecl.settings import Each, Number, Range, validate_params
 from ecl.shots import THRESHOLDS, shot_groups
 
 
@@ -155,3 +159,157 @@ class ShotAccuracy(BaseMetric):
                 'or pass class_counts to ShotAccuracy.'
             )
             self._warned = True
+
+
+#: Bins of equal width of the calibration error.
+BINS = 15
+#: Strengths that cover what the label losses of the field leave uncorrected.
+STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4)
+
+
+def calibration_errors(predictions: Predictions) -> np.ndarray:
+    """Compute the expected calibration error of each predictor in percent, shape (P,).
+
+    The error is the mean distance of confidence and accuracy over bins of confidence, weighted by
+    their images.
+
+    Args:
+        predictions: Predictions for the test images.
+    """
+    # Of the predicted class alone, the binary error equals that of all classes.
+    errors = [
+        binary_calibration_error(torch.from_numpy(sure), torch.from_numpy(right), n_bins=BINS)
+        for sure, right in zip(predictions.confidence, predictions.right, strict=True)
+    ]
+    return 100 * torch.stack(errors).numpy()
+
+
+@METRICS.register_module()
+class BalanceAccuracy(ShotAccuracy):
+    """Accuracy by shot group with t * log prior subtracted from the logits, for several t.
+
+    Post-hoc logit adjustment [lineage: Menon et al., ICLR 2021, Eq. (9)], of the ensemble. A
+    method that favours rare classes is better on them and worse on frequent ones. Along the curve
+    of strengths two methods can be compared at the same balance. At t = 0 the values are those of
+    :class:`ShotAccuracy`; t > 0 favours rare classes.
+
+    The results are percentages under ``balance/<t>/overall``, ``balance/<t>/many`` and so on.
+
+    Args:
+        strengths: The values of t.
+        **kwargs: Arguments of :class:`ShotAccuracy`.
+
+    Raises:
+        UserError: If there is no strength, or, at the first batch, the class counts are unknown.
+    """
+
+    default_prefix = 'balance'
+
+    @validate_params(strengths=Each(Number()))
+    def __init__(self, strengths: Sequence[float] = STRENGTHS, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.strengths = tuple(strengths)
+        self._sources = [f'{strength:g}/' for strength in self.strengths]
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep the label and the predicted class at each strength.
+
+        Args:
+            data_batch: Not used.
+            data_samples: Predictions with their labels.
+        """
+        if self.class_counts is None:
+            raise UserError(
+                'BalanceAccuracy.class_counts: got None, expected the training images of each '
+                'class. Evaluate a checkpoint that was trained with ClassCountsHook.'
+            )
+        # Classes without a training image keep their score.
+        counts = torch.tensor(self.class_counts, dtype=torch.float64).clamp(min=1)
+        log_prior = (counts / counts.sum()).log()
+        scores = torch.stack([sample['pred_score'] for sample in data_samples]).cpu().double()
+        scores = scores.clamp(min=torch.finfo(torch.float32).tiny).log()
+        labels = torch.stack([sample['gt_label'].reshape(()).cpu() for sample in data_samples])
+        predicted = [(scores - t * log_prior).argmax(dim=1) for t in self.strengths]
+        self.results.extend(map(tuple, torch.stack([labels, *predicted], dim=1).tolist()))
+
+
+@dataclass(frozen=True)
+class PredictionShare:
+    """Predicted images and confidence per class; rank 0 is the class of most training images.
+
+    Attributes:
+        share: Predicted images of each class, (C,), in percent of the mean number of test images
+            of a class. 100 everywhere is a balanced prediction. If every class has 100 test images,
+            the values are numbers of images.
+        confidence: Mean probability of the predicted class over the test images of each class,
+            (C,), 0 to 1; NaN for a class without test images.
+    """
+
+    share: np.ndarray
+    confidence: np.ndarray
+
+    @classmethod
+    def of(
+        cls, predictions: Predictions, class_counts: Sequence[int] | np.ndarray, predictor: int = 0
+    ) -> 'PredictionShare':
+        """Compute the values of one predictor.
+
+        Args:
+            predictions: For N test images.
+            class_counts: Training images of each class, length C. Equal counts rank by label.
+            predictor: 0 is the ensemble, k + 1 is expert k.
+        """
+        counts = np.asarray(class_counts)
+        order = np.argsort(-counts, kind='stable')
+        predicted = np.bincount(predictions.predicted[predictor], minlength=len(counts))
+        tested = np.bincount(predictions.labels, minlength=len(counts))
+        total = np.bincount(
+            predictions.labels, predictions.confidence[predictor], minlength=len(counts)
+        )
+        confidence = np.divide(total, tested, out=np.full(len(counts), np.nan), where=tested > 0)
+        return cls(100 * predicted[order] / tested.mean(), confidence[order])
+
+    @classmethod
+    def mean(cls, shares: Sequence['PredictionShare']) -> 'PredictionShare':
+        """Average several models with the same classes, such as seeds of one method."""
+        return cls(
+            np.mean([one.share for one in shares], axis=0),
+            np.mean([one.confidence for one in shares], axis=0),
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """Return slope per class and means of the thirds, of both curves."""
+        return {
+            'share_slope': slope(self.share),
+            'share_thirds': thirds(self.share),
+            'confidence_slope': slope(self.confidence),
+            'confidence_thirds': thirds(self.confidence),
+        }
+
+
+def linear_trend(values: np.ndarray) -> np.ndarray:
+    """Return the least-squares line of values (C,) over their index, (C,); NaN is left out.
+
+    Example:
+        >>> linear_trend(np.array([5.0, np.nan, 1.0])).round(6).tolist()
+        [5.0, 3.0, 1.0]
+    """
+    ranks = np.arange(len(values))
+    known = ~np.isnan(values)
+    return np.polyval(np.polyfit(ranks[known], values[known], 1), ranks)
+
+
+def slope(values: np.ndarray) -> float:
+    """Return the change of the linear trend of values (C,) from one class to the next."""
+    line = linear_trend(values)
+    return float(line[-1] - line[0]) / (len(line) - 1)
+
+
+def thirds(values: np.ndarray) -> list[float]:
+    """Return the means of values (C,) over the first, second and last third of the classes.
+
+    NaN is left out. A third without values is NaN.
+    """
+    ends = [round(len(values) * part / 3) for part in range(4)]
+    parts = [values[i:j][~np.isnan(values[i:j])] for i, j in pairwise(ends)]
+    return [float(part.mean()) if part.size else float('nan') for part in parts]

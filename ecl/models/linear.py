@@ -1,5 +1,6 @@
-"""Cosine classifier."""
+"""Linear classifiers: by cosine, and with a scale for each class."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -37,3 +38,30 @@ class CosineLinear(nn.Linear):
         """Map features (N, D) to logits (N, C)."""
         unit, weight = F.normalize(x, dim=-1), F.normalize(self.weight, dim=-1)
         return F.linear(self.scale * unit, weight, self.bias)
+
+
+@MODELS.register_module()
+class ScaledLinear(nn.Linear):
+    """Linear classifier with one scale for each class: scale_c * (w_c, feature) + bias_c.
+
+    Learnable weight scaling (LWS) [lineage: Kang et al., ICLR 2020, arXiv 1910.09217, section 4.3]
+    learns the scales alone in the second stage. They are 1 and frozen before.
+
+    Args:
+        in_features: Dimension D of a feature.
+        out_features: Number of classes C.
+        bias: Add a learnt bias. The scales do not change it.
+
+    Example:
+        >>> ScaledLinear(4, 3)(torch.zeros(2, 4)).shape
+        torch.Size([2, 3])
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        super().__init__(in_features, out_features, bias=bias)
+        self.scale = nn.Parameter(torch.ones(out_features), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features (N, D) to logits (N, C)."""
+        logits = F.linear(x, self.weight) * self.scale
+        return logits if self.bias is None else logits + self.bias
