@@ -167,7 +167,7 @@ def test_no_other_loader_is_called():
     # guard on what is about to be published.
     assert sorted(line.partition(':')[0] for line in called) == [
         'checkpoint_file.py',
-        'class_counts.py',
+        'classes.py',
         'export.py',
     ]
     assert 'export.py: torch.load(buffer, weights_only=True)' in called
