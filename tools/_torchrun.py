@@ -8,7 +8,7 @@ from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import parse_args, run
 
-# Sent on to the processes, which save the training; see ecl/engine/resume/signals.py.
+# Sent on to the processes, which save the training; see ecl/engine/resume/processes.py.
 os.environ.setdefault('PET_SIGNALS_TO_HANDLE', 'SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1')
 
 try:

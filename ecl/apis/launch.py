@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from torch import distributed
 
-from ecl.engine.resume.signals import TIMEOUT
+from ecl.engine.resume.processes import TIMEOUT
 from ecl.errors import UserError
 
 #: 'none': one process. 'pytorch': started by torchrun, which sets the ranks in the environment.

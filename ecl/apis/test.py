@@ -17,8 +17,8 @@ from ecl.apis.inference import CONTRAST
 from ecl.apis.launch import set_launcher
 from ecl.checkpoint_file import load_checkpoint
 from ecl.datasets import gt_labels
-from ecl.engine.console import ConsoleHook
-from ecl.engine.hooks.adjustment import adjust_model, describe
+from ecl.engine.hooks.console import ConsoleHook
+from ecl.engine.methods.adjustment import adjust_model, describe
 from ecl.engine.resume.atomic_file import check_folder, write_text
 from ecl.engine.resume.runner import ResumableRunner
 from ecl.errors import UserError
@@ -72,7 +72,7 @@ def test(
         adjust: Adjust the classifiers first: ``'tau-norm'`` or ``'logit-adjustment'``; see
             :mod:`ecl.models.adjustment`. The model is tested before it as well.
         tau: Strength of the adjustment, or ``'auto'``: chosen on validation data or training
-            images; see :func:`~ecl.engine.hooks.adjustment.adjust_model`.
+            images; see :func:`~ecl.engine.methods.adjustment.adjust_model`.
         cfg_options: Values by dotted key that replace those of the configuration.
         launcher: ``'none'``, or ``'pytorch'`` in a process that torchrun started.
         verbose: Print the log on the console too.

@@ -15,12 +15,12 @@ from ecl.apis.faults import explain_faults
 from ecl.apis.launch import divide_batch, set_launcher
 from ecl.apis.lock import alone_in
 from ecl.checkpoint_file import load_checkpoint
-from ecl.engine.console import ConsoleHook
+from ecl.engine.hooks.console import ConsoleHook
 from ecl.engine.hooks.run_record import RECORD
 from ecl.engine.resume.atomic_file import remove_temporary_files
 from ecl.engine.resume.checkpoint_hook import LAST_CHECKPOINT, kept_checkpoints
+from ecl.engine.resume.processes import exit_on_signal
 from ecl.engine.resume.runner import ResumableRunner
-from ecl.engine.resume.signals import exit_on_signal
 from ecl.errors import UserError
 
 

@@ -1,23 +1,25 @@
-"""What runs around the model: hooks, training loop, checkpoints, optimizer wrapper."""
+"""What runs around the model: hooks, parts of methods, training loop, checkpoints, precision."""
 
 import mmpretrain.engine  # noqa: F401
 
 from .hooks import (
-    AdjustmentHook,
     BadImageHook,
-    ClassCountsHook,
-    DistillWeightHook,
+    ConsoleHook,
     EarlyStoppingHook,
-    KeepMemoryHook,
+    InvalidLossHook,
     LoggerHook,
     RunRecordHook,
+)
+from .methods import (
+    AdjustmentHook,
+    ClassCountsHook,
+    DistillWeightHook,
     SecondStageHook,
     TrainingProgressHook,
 )
-from .optimizers import Bfloat16OptimWrapper
+from .performance import Bfloat16OptimWrapper, KeepMemoryHook
 from .resume import (
     CheckpointHook,
-    InvalidLossHook,
     ResumableRunner,
     ResumableTrainLoop,
     StepSeedHook,
@@ -31,6 +33,7 @@ __all__ = [
     'Bfloat16OptimWrapper',
     'CheckpointHook',
     'ClassCountsHook',
+    'ConsoleHook',
     'DistillWeightHook',
     'EarlyStoppingHook',
     'InvalidLossHook',

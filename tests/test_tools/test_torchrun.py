@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-# Stands in for a training: notes the signal as ecl.engine.resume.signals does, and saves.
+# Stands in for a training: notes the signal as ecl.engine.resume.processes does, and saves.
 FAKE = """
 import os, pathlib, signal, sys, time
 here = pathlib.Path(sys.argv[1], os.environ['RANK'])

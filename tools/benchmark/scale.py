@@ -18,12 +18,11 @@ from mmengine.registry import init_default_scope
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from _loops import train_step
-from _timing import Stopwatch, machine
+from _timing import Stopwatch, machine, train_step
 from ecl.apis.config import load_config, use_mixed_precision
 from ecl.apps.cli import run_tool
-from ecl.engine.hooks import DistillWeightHook
-from ecl.engine.hooks.memory import keep_memory
+from ecl.engine import DistillWeightHook
+from ecl.engine.performance import keep_memory
 from ecl.engine.resume.atomic_file import check_folder
 from ecl.models import ECLHead, ExpertOutputs
 from ecl.models.losses import ImageWeighting

@@ -18,11 +18,11 @@ from mmengine.runner import Runner
 from mmpretrain.models import ImageClassifier
 from torch import nn
 
-from _loops import build_loops
 from _timing import (
     Enough,
     InterleaveHook,
     Stopwatch,
+    build_loops,
     machine,
     median_rate,
     median_ratio,

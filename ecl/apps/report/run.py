@@ -17,8 +17,8 @@ from ecl.apis.inference import build_model, build_test_loader, predict_dataset, 
 from ecl.apps.report.curves import read_scalars
 from ecl.checkpoint_file import load_checkpoint
 from ecl.datasets import describe
-from ecl.engine.hooks.distill_weight import ARRAYS
 from ecl.engine.hooks.run_record import RECORD
+from ecl.engine.methods.distill_weight import ARRAYS
 from ecl.errors import UserError
 from ecl.evaluation import PredictionRecord, Predictions
 from ecl.shots import THRESHOLDS

@@ -1,24 +1,14 @@
-"""Hooks that observe and record. They never change a loss."""
+"""Hooks that observe a training and record it. They never change a loss."""
 
-from .adjustment import AdjustmentHook
-from .bad_image import BadImageHook
-from .class_counts import ClassCountsHook
-from .distill_weight import DistillWeightHook
-from .logger import EarlyStoppingHook, LoggerHook
-from .memory import KeepMemoryHook
+from .console import ConsoleHook, EarlyStoppingHook, LoggerHook
+from .faults import BadImageHook, InvalidLossHook
 from .run_record import RunRecordHook
-from .second_stage import SecondStageHook
-from .training_progress import TrainingProgressHook
 
 __all__ = [
-    'AdjustmentHook',
     'BadImageHook',
-    'ClassCountsHook',
-    'DistillWeightHook',
+    'ConsoleHook',
     'EarlyStoppingHook',
-    'KeepMemoryHook',
+    'InvalidLossHook',
     'LoggerHook',
     'RunRecordHook',
-    'SecondStageHook',
-    'TrainingProgressHook',
 ]

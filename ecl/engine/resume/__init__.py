@@ -1,16 +1,12 @@
 """Stop and resume a training at any step with bit-identical results."""
 
 from .checkpoint_hook import CheckpointHook
-from .invalid_loss import InvalidLossHook
-from .loop import ResumableTrainLoop
-from .rank_state import SyncNormHook
-from .runner import ResumableRunner
-from .seeding import StepSeedHook
-from .workers import epoch_worker_init_fn
+from .processes import epoch_worker_init_fn
+from .rank_state import StepSeedHook, SyncNormHook
+from .runner import ResumableRunner, ResumableTrainLoop
 
 __all__ = [
     'CheckpointHook',
-    'InvalidLossHook',
     'ResumableRunner',
     'ResumableTrainLoop',
     'StepSeedHook',

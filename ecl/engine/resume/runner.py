@@ -1,7 +1,8 @@
-"""Runner that reads checkpoints without running code in them, and reads them once."""
+"""Runner and training loop that can be stopped and resumed at any step."""
 
 import logging
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,17 @@ import torch
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
+from torch import nn
+from torch.utils.data import DataLoader
 
 from ecl.checkpoint_file import read_checkpoint
+from ecl.engine.resume.checkpoint_hook import CheckpointHook
+from ecl.engine.resume.processes import StopSignals
+from ecl.engine.resume.rank_state import SeededBatches
+from ecl.errors import UserError
+from ecl.registry import LOOPS
+from ecl.settings import Whole, validate_params
 from ecl.weights import bare_model, check_weights_fit, fit_weights, unwrap
 
 #: What is lost without a default hook.
@@ -171,3 +180,97 @@ def _describe_step(runner: Runner) -> str:
         f'Step: {images}images ({" x ".join(parts)}), learning rate {rates[0]:g}, {device}, '
         f'{precision}'
     )
+
+
+@LOOPS.register_module()
+class ResumableTrainLoop(EpochBasedTrainLoop):
+    """Run MMEngine's loop over epochs so that it can be interrupted.
+
+    - SIGTERM, SIGUSR1 and Ctrl-C end the training after the current step, and
+      :class:`~ecl.engine.resume.CheckpointHook` saves it. See
+      :class:`~ecl.engine.resume.processes.StopSignals`.
+    - A training that is resumed inside an epoch continues with the next batch. This needs
+      :class:`~ecl.engine.resume.StepSeedHook`.
+    - A validation that was interrupted is run again on resuming.
+
+    :func:`ecl.apis.train` uses it for every configuration with ``train_cfg.by_epoch``.
+
+    Args:
+        runner, dataloader, max_epochs, val_begin, val_interval, dynamic_intervals: See
+            :class:`mmengine.runner.EpochBasedTrainLoop`.
+
+    Raises:
+        UserError: If a number is out of range, or on resuming inside an epoch without StepSeedHook.
+    """
+
+    @validate_params(
+        max_epochs=Whole(at_least=1), val_begin=Whole(at_least=1), val_interval=Whole(at_least=1)
+    )
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: DataLoader | dict,
+        max_epochs: int,
+        val_begin: int = 1,
+        val_interval: int = 1,
+        dynamic_intervals: list[tuple[int, int]] | None = None,
+    ) -> None:
+        super().__init__(runner, dataloader, max_epochs, val_begin, val_interval, dynamic_intervals)
+
+    def run(self) -> nn.Module:
+        """Train from the current epoch and iteration to the end."""
+        with StopSignals() as self.stop:
+            self.runner.call_hook('before_train')
+            if 0 < self._iter == self._epoch * len(self.dataloader):
+                self._validate()
+            while self._epoch < self._max_epochs and not self.stop_training:
+                self.run_epoch()
+                self._validate()
+            self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def run_epoch(self) -> None:
+        """Train the rest of the current epoch."""
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        done = self._iter - self._epoch * len(self.dataloader)
+        if done and not isinstance(self.dataloader.batch_sampler, SeededBatches):
+            raise UserError(
+                'the checkpoint was saved inside an epoch. To resume it, set '
+                "default_hooks.step_seed=dict(type='StepSeedHook')."
+            )
+        if done:
+            # The value that MMEngine set in the step before the interruption.
+            self.runner.message_hub.update_info('iter', self._iter - 1)
+        for index, batch in enumerate(self.dataloader, done):
+            self.run_iter(index, batch)
+            if self.stop.agreed():
+                self._save()
+                self.stop.leave()
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+    def validates_after(self, epoch: int) -> bool:
+        """Return whether a validation follows the ``epoch``-th epoch, counted from 1."""
+        return (
+            self.runner.val_loop is not None
+            and epoch >= self.val_begin
+            and (epoch % self.val_interval == 0 or epoch == self._max_epochs)
+        )
+
+    def _validate(self) -> None:
+        self._decide_current_val_interval()
+        known = self.runner.message_hub.runtime_info
+        if self.validates_after(self._epoch) and known.get('epoch_validated') != self._epoch:
+            # Before the validation: a checkpoint that holds its metrics must hold this too.
+            self.runner.message_hub.update_info('epoch_validated', self._epoch)
+            self.runner.val_loop.run()
+
+    def _save(self) -> None:
+        name = signal.Signals(self.stop.received).name
+        self.runner.logger.warning(
+            f'{name}: stopped after step {self._iter}; continue with --resume'
+        )
+        for hook in self.runner.hooks:
+            if isinstance(hook, CheckpointHook):
+                hook.save_interim(self.runner, self._epoch, self._iter)

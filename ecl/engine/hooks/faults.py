@@ -1,8 +1,9 @@
-"""Stop a training at an invalid loss, before it reaches the weights."""
+"""Report faults of a training: an invalid loss, images that cannot be read."""
 
 import json
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from ecl.datasets.protocol import leaves
+from ecl.datasets.transforms import LoadImage
 from ecl.engine.resume.atomic_file import atomic_write, warn_on_write_error
 from ecl.engine.resume.checkpoint_hook import CheckpointHook
 from ecl.errors import UserError
@@ -196,3 +199,53 @@ def _mean(loss: Tensor | list[Tensor]) -> Tensor:
 def _some(images: list[str]) -> str:
     more = len(images) - NAMED_IMAGES
     return ', '.join(images[:NAMED_IMAGES]) + (f' and {more} more images' if more > 0 else '')
+
+
+@HOOKS.register_module()
+class BadImageHook(Hook):
+    """Warn after each epoch in which :class:`LoadImage` replaced images it could not read.
+
+    The total is the scalar ``replaced_images`` in the log. Each rank reports its own share of the
+    data. Without ``bad='replace'`` in a pipeline the hook does nothing.
+
+    Example:
+        >>> default_hooks = dict(bad_image=dict(type='BadImageHook'))
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Find the transforms that count."""
+        found = _transforms(leaves(runner.train_dataloader.dataset))
+        self._counters = [t.replaced for t in found if isinstance(t, LoadImage)]
+        self._replaced = 0  # by the training before it was resumed
+        self._before = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the numbers of this rank, up to now and up to the last epoch."""
+        return {'total': self._total(), 'before': self._before}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue from the numbers of :meth:`state_dict`."""
+        self._replaced, self._before = state['total'], state['before']
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Report what was replaced since the last epoch."""
+        total = self._total()
+        if total > self._before:
+            runner.message_hub.update_scalar('train/replaced_images', total)
+            runner.logger.warning(
+                'Images of this epoch that could not be read and were replaced by others: '
+                f'{total - self._before}; tools/dataset/check.py lists the files'
+            )
+        self._before = total
+
+    def _total(self) -> int:
+        return self._replaced + sum(counter.value for counter in self._counters)
+
+
+def _transforms(holders: Any) -> Iterator[Any]:
+    """Yield all transforms of datasets, also those inside other transforms."""
+    for holder in holders:
+        inner = getattr(getattr(holder, 'pipeline', holder), 'transforms', None)
+        if isinstance(inner, list | tuple):
+            yield from inner
+            yield from _transforms(inner)

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, SequentialSampler, Subset
 
 from ecl.datasets import gt_labels
 from ecl.datasets.samplers import members_by_class
-from ecl.engine.resume.seeding import seed_generators
+from ecl.engine.resume.rank_state import seed_generators
 from ecl.errors import UserError
 from ecl.models.adjustment import ADJUSTMENTS, adjust, choose_tau
 from ecl.registry import DATASETS, HOOKS

@@ -6,7 +6,7 @@ import pytest
 from mmengine.logging import HistoryBuffer
 
 from ecl.apis import train
-from ecl.engine.console import ConsoleHook, duration
+from ecl.engine.hooks.console import ConsoleHook, duration
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_a_duration_has_its_two_largest_units(seconds, expected):
 
 def test_a_line_fits_100_columns_and_counts_the_time_from_this_start(monkeypatch, capsys):
     clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr('ecl.engine.console.time.monotonic', lambda: clock.now)
+    monkeypatch.setattr('ecl.engine.hooks.console.time.monotonic', lambda: clock.now)
     losses = HistoryBuffer()
     runner = SimpleNamespace(
         epoch=100,

@@ -2,15 +2,21 @@ import errno
 import json
 import math
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.multiprocessing as mp
+from mmengine.dataset import RepeatDataset
+from mmengine.logging import MessageHub
+from mmengine.registry import init_default_scope
 from torch import distributed, nn
 
 from ecl.checkpoint_file import load_checkpoint
+from ecl.datasets import ImageList
+from ecl.engine.hooks import BadImageHook
+from ecl.engine.hooks.faults import REPORT
 from ecl.engine.resume.checkpoint_hook import AtomicBackend
-from ecl.engine.resume.invalid_loss import REPORT
 from ecl.errors import UserError
 
 STEPS = 6  # of an epoch
@@ -84,7 +90,7 @@ def test_on_a_full_disk_the_loss_is_named_all_the_same(make_poisoned, monkeypatc
     def full(path, *_):
         raise OSError(errno.ENOSPC, 'No space left on device')
 
-    monkeypatch.setattr('ecl.engine.resume.invalid_loss.atomic_write', full)
+    monkeypatch.setattr('ecl.engine.hooks.faults.atomic_write', full)
     monkeypatch.setattr(AtomicBackend, 'put', full)
     with pytest.raises(UserError, match=r'^extra_loss is nan in epoch 2') as caught:
         make_poisoned().train()
@@ -152,3 +158,34 @@ def test_every_process_stops_when_one_has_a_bad_loss(make_poisoned, tmp_path):
     assert 'extra_loss is nan in epoch 4, iteration 10, on ' in told[0]
     assert 'and 22 more images' in told[0]  # those of the one process
     assert (tmp_path / 'run/resume_iter_9.pth').is_file()
+
+
+@pytest.fixture
+def runner(tmp_path, fresh_engine_state):
+    init_default_scope('ecl')
+    (tmp_path / 'list.txt').write_text('a.png 0\n')
+    pipeline = [dict(type='Cached', transforms=[dict(type='LoadImage', bad='replace')])]
+    dataset = ImageList('list.txt', data_root=str(tmp_path), pipeline=pipeline)
+    told = []
+    return SimpleNamespace(
+        train_dataloader=SimpleNamespace(dataset=RepeatDataset(dataset, 2)),
+        message_hub=MessageHub.get_instance('bad images'),
+        logger=SimpleNamespace(warning=told.append),
+        counter=dataset.pipeline.transforms[0].transforms[0].replaced,
+        told=told,
+    )
+
+
+def test_each_epoch_tells_its_own_number_and_the_log_the_total(runner):
+    hook = BadImageHook()
+    hook.before_train(runner)
+    for replaced in (2, 0, 1):
+        for _ in range(replaced):
+            runner.counter.add_one()
+        hook.after_train_epoch(runner)
+    assert [text.split(': ')[1][0] for text in runner.told] == ['2', '1']
+    assert runner.message_hub.get_scalar('train/replaced_images').current() == 3
+
+
+def test_data_without_such_a_pipeline_are_left_alone(make_runner):
+    make_runner(['BadImageHook'], max_epochs=1).train()

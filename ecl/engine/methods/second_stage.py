@@ -13,7 +13,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from ecl.engine.resume.seeding import seed_generators
+from ecl.engine.resume.rank_state import seed_generators
 from ecl.errors import UserError
 from ecl.registry import DATA_SAMPLERS, HOOKS
 from ecl.settings import Number, validate_params
@@ -21,7 +21,7 @@ from ecl.weights import bare_model
 
 #: Classifiers of ECLHead, and of the heads of MMPretrain.
 CLASSIFIERS = ('head.*classifiers.*', 'head.fc.*', 'head.layers.head.*')
-#: Last number of the entropy of the new classifiers; see :mod:`ecl.engine.resume.seeding`.
+#: Last number of the entropy of the new classifiers; see :mod:`ecl.engine.resume.rank_state`.
 _RESET = 2
 
 

@@ -12,7 +12,7 @@ from torch import multiprocessing as mp
 
 from ecl.apis import train
 from ecl.checkpoint_file import load_checkpoint
-from ecl.engine.hooks.second_stage import clip_norms
+from ecl.engine.methods.second_stage import clip_norms
 from ecl.errors import UserError
 from ecl.registry import HOOKS, MODELS
 from soak import differences

@@ -1,4 +1,4 @@
-"""Pass the class counts of the training data to losses, metrics and checkpoints."""
+"""Pass facts of the training to the model: class counts and progress."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -162,3 +162,22 @@ def _check_no_class_empty(counts: list[int], names: Sequence[str] | None) -> Non
         f'no training image of class {", ".join(shown)}: add images to train_dataloader.dataset, '
         'or take the class out of it and lower model.head.num_classes'
     )
+
+
+@HOOKS.register_module()
+class TrainingProgressHook(Hook):
+    """Pass the share of the training that is done to every module with ``set_progress``.
+
+    The share is the number of finished epochs over all epochs, in [0, 1). Modules receive it before
+    each epoch. :class:`~ecl.models.losses.LDAMLoss` defers its class weights by it. A resumed
+    training needs no state but its epoch.
+
+    Example:
+        >>> default_hooks = dict(training_progress=dict(type='TrainingProgressHook'))
+    """
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Pass the share."""
+        for module in bare_model(runner.model).modules():
+            if callable(set_progress := getattr(module, 'set_progress', None)):
+                set_progress(runner.epoch / runner.max_epochs)

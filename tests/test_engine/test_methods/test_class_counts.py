@@ -1,6 +1,7 @@
 import pytest
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
+from torch import nn
 from torch.utils.data import Subset
 
 from ecl.checkpoint_file import load_checkpoint
@@ -158,3 +159,33 @@ def test_other_classes_than_in_training_are_refused_by_name(make_runner, tmp_pat
     runner = make_runner(HOOKS, val_dataloader=loader, load_from=checkpoint)
     with pytest.raises(UserError, match="no class 'kind1', so that labels shift"):
         runner.val()
+
+
+class Listener(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.heard = []
+
+    def set_progress(self, progress):
+        self.heard.append(progress)
+
+
+def _model(make_runner):
+    model = make_runner.Experts()
+    model.deep = nn.Sequential(nn.Identity(), Listener())
+    return model
+
+
+def test_modules_hear_the_share_that_is_done_also_after_a_resume(make_runner, tmp_path):
+    model = _model(make_runner)
+    make_runner(['TrainingProgressHook'], model=model, max_epochs=4).train()
+    assert model.deep[1].heard == [0, 0.25, 0.5, 0.75]
+    resumed = _model(make_runner)
+    make_runner(
+        ['TrainingProgressHook'],
+        model=resumed,
+        max_epochs=4,
+        load_from=str(tmp_path / 'run/epoch_3.pth'),
+        resume=True,
+    ).train()
+    assert resumed.deep[1].heard == [0.75]

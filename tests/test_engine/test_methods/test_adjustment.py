@@ -9,7 +9,7 @@ from torch.utils.data import Subset
 from ecl.apis import Predictor, load_config, train
 from ecl.apis import test as evaluate
 from ecl.checkpoint_file import load_checkpoint
-from ecl.engine.hooks.adjustment import balanced_subset, selection_data
+from ecl.engine.methods.adjustment import balanced_subset, selection_data
 from ecl.errors import UserError
 
 ROOT = Path(__file__).parents[3] / 'configs'
