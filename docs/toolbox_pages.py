@@ -29,7 +29,7 @@ INTERFACE = {
     'visualization': ('Figures', ['ecl.visualization']),
     'apis': (
         'Training and inference from Python',
-        ['ecl.apis', 'ecl.apps.report', 'ecl.apps.demo', 'ecl.errors'],
+        ['ecl.apis', 'ecl.apps.export', 'ecl.apps.report', 'ecl.apps.demo', 'ecl.errors'],
     ),
 }
 

@@ -4,10 +4,8 @@
 import ecl.registry  # noqa: F401
 from ecl.apis.config import load_config
 from ecl.apis.config_check import check_config
-from ecl.apis.export import export, publish
-from ecl.apis.inference import collect_predictions
-from ecl.apis.model_zoo import get_model, list_models
-from ecl.apis.predictor import Guess, Prediction, Predictor, load_model
+from ecl.apis.inference import Guess, Prediction, Predictor, collect_predictions
+from ecl.apis.models import get_model, list_models, load_model
 from ecl.apis.test import test
 from ecl.apis.train import train
 from ecl.checkpoint_file import trust_checkpoints
@@ -18,12 +16,10 @@ __all__ = [
     'Predictor',
     'check_config',
     'collect_predictions',
-    'export',
     'get_model',
     'list_models',
     'load_config',
     'load_model',
-    'publish',
     'test',
     'train',
     'trust_checkpoints',

@@ -1,5 +1,7 @@
-"""Find the checkpoint to resume, and check that it can be resumed."""
+"""Find, check and read the checkpoint of a training, without running code in it."""
 
+import ast
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -7,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
 
-from ecl.apis.config_text import parse_config
-from ecl.checkpoint_file import load_checkpoint
+from ecl.apis.config_check import registered_objects, walk
+from ecl.checkpoint_file import load_checkpoint, trusts_checkpoints
 from ecl.engine.resume.checkpoint_hook import kept_checkpoints
 from ecl.errors import UserError
 
@@ -30,6 +33,10 @@ _FIXED = (
     'param_scheduler',
     'default_hooks.second_stage',
 )
+#: Names of numbers in the text of a configuration.
+_NUMBERS = {'inf': math.inf, 'nan': math.nan}
+#: Scopes of registries that a type may have.
+_SCOPES = ('', 'ecl', 'mmpretrain', 'mmengine', 'mmcv')
 
 
 def load_latest(work_dir: str | Path) -> tuple[str, dict[str, Any]] | None:
@@ -112,3 +119,113 @@ def _difference(one: Any, other: Any, key: str) -> tuple[str, Any, Any] | None:
         parts = (_difference(one.get(k), other.get(k), f'{key}.{k}') for k in {**one, **other})
         return next(filter(None, parts), None)
     return None if one == other else (key, one, other)
+
+
+def parse_config(text: str, source: str) -> Config:
+    """Read the text of a configuration as MMEngine writes it: names, ``=``, plain values.
+
+    Args:
+        text: Assignments of numbers, strings, lists, tuples and dicts.
+        source: Its file name, for error messages.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        UserError: If there is anything else in the text.
+
+    Example:
+        >>> parse_config('a = dict(b=[1, -2.5], c=None)', 'x.pth').a.b
+        [1, -2.5]
+    """
+    try:
+        return Config(dict(map(_assignment, ast.parse(text).body)))
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
+        raise UserError(f'{source}: the configuration in it is more than plain values') from error
+
+
+def _assignment(statement: ast.stmt) -> tuple[str, Any]:
+    match statement:
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            return name, _value(value)
+    raise ValueError(ast.unparse(statement))
+
+
+def _value(node: ast.expr | None) -> Any:
+    match node:
+        case ast.Call(func=ast.Name(id='dict'), args=args, keywords=keywords):
+            positional = [_value(arg) for arg in args]
+            if any(keyword.arg is None for keyword in keywords):
+                raise ValueError('**')
+            named = {str(keyword.arg): _value(keyword.value) for keyword in keywords}
+            return dict(*positional, **named)
+        case ast.Dict(keys=keys, values=values):
+            return dict(zip(map(_value, keys), map(_value, values), strict=True))
+        case ast.List(elts=items):
+            return [_value(item) for item in items]
+        case ast.Tuple(elts=items):
+            return tuple(_value(item) for item in items)
+        case ast.Name(id=name) if name in _NUMBERS:
+            return _NUMBERS[name]
+        case None:
+            raise ValueError('**')
+    return ast.literal_eval(node)
+
+
+def restrict_types(
+    parts: Mapping[str, Any], imports: Mapping[str, Any] | None, source: str
+) -> None:
+    """Restrict parts of a configuration from a checkpoint to registered classes.
+
+    A type may also be a path, such as ``subprocess.run``, that the engine would import and call.
+    Of a path to a registered class its name is kept; any other is refused, unless the checkpoint is
+    trusted (:func:`~ecl.checkpoint_file.trust_checkpoints`): then what it asks for is imported.
+
+    Args:
+        parts: Parts of a configuration, changed in place.
+        imports: Its ``custom_imports``.
+        source: Its file name, for error messages.
+
+    Raises:
+        UserError: For the first type that is not registered.
+    """
+    if trusts_checkpoints():
+        if imports:
+            import_modules_from_strings(**imports)
+        return
+    registered_objects.cache_clear()  # a module may have registered more since
+    for path, node in walk(parts):
+        kind = node.get('type')
+        if kind is None:
+            continue
+        scope, _, name = str(kind).rpartition('.')
+        if name not in registered_objects():
+            raise UserError(
+                f'{source}: {path}.type {kind!r} is not registered; import the module that '
+                'registers it first or, if you trust the file, add --trust-checkpoint'
+            )
+        if scope not in _SCOPES:
+            node['type'] = name
+
+
+def read_config(content: dict[str, Any], source: str | Path) -> Config:
+    """Read the configuration in a checkpoint, safe to build a model and pipelines from.
+
+    Args:
+        content: Result of :func:`~ecl.checkpoint_file.load_checkpoint`.
+        source: File of the checkpoint, for error messages.
+
+    Raises:
+        UserError: If there is none, or it names more than registered classes.
+    """
+    text = content.get('meta', {}).get('cfg')
+    if not isinstance(text, str):
+        raise UserError(f'{source} holds no configuration: it was not written by a training')
+    cfg = parse_config(text, str(source))
+    for key in ('model', 'test_dataloader'):
+        if not isinstance(cfg.get(key), dict):
+            raise UserError(f'{source}: the configuration in it has no {key}')
+    used = ('model', 'data_preprocessor', 'test_dataloader', 'tta_pipeline', 'tta_model')
+    parts = {key: cfg[key] for key in used if cfg.get(key)}
+    restrict_types(parts, cfg.get('custom_imports'), str(source))
+    return cfg

@@ -1,89 +1,33 @@
-"""Build the model of a checkpoint and predict with it."""
+"""Predict data sets and single images with a checkpoint."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.device import get_device
+from mmengine.dataset import default_collate
 from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
-from mmpretrain.models import BaseClassifier
 from mmpretrain.structures import DataSample
+from PIL import Image, ImageOps
 from rich.console import Console
 from rich.progress import track
 from torch.utils.data import DataLoader
 
-from ecl.apis.config_text import parse_config, restrict_types
+from ecl.apis.checkpoint import read_config
+from ecl.apis.models import build_model, build_pipeline, load_model
 from ecl.checkpoint_file import load_checkpoint
+from ecl.datasets import LoadImage
+from ecl.datasets.image_file import inspect_image
 from ecl.errors import UserError
 from ecl.evaluation import PredictionRecord, Predictions
-from ecl.registry import MODELS
-from ecl.weights import check_weights_fit
-
-#: Prefix of the weights that only training uses: momentum encoder, queue, projection.
-CONTRAST = 'contrast.'
-
-
-def read_config(content: dict[str, Any], source: str | Path) -> Config:
-    """Read the configuration in a checkpoint, safe to build a model and pipelines from.
-
-    Args:
-        content: Result of :func:`~ecl.checkpoint_file.load_checkpoint`.
-        source: File of the checkpoint, for error messages.
-
-    Raises:
-        UserError: If there is none, or it names more than registered classes.
-    """
-    text = content.get('meta', {}).get('cfg')
-    if not isinstance(text, str):
-        raise UserError(f'{source} holds no configuration: it was not written by a training')
-    cfg = parse_config(text, str(source))
-    for key in ('model', 'test_dataloader'):
-        if not isinstance(cfg.get(key), dict):
-            raise UserError(f'{source}: the configuration in it has no {key}')
-    used = ('model', 'data_preprocessor', 'test_dataloader', 'tta_pipeline', 'tta_model')
-    parts = {key: cfg[key] for key in used if cfg.get(key)}
-    restrict_types(parts, cfg.get('custom_imports'), str(source))
-    return cfg
-
-
-def build_model(
-    content: dict[str, Any], cfg: Config, source: str | Path, device: str | None = None
-) -> BaseClassifier:
-    """Build the model of a checkpoint with its weights, without its contrastive branch.
-
-    Args:
-        content: Result of :func:`~ecl.checkpoint_file.load_checkpoint`.
-        cfg: Result of :func:`read_config`.
-        source: File of the checkpoint, for error messages.
-        device: Such as 'cpu' or 'cuda:1'. Default: a GPU if there is one.
-
-    Returns:
-        The model, in evaluation mode.
-
-    Raises:
-        UserError: If the weights do not fit the model, or the device does not exist.
-    """
-    network = cfg.model.copy()
-    network.pop('contrast', None)
-    network.pop('train_cfg', None)
-    network.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
-    with DefaultScope.overwrite_default_scope('ecl'):
-        model = MODELS.build(network)
-    weights = {k: v for k, v in content['state_dict'].items() if not k.startswith(CONTRAST)}
-    check_weights_fit({'state_dict': weights}, model, source)
-    model.load_state_dict(weights)
-    try:
-        return model.to(device or get_device()).eval()
-    except (RuntimeError, AssertionError) as error:
-        if device is None or isinstance(error, torch.OutOfMemoryError):
-            raise
-        reason = str(error).splitlines()[0]
-        raise UserError(f'device {device!r} cannot be used: {reason}') from error
+from ecl.models.adjustment import adjust as adjust_model
+from ecl.shots import shot_names
 
 
 @torch.inference_mode()
@@ -174,3 +118,177 @@ def collect_predictions(
     evaluate_checkpoint(checkpoint, record, cfg_options, device)
     assert record.predictions is not None  # this is the main process
     return record.predictions
+
+
+@dataclass
+class Prediction:
+    """Probabilities of one image.
+
+    Attributes:
+        scores: Probability of each class by the whole model, (C,), float32.
+        expert_scores: The same by each expert alone, (K, C); K is 0 for a model without experts.
+    """
+
+    scores: np.ndarray
+    expert_scores: np.ndarray
+
+
+@dataclass
+class Guess:
+    """One of the most probable classes of an image.
+
+    Attributes:
+        label: Index of the class.
+        name: Its name.
+        score: Its probability.
+        shot_group: 'many', 'medium' or 'few', by its training images; None if they are unknown.
+    """
+
+    label: int
+    name: str
+    score: float
+    shot_group: str | None
+
+
+class Predictor:
+    """Classify images with a trained model.
+
+    A checkpoint holds its configuration and class names, so one file is enough; see
+    :func:`load_model`. MMPretrain's ``ImageClassificationInferencer(load_model(path))`` works too,
+    but it returns no scores of the experts and accepts damaged images.
+
+    Args:
+        checkpoint: A file that a training or ``tools/publish.py`` wrote.
+        device: Such as 'cpu' or 'cuda:1'. Default: a GPU if there is one.
+
+    Attributes:
+        model: The model, in evaluation mode.
+        classes: Names of the classes, length C; numbers where the data had no names.
+        class_counts: Training images of each class, length C; None if the checkpoint has no counts.
+        shot_groups: 'many', 'medium' or 'few' for each class, or None.
+        num_experts: K; 0 for a model without experts.
+
+    Raises:
+        UserError: If the file cannot be used.
+
+    Example:
+        >>> predictor = Predictor('work_dirs/ecl_r8_digits-lt/epoch_60.pth')  # doctest: +SKIP
+        >>> prediction, = predictor(['seven.png'])  # doctest: +SKIP
+        >>> predictor.top(prediction, k=1)  # doctest: +SKIP
+        [Guess(label=7, name='7', score=0.98, shot_group='few')]
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        device: str | None = None,
+        tau: float | None = None,
+        adjust: str = 'logit-adjustment',
+    ) -> None:
+        self.model = load_model(checkpoint, device)
+        self.device = next(self.model.parameters()).device
+        self._pipeline = build_pipeline(self.model._config.test_dataloader.dataset.pipeline)
+        self._reader = LoadImage()
+        if tau is not None:
+            adjust_model(self.model, adjust, tau, self.model._dataset_meta['class_counts'])
+        head = self.model.head
+        self.num_experts: int = getattr(head, 'num_experts', 0)
+        known = self.model._dataset_meta
+        names = known['classes'] or range(head.num_classes)
+        self.classes = [str(name) for name in names]
+        self.class_counts: list[int] | None = known['class_counts']
+        self.shot_groups: list[str | None] = (
+            [None] * len(self.classes)
+            if self.class_counts is None
+            else [*shot_names(self.class_counts)]
+        )
+
+    def __call__(
+        self, images: Sequence[str | Path | Image.Image | np.ndarray], batch_size: int = 32
+    ) -> list[Prediction]:
+        """Predict images.
+
+        Args:
+            images: A list of files, PIL images, or arrays of uint8 in RGB (H, W, 3) or grey (H, W).
+            batch_size: Images that pass the network at the same time.
+
+        Returns:
+            A prediction for each image.
+
+        Raises:
+            UserError: At the first file that is no sound image or array of another kind, or if a
+                single image was given.
+        """
+        if isinstance(images, str | Path | Image.Image) or getattr(images, 'ndim', 4) < 4:
+            raise UserError('a predictor takes a list of images: write [image] for a single one')
+        return [
+            prediction
+            for start in range(0, len(images), batch_size)
+            for prediction in self.predict_batch(
+                [self.prepare(image) for image in images[start : start + batch_size]]
+            )
+        ]
+
+    def prepare(self, image: str | Path | Image.Image | np.ndarray) -> dict[str, Any]:
+        """Apply the test pipeline to one image.
+
+        Args:
+            image: As in a call.
+
+        Returns:
+            ``inputs``, the tensor (3, h, w) of uint8 that the model's preprocessor takes, and
+            ``data_samples``, an empty data sample.
+
+        Raises:
+            UserError: If it is a file that is no sound image, or an array of another kind.
+        """
+        return self._pipeline({'img': self._read(image)})
+
+    def predict_batch(self, prepared: Sequence[dict[str, Any]]) -> list[Prediction]:
+        """Predict the results of :meth:`prepare` as one batch."""
+        ((_, samples),) = predict_batches(self.model, [default_collate(list(prepared))])
+        none = torch.empty(0, len(self.classes))
+        return [
+            Prediction(
+                sample.pred_score.float().cpu().numpy(),
+                sample.get('expert_scores', none).float().cpu().numpy(),
+            )
+            for sample in samples
+        ]
+
+    def top(self, prediction: Prediction, k: int = 5, expert: int | None = None) -> list[Guess]:
+        """Return the most probable classes of an image, best first.
+
+        Args:
+            prediction: Of this predictor.
+            k: How many, at most C.
+            expert: Scores of this expert, 0 to K - 1; None for the whole model.
+
+        Raises:
+            UserError: If there is no such expert.
+        """
+        if expert is not None and not 0 <= expert < self.num_experts:
+            raise UserError(f'there is no expert {expert}: the model has {self.num_experts}')
+        scores = prediction.scores if expert is None else prediction.expert_scores[expert]
+        return [
+            Guess(label, self.classes[label], float(scores[label]), self.shot_groups[label])
+            for label in np.argsort(-scores, kind='stable')[:k].tolist()
+        ]
+
+    def _read(self, image: str | Path | Image.Image | np.ndarray) -> np.ndarray:
+        """Return an image as an array (H, W, 3) in BGR."""
+        if isinstance(image, str | Path):
+            if fault := inspect_image(image).fault:
+                raise UserError(f'{image}: {fault}')
+            return self._reader({'img_path': str(image)})['img']
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or (image.ndim != 2 and image.shape[2:] not in ((3,), (4,))):
+                raise UserError(
+                    'an array must be of uint8, (H, W) or (H, W, 3), '
+                    f'not {image.dtype} {image.shape}'
+                )
+            image = Image.fromarray(image)
+        image = ImageOps.exif_transpose(image)  # as OpenCV does with a file
+        if image.mode.startswith('I'):  # 16 bits, of which convert would clip all but the lower 8
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        return np.ascontiguousarray(np.asarray(image.convert('RGB'))[..., ::-1])

@@ -1,11 +1,15 @@
-"""Prepare a run for its devices and processes."""
+"""Prepare a run for its devices and processes, and lock its work dir."""
 
 import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from mmengine.config import Config
 from torch import distributed
 
@@ -14,6 +18,8 @@ from ecl.errors import UserError
 
 #: 'none': one process. 'pytorch': started by torchrun, which sets the ranks in the environment.
 LAUNCHERS = ('none', 'pytorch')
+#: File that one process at a time locks in a work dir, and the file that names this process.
+LOCK, OWNER = '.lock', '.lock_owner'
 
 
 def set_launcher(cfg: Config, launcher: str) -> None:
@@ -116,3 +122,33 @@ def _nvidia_devices() -> list[Path]:
 
 def _dist_cfg(cfg: Config) -> dict[str, Any]:
     return (cfg.get('env_cfg') or {}).get('dist_cfg') or {'backend': 'nccl'}
+
+
+@contextmanager
+def alone_in(folder: str | Path) -> Iterator[None]:
+    """Keep other processes out of a work dir.
+
+    The lock ends with the process and its data workers, however they end.
+
+    Args:
+        folder: The work dir. It is made if it does not exist.
+
+    Raises:
+        UserError: If another process holds the lock, with its number.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    owner = Path(folder, OWNER)
+    lock = FileLock(Path(folder, LOCK))
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        named = owner.read_text() if owner.is_file() else ''
+        raise UserError(
+            f'another process is training in {folder}: {named.strip() or "unnamed"}. Wait for it, '
+            'end it, or choose another --work-dir.'
+        ) from None
+    try:
+        owner.write_text(f'process {os.getpid()} on {platform.node()}\n')
+        yield
+    finally:
+        lock.release()

@@ -13,8 +13,8 @@ from mmengine.registry import DefaultScope
 from ecl.apis.config import ConfigLike, config_name, load_config
 from ecl.apis.config_check import walk
 from ecl.apis.faults import explain_faults
-from ecl.apis.inference import CONTRAST
 from ecl.apis.launch import set_launcher
+from ecl.apis.models import CONTRAST
 from ecl.checkpoint_file import load_checkpoint
 from ecl.datasets import gt_labels
 from ecl.engine.hooks.console import ConsoleHook

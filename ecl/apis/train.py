@@ -12,8 +12,7 @@ from mmengine.config import Config
 from ecl.apis.checkpoint import check_resumable, load_latest
 from ecl.apis.config import ConfigLike, config_name, load_config, use_mixed_precision
 from ecl.apis.faults import explain_faults
-from ecl.apis.launch import divide_batch, set_launcher
-from ecl.apis.lock import alone_in
+from ecl.apis.launch import alone_in, divide_batch, set_launcher
 from ecl.checkpoint_file import load_checkpoint
 from ecl.engine.hooks.console import ConsoleHook
 from ecl.engine.hooks.run_record import RECORD

@@ -13,7 +13,7 @@ from captum.attr import LayerAttribution, LayerGradCam
 from matplotlib import colormaps
 from PIL import Image
 
-from ecl.apis.predictor import Guess, Prediction, Predictor
+from ecl.apis.inference import Guess, Prediction, Predictor
 from ecl.errors import UserError
 
 FONTS = ('system-ui', 'sans-serif')

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ecl.apis.faults import out_of_memory
-from ecl.apis.predictor import Guess, Prediction, Predictor
+from ecl.apis.inference import Guess, Prediction, Predictor
 from ecl.datasets.image_file import EXTENSIONS, find_images
 from ecl.engine.resume.atomic_file import atomic_write
 from ecl.errors import UserError

@@ -1,3 +1,7 @@
+import multiprocessing
+import os
+import signal
+import time
 from datetime import timedelta
 
 import pytest
@@ -6,7 +10,7 @@ from mmengine.config import Config
 from torch import distributed
 
 from ecl.apis import launch
-from ecl.apis.launch import divide_batch, set_launcher
+from ecl.apis.launch import alone_in, divide_batch, set_launcher
 from ecl.errors import UserError
 
 
@@ -129,3 +133,38 @@ def test_images_that_do_not_divide_or_contradict_are_refused(monkeypatch):
         batch_of(2, 4, 1, 2, monkeypatch)
     with pytest.raises(UserError, match=r'batch_size: got 64, expected 256 .* images_per_step=64'):
         batch_of(256, 1, 1, 64, monkeypatch)
+
+
+def _stay(folder, entered):
+    with alone_in(folder):
+        entered.set()
+        time.sleep(60)
+
+
+def test_a_second_process_is_told_who_is_in_there(tmp_path):
+    context = multiprocessing.get_context('fork')
+    entered = context.Event()
+    first = context.Process(target=_stay, args=(tmp_path / 'run', entered))
+    first.start()
+    assert entered.wait(60)
+    message = rf'training in .*run: process {first.pid} on '
+    with pytest.raises(UserError, match=message), alone_in(tmp_path / 'run'):
+        pass
+    with alone_in(tmp_path / 'other'):
+        pass
+    os.kill(first.pid, signal.SIGKILL)
+    first.join()
+    with alone_in(tmp_path / 'run'):
+        pass
+
+
+def test_the_lock_ends_with_the_block_even_if_a_child_lives_on(tmp_path):
+    with alone_in(tmp_path):
+        child = multiprocessing.get_context('fork').Process(target=time.sleep, args=(60,))
+        child.start()
+    try:
+        with alone_in(tmp_path):
+            pass
+    finally:
+        child.kill()
+        child.join()

@@ -78,7 +78,7 @@ def test_memory_that_runs_out_names_the_option(digits_run, images, monkeypatch):
     def full(*_):
         return torch.empty(1 << 55)
 
-    monkeypatch.setattr('ecl.apis.predictor.Predictor.predict_batch', full)
+    monkeypatch.setattr('ecl.apis.inference.Predictor.predict_batch', full)
     with pytest.raises(UserError, match=r'^out of memory .*: lower --batch-size \(now 2\)'):
         predict(digits_run / 'epoch_3.pth', images, batch_size=2, device='cpu')
 

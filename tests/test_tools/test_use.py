@@ -26,7 +26,9 @@ def test_predict_exits_with_1_if_a_file_is_no_image(load_tool, digits_run, tmp_p
 
 def test_export_tells_the_largest_difference(load_tool, digits_run, tmp_path, monkeypatch, capsys):
     tool, calls = load_tool('export'), []
-    monkeypatch.setattr('ecl.apis.export', lambda **arguments: calls.append(arguments) or 2.5e-7)
+    monkeypatch.setattr(
+        'ecl.apps.export.export', lambda **arguments: calls.append(arguments) or 2.5e-7
+    )
     tool.main(['a.pth', '--out', 'a.pt2', '--format', 'torch', '--what', 'expert0', '--preprocess'])
     assert calls == [
         dict(checkpoint='a.pth', out='a.pt2', file_format='torch', what='expert0', preprocess=True)
@@ -55,8 +57,8 @@ def test_arguments_reach_the_comparison(load_tool, monkeypatch):
         ('test', 'ecl.apis.test', 'config.py a.pth'),
         ('predict', 'ecl.apps.predict.predict', 'a.pth b.png'),
         ('demo', 'ecl.apps.demo.demo', 'a.pth'),
-        ('export', 'ecl.apis.export', 'a.pth --out b.onnx'),
-        ('publish', 'ecl.apis.publish', 'a.pth'),
+        ('export', 'ecl.apps.export.export', 'a.pth --out b.onnx'),
+        ('publish', 'ecl.apps.export.publish', 'a.pth'),
         ('analysis/compare', 'ecl.apps.experiments.compare.compare', 'a b'),
         ('analysis/report', 'ecl.apps.report.report', 'a'),
     ],

@@ -10,6 +10,7 @@ import yaml
 
 from ecl import apis
 from ecl.apis.config import configs_root
+from ecl.apps import export as exporter
 from ecl.apps import predict as files
 from ecl.apps.cli import COMMANDS, add_cfg_options, add_common_arguments, add_trust_argument
 from ecl.evaluation import markdown_table
@@ -181,7 +182,7 @@ def export(argv: Sequence[str] | None = None) -> None:
     add_trust_argument(parser)
     arguments = vars(parser.parse_args(argv))
     with apis.trust_checkpoints(arguments.pop('trust_checkpoint')):
-        difference = apis.export(**arguments)
+        difference = exporter.export(**arguments)
     print(f'{arguments["out"]}: differs from PyTorch by at most {difference:.1e}')
 
 
@@ -196,7 +197,7 @@ def publish(argv: Sequence[str] | None = None) -> None:
     add_trust_argument(parser)
     arguments = parser.parse_args(argv)
     with apis.trust_checkpoints(arguments.trust_checkpoint):
-        path = apis.publish(arguments.checkpoint, arguments.out)
+        path = exporter.publish(arguments.checkpoint, arguments.out)
     before, after = (Path(file).stat().st_size / 1e6 for file in (arguments.checkpoint, path))
     print(f'{path} ({after:.1f} MB, before {before:.1f} MB)')
 

@@ -14,7 +14,7 @@ from torch import nn
 
 import ecl
 from ecl.apis import load_config
-from ecl.apis.lock import alone_in
+from ecl.apis.launch import alone_in
 from ecl.apps.experiments import matrix
 from ecl.apps.experiments.matrix import model_cost, run_matrix
 from ecl.apps.experiments.table import write_table

@@ -8,9 +8,9 @@ import onnxruntime
 import pytest
 import torch
 
-from ecl.apis import Predictor, export, publish
+from ecl.apis import Predictor
 from ecl.apis import test as evaluate
-from ecl.apis.export import TOLERANCE
+from ecl.apps.export import TOLERANCE, export, publish
 from ecl.checkpoint_file import load_checkpoint, trust_checkpoints
 from ecl.datasets import Digits
 from ecl.errors import UserError

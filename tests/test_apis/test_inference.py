@@ -8,7 +8,7 @@ from mmpretrain import ImageClassificationInferencer
 from PIL import Image
 
 from ecl.apis import Predictor, collect_predictions, load_model
-from ecl.apis.predictor import array_pipeline, build_pipeline
+from ecl.apis.models import array_pipeline, build_pipeline
 from ecl.checkpoint_file import load_checkpoint
 from ecl.datasets import Digits
 from ecl.errors import UserError

@@ -14,9 +14,8 @@ from mmpretrain.models import BaseClassifier
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ecl.apis.config_text import parse_config
-from ecl.apis.inference import CONTRAST
-from ecl.apis.predictor import image_size, load_model
+from ecl.apis.checkpoint import parse_config
+from ecl.apis.models import CONTRAST, image_size, load_model
 from ecl.checkpoint_file import load_checkpoint
 from ecl.engine.resume.atomic_file import atomic_write, check_folder
 from ecl.errors import UserError

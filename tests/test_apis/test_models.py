@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from ecl.apis import get_model, list_models, load_model, publish
+from ecl.apis import get_model, list_models, load_model
+from ecl.apps.export import publish
 from ecl.errors import UserError
 
 
