@@ -225,7 +225,8 @@ def read_config(content: dict[str, Any], source: str | Path) -> Config:
     for key in ('model', 'test_dataloader'):
         if not isinstance(cfg.get(key), dict):
             raise UserError(f'{source}: the configuration in it has no {key}')
-    used = ('model', 'data_preprocessor', 'test_dataloader', 'tta_pipeline', 'tta_model')
+    loaders = ('val_dataloader', 'test_dataloader')
+    used = ('model', 'data_preprocessor', *loaders, 'tta_pipeline', 'tta_model')
     parts = {key: cfg[key] for key in used if cfg.get(key)}
     restrict_types(parts, cfg.get('custom_imports'), str(source))
     return cfg

@@ -72,10 +72,10 @@ def predict_dataset(
     return metric.evaluate(size=len(dataset))
 
 
-def build_test_loader(cfg: Config) -> DataLoader:
-    """Build the data loader of the test data of a configuration."""
+def build_loader(cfg: Config, key: str = 'test_dataloader') -> DataLoader:
+    """Build the data loader of the test data of a configuration, or that of another key."""
     with DefaultScope.overwrite_default_scope('ecl'):
-        return Runner.build_dataloader(cfg.test_dataloader)
+        return Runner.build_dataloader(cfg[key])
 
 
 def evaluate_checkpoint(
@@ -105,7 +105,7 @@ def evaluate_checkpoint(
     model = build_model(content, cfg, checkpoint, device)
     if hasattr(metric, 'set_class_counts'):
         metric.set_class_counts(content['meta'].get('class_counts'))
-    return predict_dataset(model, build_test_loader(cfg), metric, str(checkpoint))
+    return predict_dataset(model, build_loader(cfg), metric, str(checkpoint))
 
 
 def collect_predictions(

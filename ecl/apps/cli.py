@@ -23,6 +23,7 @@ COMMANDS = {
     'predict': ('model', 'predict', 'predict an image or a folder of images'),
     'demo': ('model', 'demo', 'try a model in the browser'),
     'report': ('experiments', 'report', 'write a page about trainings'),
+    'review': ('experiments', 'review', 'find thresholds, worst errors and likely wrong labels'),
     'export': ('model', 'export', 'write a model as ONNX or as a program of PyTorch'),
     'publish': ('model', 'publish', 'write a checkpoint without the state of training'),
     'prepare': ('data', 'prepare', 'prepare your images, or a public benchmark'),
@@ -39,6 +40,7 @@ COMMANDS = {
 }
 #: Optional packages, and the extra that installs them.
 EXTRAS = {
+    'cleanlab': 'review',
     'gradio': 'demo',
     'captum': 'demo',
     'onnx': 'export',

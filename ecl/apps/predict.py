@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from ecl.apis.faults import out_of_memory
 from ecl.apis.inference import Guess, Prediction, Predictor
+from ecl.apps.review import read_thresholds
 from ecl.datasets.image_file import EXTENSIONS, find_images
 from ecl.engine.resume.atomic_file import atomic_write
 from ecl.errors import UserError
@@ -28,11 +29,14 @@ class ImagePrediction:
         path: File of the image.
         guesses: Best first; empty if the file is not a valid image.
         fault: Error of the file; empty for a valid image.
+        accepted: Whether the confidence reaches the threshold of the class; True without
+            thresholds.
     """
 
     path: str
     guesses: list[Guess]
     fault: str = ''
+    accepted: bool = True
 
 
 def predict(
@@ -45,6 +49,7 @@ def predict(
     device: str | None = None,
     tau: float | None = None,
     adjust: str = 'logit-adjustment',
+    thresholds: str | Path | None = None,
 ) -> list[ImagePrediction]:
     """Predict an image or all images under a folder; print the results or write them.
 
@@ -58,6 +63,8 @@ def predict(
         batch_size: Images that pass the network at the same time.
         device: Such as 'cpu' or 'cuda:1'. By default a GPU if there is one.
         tau, adjust: As for :class:`~ecl.apis.Predictor`.
+        thresholds: File of :func:`~ecl.apps.review.review`: the model abstains from a prediction
+            whose confidence is below the threshold of its class.
 
     Returns:
         The predictions, in the order of the paths. Files that are not valid images follow, and are
@@ -71,12 +78,15 @@ def predict(
     predictor = Predictor(checkpoint, device, tau, adjust)
     if expert is not None and not 0 <= expert < predictor.num_experts:
         raise UserError(f'--expert {expert}: the model has {predictor.num_experts} experts')
+    limits = None if thresholds is None else read_thresholds(thresholds, predictor.classes)
     results = []
     for path, outcome in predict_files(predictor, paths, batch_size):
         if isinstance(outcome, str):
             results.append(ImagePrediction(path, [], outcome))
         else:
-            results.append(ImagePrediction(path, predictor.top(outcome, topk, expert)))
+            guesses = predictor.top(outcome, topk, expert)
+            accepted = limits is None or guesses[0].score >= limits[guesses[0].label]
+            results.append(ImagePrediction(path, guesses, accepted=bool(accepted)))
     results += [ImagePrediction(path, [], fault) for path, fault in others.items()]
     if out is None:
         print(_text(results))
@@ -166,7 +176,7 @@ def _find(source: Path) -> tuple[list[str], dict[str, str]]:
 
 def _text(results: Sequence[ImagePrediction]) -> str:
     return '\n'.join(
-        f'{result.path}\n'
+        f'{result.path}{"" if result.accepted else "  (not sure)"}\n'
         + '\n'.join(
             f'  {100 * guess.score:6.2f} %  {guess.name}'
             + (f' ({guess.shot_group}-shot)' if guess.shot_group else '')
@@ -180,12 +190,13 @@ def _text(results: Sequence[ImagePrediction]) -> str:
 def _csv(results: Sequence[ImagePrediction]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
-    writer.writerow(('path', 'rank', 'label', 'class', 'score', 'shot_group'))
+    writer.writerow(('path', 'rank', 'label', 'class', 'score', 'shot_group', 'accepted'))
     for result in results:
         for rank, guess in enumerate(result.guesses, 1):
             score = f'{guess.score:.6f}'
             group = guess.shot_group or ''
-            writer.writerow((result.path, rank, guess.label, guess.name, score, group))
+            row = (result.path, rank, guess.label, guess.name, score, group, result.accepted)
+            writer.writerow(row)
     return text.getvalue()
 
 

@@ -22,20 +22,24 @@ from ecl.evaluation.predictions import (
     class_table,
 )
 from ecl.evaluation.table import markdown_table, metric_table
+from ecl.evaluation.thresholds import Acceptance, acceptance, class_thresholds
 
 __all__ = [
+    'Acceptance',
     'BalanceAccuracy',
     'Difference',
     'PredictionRecord',
     'PredictionShare',
     'Predictions',
     'ShotAccuracy',
+    'acceptance',
     'accuracy_by_distribution',
     'accuracy_on_lists',
     'between_networks',
     'between_seeds',
     'calibration_errors',
     'class_table',
+    'class_thresholds',
     'distribution_table',
     'markdown_table',
     'metric_table',

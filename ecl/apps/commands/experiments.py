@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ecl.apis import trust_checkpoints
 from ecl.apps import report as pages
+from ecl.apps import review as reviews
 from ecl.apps.cli import add_cfg_options, add_trust_argument
 from ecl.apps.experiments import balance as balances
 from ecl.apps.experiments import compare as comparisons
@@ -104,3 +105,23 @@ def report(argv: Sequence[str] | None = None) -> None:
     arguments = vars(parser.parse_args(argv))
     with trust_checkpoints(arguments.pop('trust_checkpoint')):
         print(pages.report(**arguments))
+
+
+def review(argv: Sequence[str] | None = None) -> None:
+    """Review a trained model, and print the page's name."""
+    parser = ArgumentParser(
+        description='Write thresholds below which to abstain, the worst errors, the images whose '
+        'label is likely wrong, and the classes to photograph next.'
+    )
+    parser.add_argument('work_dir', metavar='WORK_DIR', help='folder of a training')
+    parser.add_argument(
+        '--accuracy',
+        type=float,
+        default=0.95,
+        help='share of the accepted predictions that should be right; default: 0.95',
+    )
+    parser.add_argument('--out', metavar='FOLDER', help='default: the work dir')
+    add_trust_argument(parser)
+    arguments = vars(parser.parse_args(argv))
+    with trust_checkpoints(arguments.pop('trust_checkpoint')):
+        print(reviews.review(**arguments))

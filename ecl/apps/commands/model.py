@@ -137,6 +137,11 @@ def predict(argv: Sequence[str] | None = None) -> None:
         default='logit-adjustment',
         help='adjustment of --tau; default: logit-adjustment',
     )
+    parser.add_argument(
+        '--thresholds',
+        metavar='FILE.json',
+        help='mark predictions below the threshold of their class as not sure; see: ecl review',
+    )
     add_trust_argument(parser)
     arguments = vars(parser.parse_args(argv))
     with apis.trust_checkpoints(arguments.pop('trust_checkpoint')):

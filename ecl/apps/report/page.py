@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from PIL import Image
@@ -169,7 +169,7 @@ def sample_images(run: Run) -> dict[str, list[Sample]]:
 def _sample(run: Run, index: int) -> Sample:
     predictions = run.predictions
     return Sample(
-        source=_data_address(run, index),
+        source=data_address(run.dataset, index, run.to_rgb),
         true=run.class_names[predictions.labels[index]],
         predicted=run.class_names[predictions.predicted[0, index]],
         confidence=100 * float(predictions.confidence[0, index]),
@@ -177,9 +177,16 @@ def _sample(run: Run, index: int) -> Sample:
     )
 
 
-def _data_address(run: Run, index: int) -> str:
-    pixels = np.asarray(run.dataset[index]['inputs']).transpose(1, 2, 0)
-    image = Image.fromarray(np.ascontiguousarray(pixels[..., ::-1] if run.to_rgb else pixels))
+def data_address(dataset: Any, index: int, to_rgb: bool) -> str:
+    """Return an image of a data set, as the network gets it, as a data address for a page.
+
+    Args:
+        dataset: A data set whose pipeline ends in ``PackInputs``.
+        index: Place of the image.
+        to_rgb: Whether the model takes the images for BGR.
+    """
+    pixels = np.asarray(dataset[index]['inputs']).transpose(1, 2, 0)
+    image = Image.fromarray(np.ascontiguousarray(pixels[..., ::-1] if to_rgb else pixels))
     image.thumbnail((SIDE, SIDE))
     kind = 'png' if max(image.size) <= 64 else 'jpeg'
     file = io.BytesIO()
@@ -220,7 +227,8 @@ def report(work_dirs: Sequence[str | Path], out: str | Path | None = None) -> Pa
     return out
 
 
-def _render(runs: Sequence[Run]) -> str:
+def template(name: str) -> Template:
+    """Load a template of a page."""
     environment = Environment(
         loader=PackageLoader('ecl.apps.report', ''),
         autoescape=select_autoescape(['html']),
@@ -228,6 +236,11 @@ def _render(runs: Sequence[Run]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    colours = {variable(colour): shades for colour, shades in PALETTE.items()}
+    return environment.get_template(name, globals={'colours': colours})
+
+
+def _render(runs: Sequence[Run]) -> str:
     with page_style():
         topics = [
             dict(
@@ -242,9 +255,8 @@ def _render(runs: Sequence[Run]) -> str:
         ]
     tables = [headline(run) for run in runs]
     known = {column for table in tables for row in table.values() for column in row}
-    return environment.get_template('report.html').render(
+    return template('report.html').render(
         runs=runs,
-        colours={variable(colour): shades for colour, shades in PALETTE.items()},
         columns=[column for column in (*COLUMNS, ECE) if column in known],
         tables=tables,
         facts=[_facts(run) for run in runs],

@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 from torch.utils.data import DataLoader, Dataset
 
 from ecl.apis.checkpoint import latest_checkpoint
-from ecl.apis.inference import build_model, build_test_loader, predict_dataset, read_config
+from ecl.apis.inference import build_loader, build_model, predict_dataset, read_config
 from ecl.apps.report.curves import read_scalars
 from ecl.checkpoint_file import load_checkpoint
 from ecl.datasets import describe
@@ -102,7 +102,7 @@ def read_run(work_dir: str | Path) -> Run:
         )
     cfg = read_config(content, path)
     model = build_model(content, cfg, path)
-    loader = build_test_loader(cfg)
+    loader = build_loader(cfg)
     name = folder.resolve().name
     predictions, features = predict_with_features(model, loader, MAX_FEATURES, name)
     names = getattr(loader.dataset, 'metainfo', {}).get('classes')
