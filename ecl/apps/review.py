@@ -135,7 +135,7 @@ def review(work_dir: str | Path, accuracy: float = 0.95, out: str | Path | None 
             dict(
                 title='Likely wrong labels',
                 guide=f'{len(wrong)} {" and ".join(s.kind for s in images)} images whose label is '
-                'likely wrong, the most doubtful first; wrong_labels.csv lists them all. The weaker '
+                'likely wrong, the most doubtful first; wrong_labels.csv lists all. The weaker '
                 'the model, the more of them are its own errors.',
                 images=[
                     image
