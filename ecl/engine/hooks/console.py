@@ -1,7 +1,7 @@
 """Show the progress of a training on the console and in the log."""
 
-import logging
 import time
+from contextlib import ExitStack
 from typing import Any
 
 from mmengine.dist import is_main_process
@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from ecl.engine.resume.atomic_file import warn_on_write_error
 from ecl.engine.resume.checkpoint_hook import GREATER_KEYS, LESS_KEYS
+from ecl.engine.resume.runner import quiet_console
 from ecl.registry import HOOKS
 
 #: Accuracies on the line of an epoch, by their keys among the metrics.
@@ -34,26 +35,26 @@ class ConsoleHook(Hook):
     priority = 'VERY_LOW'
 
     def __init__(self) -> None:
-        self._levels: list[tuple[logging.Handler, int]] = []
+        self._quiet = ExitStack()
         self._begun: int | None = None  # no training yet
         self._start = self._seconds = 0.0
 
     def before_train(self, runner: Runner) -> None:
         """Start the clock."""
-        self._hide_log(runner)
+        self._quiet.enter_context(quiet_console(runner.logger))
         self._start, self._begun = time.monotonic(), runner.epoch
 
     def before_test(self, runner: Runner) -> None:
         """Hide the lines of a test."""
-        self._hide_log(runner)
+        self._quiet.enter_context(quiet_console(runner.logger))
 
     def after_train(self, runner: Runner) -> None:
         """Show the lines of the log again."""
-        self._show_log()
+        self._quiet.close()
 
     def after_test(self, runner: Runner) -> None:
         """Show the lines of the log again."""
-        self._show_log()
+        self._quiet.close()
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Print the line of an epoch that is not validated."""
@@ -67,17 +68,6 @@ class ConsoleHook(Hook):
         """Print the line of an epoch with its validation."""
         if self._begun is not None and runner.epoch > self._begun:
             self._print(self._line(runner, runner.epoch, metrics or {}))
-
-    def _hide_log(self, runner: Runner) -> None:
-        handlers = getattr(runner.logger, 'handlers', ())
-        consoles = [one for one in handlers if not isinstance(one, logging.FileHandler)]
-        self._levels = [(console, console.level) for console in consoles]
-        for console in consoles:
-            console.setLevel(max(console.level, logging.WARNING))
-
-    def _show_log(self) -> None:
-        for console, level in self._levels:
-            console.setLevel(level)
 
     def _line(self, runner: Runner, epoch: int, metrics: dict[str, Any]) -> str:
         parts = [f'epoch {epoch:>{len(str(runner.max_epochs))}}/{runner.max_epochs}']

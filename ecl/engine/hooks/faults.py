@@ -2,6 +2,7 @@
 
 import json
 import math
+import operator
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,9 +49,10 @@ class InvalidLossHook(Hook):
     ``--resume``: weights, optimizer, and the buffers and the momentum encoder that the forward pass
     changed. Gradients that were accumulated in earlier iterations are dropped.
 
-    A step hardly waits for the check. The losses leave the device during the backward pass, and
-    are looked at before the optimizer steps. Before each forward pass, what it may change is copied
-    on the device.
+    A step hardly waits for the check. The losses leave the device during the backward pass and are
+    checked before the optimizer steps. Buffers and frozen parameters are copied on the device
+    before each forward pass. A module must update its buffers in place; otherwise the training is
+    not saved.
 
     Raises:
         UserError: During training, at such a loss.
@@ -70,16 +72,14 @@ class InvalidLossHook(Hook):
         """Watch the model and the optimizer."""
         self._runner = runner
         self._model = bare_model(runner.model)
-        self._buffers: list[tuple[Any, str]] = [
-            (module._buffers, name)
-            for module in self._model.modules()
-            for name, buffer in module._buffers.items()
-            if buffer is not None
+        frozen = [p.detach() for p in self._model.parameters() if not p.requires_grad]
+        self._now = [*self._model.buffers(), *frozen]
+        self._kept = [tensor.clone() for tensor in self._now]
+        # One kernel copies many tensors of one kind.
+        self._by_kind = [
+            [[t for t in tensors if t.dtype == kind] for tensors in (self._kept, self._now)]
+            for kind in {tensor.dtype for tensor in self._now}
         ]
-        self._frozen = [p.detach() for p in self._model.parameters() if not p.requires_grad]
-        self._kept: list[Tensor] = []
-        self._now: list[Tensor] = []
-        self._by_kind: list[list[list[Tensor]]] = []
         optimizer = runner.optim_wrapper.optimizer
         self._handles = [
             self._model.register_forward_hook(self._watch, with_kwargs=True),
@@ -90,18 +90,8 @@ class InvalidLossHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: DATA_BATCH = None
     ) -> None:
         """Copy what the forward pass may change."""
-        now = self._changing()
-        # Most modules write in place, so that the lists are made once.
-        if list(map(id, now)) != list(map(id, self._now)):
-            self._now = now
-            self._kept = [tensor.clone() for tensor in now]
-            self._by_kind = [
-                [[t for t in tensors if t.dtype == kind] for tensors in (self._kept, now)]
-                for kind in {tensor.dtype for tensor in now}
-            ]
-        else:
-            for kept, tensors in self._by_kind:  # one kernel copies many of one kind
-                torch._foreach_copy_(kept, tensors)
+        for kept, now in self._by_kind:
+            torch._foreach_copy_(kept, now)
 
     def after_train_iter(
         self,
@@ -117,9 +107,6 @@ class InvalidLossHook(Hook):
         """Remove the hooks from model and optimizer."""
         for handle in self._handles:
             handle.remove()
-
-    def _changing(self) -> list[Tensor]:
-        return [*(module[name] for module, name in self._buffers), *self._frozen]
 
     @torch.compiler.disable
     @torch.no_grad()
@@ -163,7 +150,8 @@ class InvalidLossHook(Hook):
         """Save the training as it was before the step, report the losses, and end it."""
         runner = self._runner
         weights_finite = all(p.isfinite().all() for p in self._model.parameters())
-        for tensor, kept in zip(self._changing(), self._kept, strict=True):
+        in_place = all(map(operator.is_, self._model.buffers(), self._now))
+        for tensor, kept in zip(self._now, self._kept, strict=True):
             tensor.copy_(kept)
         runner.optim_wrapper.zero_grad()
         values = dict(zip(losses.names, losses.values[0].tolist(), strict=True))
@@ -178,7 +166,7 @@ class InvalidLossHook(Hook):
             report = dict(losses=bad, **place, images=images)
             with warn_on_write_error(runner.logger, REPORT), atomic_write(path) as file:
                 file.write(json.dumps(report, indent=1).encode() + b'\n')
-        hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)][:1]
+        hooks = [hook for hook in runner.hooks if in_place and isinstance(hook, CheckpointHook)]
         saved = [hook for hook in hooks if hook.save_interim(runner, runner.epoch, runner.iter)]
         raise UserError(
             f'{" and ".join(f"{name} is {value}" for name, value in bad.items())} in epoch '

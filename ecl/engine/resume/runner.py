@@ -3,10 +3,13 @@
 import logging
 import re
 import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
@@ -43,6 +46,48 @@ ENGINE_HOOKS = (
 PRECISIONS = {'Bfloat16OptimWrapper': 'bfloat16', 'AmpOptimWrapper': 'mixed precision'}
 
 
+#: Beginnings of warnings about MMEngine's own code.
+_OF_MMENGINE_ALONE = ('"FileClient" will be deprecated', '"HardDiskBackend" is the alias')
+
+
+@contextmanager
+def quiet_console(logger: logging.Logger) -> Iterator[None]:
+    """Show warnings alone on the console. The log file keeps all lines."""
+    consoles = [one for one in logger.handlers if not isinstance(one, logging.FileHandler)]
+    levels = [console.level for console in consoles]
+    for console in consoles:
+        console.setLevel(max(console.level, logging.WARNING))
+    try:
+        yield
+    finally:
+        for console, level in zip(consoles, levels, strict=True):
+            console.setLevel(level)
+
+
+class RunConfig(Config):
+    """Configuration of a run. Its text is formatted again only after a change.
+
+    MMEngine formats the text for the log, the work dir and each checkpoint. One call takes longer
+    than an epoch of a small training.
+    """
+
+    @classmethod
+    def of(cls, cfg: Config) -> 'RunConfig':
+        """Return a shallow copy of a configuration."""
+        copy = cls.__new__(cls)
+        copy.__dict__.update(cfg.__dict__)
+        return copy
+
+    @property
+    def pretty_text(self) -> str:
+        """Text of the configuration, as Python code."""
+        content = self.to_dict()
+        known = self.__dict__.get('_formatted')
+        if known is None or known[0] != content:
+            known = self.__dict__['_formatted'] = (content, super().pretty_text)
+        return known[1]
+
+
 # In the root registry, where a train.py of OpenMMLab looks up runner_type.
 @RUNNERS.register_module()
 class ResumableRunner(Runner):
@@ -60,29 +105,24 @@ class ResumableRunner(Runner):
     config with ``runner_type='ResumableRunner'``.
 
     Args:
-        args, kwargs: See :class:`mmengine.runner.Runner`.
+        args, cfg, kwargs: See :class:`mmengine.runner.Runner`.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, cfg: Config | dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
         self._read: dict[str, Any] = {}
-        self._consoles: list[tuple[logging.Handler, int]] = []
-        try:
-            super().__init__(*args, **kwargs)
-        finally:
-            for handler, level in self._consoles:
-                handler.setLevel(level)
+        cfg = RunConfig.of(cfg) if isinstance(cfg, Config) else cfg
+        with ExitStack() as self._building:
+            super().__init__(*args, cfg=cfg, **kwargs)
         self.logger.info(f'Environment, configuration and hooks: see the log in {self._log_dir}')
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build the logger; until the runner is built, the console shows warnings only."""
         logger = super().build_logger(*args, **kwargs)
-        self._consoles = [
-            (handler, handler.level)
-            for handler in logger.handlers
-            if not isinstance(handler, logging.FileHandler)
-        ]
-        for handler, level in self._consoles:
-            handler.setLevel(max(level, logging.WARNING))
+        # MMEngine itself opens a FileClient for each checkpoint.
+        logger.addFilter(lambda record: not record.getMessage().startswith(_OF_MMENGINE_ALONE))
+        self._building.enter_context(quiet_console(logger))
         return logger
 
     def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:

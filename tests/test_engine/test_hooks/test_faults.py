@@ -86,6 +86,17 @@ def test_the_training_stops_with_the_state_before_the_step(make_poisoned, tmp_pa
     assert not saved['ranks'][0]['gradients']
 
 
+def test_a_buffer_that_was_replaced_is_not_saved_in_part(make_poisoned, tmp_path):
+    runner = make_poisoned()
+    runner.model.register_forward_pre_hook(
+        lambda model, _: setattr(model, 'seen', model.seen.clone())
+    )
+    with pytest.raises(UserError, match='extra_loss is nan') as caught:
+        runner.train()
+    assert 'is saved' not in str(caught.value)
+    assert not (tmp_path / 'run/resume_iter_9.pth').exists()
+
+
 def test_on_a_full_disk_the_loss_is_named_all_the_same(make_poisoned, monkeypatch, capfd):
     def full(path, *_):
         raise OSError(errno.ENOSPC, 'No space left on device')

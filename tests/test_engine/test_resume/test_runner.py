@@ -1,3 +1,4 @@
+import copy
 import gc
 import os
 import signal
@@ -8,11 +9,13 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from yapf.yapflib import yapf_api
 
 import ecl.engine.resume.runner
+from ecl.apis import train as train_config
 from ecl.apis.checkpoint import latest_checkpoint
 from ecl.checkpoint_file import load_checkpoint, read_checkpoint
-from ecl.engine.resume.runner import WITHOUT
+from ecl.engine.resume.runner import WITHOUT, RunConfig
 from ecl.errors import UserError
 from soak import differences
 
@@ -131,6 +134,35 @@ def test_the_console_is_spared_the_environment_and_told_what_a_step_is(make_runn
     (line,) = (line for line in shown.splitlines() if 'Step: ' in line)
     for part in ('64 images (1 process x 32 images x 2', 'learning rate 0.25', 'CPU', 'bfloat16'):
         assert part in line
+
+
+def test_the_text_of_a_configuration_is_formatted_once_until_it_changes(monkeypatch):
+    calls = []
+    form = yapf_api.FormatCode
+
+    def counted(text, **style):
+        calls.append(text)
+        return form(text, **style)
+
+    monkeypatch.setattr(yapf_api, 'FormatCode', counted)
+    plain = Config(dict(a=dict(b=[1, 2]), c='d'))
+    cfg = RunConfig.of(plain)
+    assert cfg.pretty_text == plain.pretty_text
+    before = len(calls)
+    assert cfg.pretty_text == copy.deepcopy(cfg).pretty_text == plain.copy().dump()
+    assert len(calls) == before + 1  # of the plain one
+    cfg.a.b.append(3)
+    assert '3' in cfg.pretty_text
+
+
+def test_a_training_formats_its_configuration_once(digits_config, tmp_path, monkeypatch, capfd):
+    calls = []
+    form = yapf_api.FormatCode
+    monkeypatch.setattr(yapf_api, 'FormatCode', lambda *a, **k: calls.append(None) or form(*a, **k))
+    options = {'train_cfg.max_epochs': 2, 'default_hooks.checkpoint.interval': 1}
+    train_config(digits_config, work_dir=tmp_path, cfg_options=options)
+    assert len(calls) == 1
+    assert 'WARNING' not in ''.join(capfd.readouterr())
 
 
 @pytest.mark.parametrize('save_best', ['auto', 'shot/few', 'shot/balanced'])
