@@ -128,18 +128,14 @@ def check_weights_fit(checkpoint: Mapping[str, Any], model: nn.Module, path: str
         UserError: With the first weight that differs.
     """
     own, saved = bare_model(model).state_dict(), checkpoint['state_dict']
-    for key in own:
-        if key not in saved:
-            raise UserError(f'{path} is a checkpoint of another model: it has no {key}')
-        if saved[key].shape != own[key].shape:
+    for key in {**own, **saved}:
+        here, there = (
+            tuple(weights[key].shape) if key in weights else 'absent' for weights in (own, saved)
+        )
+        if here != there:
             raise UserError(
-                f'{path} is a checkpoint of another model: {key} is {tuple(saved[key].shape)} '
-                f'there and {tuple(own[key].shape)} in the configuration'
-            )
-    for key in saved:
-        if key not in own:
-            raise UserError(
-                f'{path} is a checkpoint of another model: the configuration has no {key}'
+                f'{path} is a checkpoint of another model: {key} is {there} there and {here} in '
+                'the configuration'
             )
 
 
@@ -180,19 +176,11 @@ class PretrainedInit(EnginePretrainedInit):
 
 def _candidates(weights: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
     """Yield the weights under the names that may be meant."""
-    known: set[frozenset[str]] = set()
-    waiting = [dict(weights)]
-    while waiting:
-        names = waiting.pop(0)
-        if frozenset(names) in known:
-            continue
-        known.add(frozenset(names))
+    names = dict(weights)
+    yield names
+    for prefix in PREFIXES:
+        names = {key.removeprefix(prefix): value for key, value in names.items()}
         yield names
-        for prefix in PREFIXES:
-            shorter = {k[len(prefix) :]: v for k, v in names.items() if k.startswith(prefix)}
-            if shorter:
-                others = {k: v for k, v in names.items() if not k.startswith(prefix)}
-                waiting.append(others | shorter)
     yield {f'backbone.{key}': value for key, value in weights.items()}
 
 

@@ -23,7 +23,6 @@ from ecl.settings import Whole
 ConfigLike: TypeAlias = str | Path | Config | Mapping[str, Any]
 #: Seconds to wait for a batch of a data worker.
 WORKER_TIMEOUT = 300
-LOG_LEVELS = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
 #: Optimizer wrappers that ``amp`` may replace: full precision, or mixed already.
 _REPLACEABLE = ('OptimWrapper', 'AmpOptimWrapper', 'Bfloat16OptimWrapper')
 
@@ -79,9 +78,6 @@ def load_config(
     cfg.setdefault('randomness', {})
     if seed is not None or cfg.randomness.get('seed') is None:
         cfg.randomness.seed = seed or 0
-    level = cfg.get('log_level', 'INFO')
-    if not isinstance(level, int) and level not in LOG_LEVELS:
-        raise UserError(f'{source}: log_level must be {" or ".join(LOG_LEVELS)}')
     check_config(cfg, source)
     _check_numbers(cfg, source)
     return cfg

@@ -2,30 +2,18 @@
 
 import mmpretrain.engine  # noqa: F401
 
-from .hooks import (
-    BadImageHook,
-    ConsoleHook,
-    EarlyStoppingHook,
-    InvalidLossHook,
-    LoggerHook,
-    RunRecordHook,
-)
-from .methods import (
-    AdjustmentHook,
-    ClassCountsHook,
-    DistillWeightHook,
-    SecondStageHook,
-    TrainingProgressHook,
-)
+from .hooks.console import ConsoleHook, EarlyStoppingHook, LoggerHook
+from .hooks.faults import BadImageHook, InvalidLossHook
+from .hooks.run_record import RunRecordHook
+from .methods.adjustment import AdjustmentHook
+from .methods.class_counts import ClassCountsHook, TrainingProgressHook
+from .methods.distill_weight import DistillWeightHook
+from .methods.second_stage import SecondStageHook
 from .performance import Bfloat16OptimWrapper, KeepMemoryHook
-from .resume import (
-    CheckpointHook,
-    ResumableRunner,
-    ResumableTrainLoop,
-    StepSeedHook,
-    SyncNormHook,
-    epoch_worker_init_fn,
-)
+from .resume.checkpoint_hook import CheckpointHook
+from .resume.processes import epoch_worker_init_fn
+from .resume.rank_state import StepSeedHook, SyncNormHook
+from .resume.runner import ResumableRunner, ResumableTrainLoop
 
 __all__ = [
     'AdjustmentHook',

@@ -34,7 +34,7 @@ class ShotAccuracy(BaseMetric):
     - ``shot/label/overall``, ..., ``shot/distill/overall``, ...: the same of the whole model with
       either kind of classifier, where the predictions hold ``label_score`` and ``distill_score``.
 
-    The groups need the training counts. :class:`ecl.engine.methods.ClassCountsHook` supplies
+    The groups need the training counts. :class:`ecl.engine.ClassCountsHook` supplies
     them from the training data or from a checkpoint; without them only ``overall`` and
     ``balanced`` are reported, with a warning.
 

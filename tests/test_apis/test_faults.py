@@ -88,7 +88,6 @@ def test_a_setting_is_traced_to_its_key(owner, name, value, key):
             r'train_dataloader\.num_workers: got -1',
         ),
         ('randomness.seed', -1, r'randomness\.seed: got -1, expected a whole number of at least 0'),
-        ('log_level', 'INFOO', r'log_level must be DEBUG or INFO or'),
         ('optim_wrapper.clip_grad.max_norn', 1, r"max_norn is not .*; did you mean 'max_norm'"),
         ('default_hooks.checkpoint.interval', 'x', r'default_hooks\.checkpoint\.interval: got'),
     ],

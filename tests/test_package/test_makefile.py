@@ -46,6 +46,7 @@ def _make(checkout: Path, *words: str) -> list[str]:
     return (checkout / 'log').read_text().splitlines()
 
 
+TEST = '-m pytest -n 2 --dist worksteal'
 WORK_DIR = 'work_dirs/ecl_r8_digits-lt'
 TRAIN = [
     f'tools/train.py configs/ecl/ecl_r8_digits-lt.py --work-dir {WORK_DIR}',
@@ -65,8 +66,8 @@ def test_tests_add_to_the_environment_of_the_training(checkout):
     _make(checkout, 'train')
     install, test = _make(checkout, 'test')
     assert install.endswith('-c requirements/pinned.txt -e .[tests]')
-    assert test == '-m pytest'
-    assert _make(checkout, 'test') == ['-m pytest']
+    assert test == TEST
+    assert _make(checkout, 'test') == [TEST]
     assert _make(checkout, 'train') == TRAIN
 
 

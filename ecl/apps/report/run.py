@@ -48,7 +48,7 @@ class Run:
         name: Name of the work dir.
         checkpoint: The checkpoint's file.
         record: Content of ``results.json``; empty for a training that has not ended.
-        protocol: Training and test data; see :class:`ecl.engine.hooks.RunRecordHook`.
+        protocol: Training and test data; see :class:`ecl.engine.RunRecordHook`.
         scalars: The log; see :func:`~ecl.apps.report.run.read_scalars`.
         weights: Distillation weights (E, K, C); None for a model that has none.
         class_counts: Training images of each class, (C,).

@@ -3,7 +3,6 @@
 import json
 import math
 import operator
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,8 +25,6 @@ from ecl.weights import bare_model
 
 REPORT = 'invalid_loss.json'
 NAMED_IMAGES = 3
-#: Seconds to wait for the losses of a step after a signal: another rank may be gone.
-PATIENCE = 20
 
 
 class _Losses(NamedTuple):
@@ -45,7 +42,7 @@ class InvalidLossHook(Hook):
 
     The error names the losses, epoch, iteration and images. ``invalid_loss.json`` in the work dir
     has all images of the batch. The optimizer does not take the step, and
-    :class:`~ecl.engine.resume.CheckpointHook` saves the training as it was before the step, for
+    :class:`~ecl.engine.CheckpointHook` saves the training as it was before the step, for
     ``--resume``: weights, optimizer, and the buffers and the momentum encoder that the forward pass
     changed. Gradients that were accumulated in earlier iterations are dropped.
 
@@ -129,22 +126,10 @@ class InvalidLossHook(Hook):
     def _check(self) -> None:
         pending, self._pending = self._pending, []
         for losses in pending:
-            self._wait(losses.arrived)
+            if losses.arrived is not None:
+                losses.arrived.synchronize()
             if not losses.values[1].all():
                 self._stop(losses)
-
-    def _wait(self, arrived: torch.cuda.Event | None) -> None:
-        """Wait for the losses, so that Python can still handle signals.
-
-        A kernel that waits for a rank that was killed never ends. After a signal, such as the one
-        that torchrun sends then, the process leaves.
-        """
-        start = time.monotonic()
-        while arrived is not None and not arrived.query():
-            time.sleep(1e-4)
-            stop = getattr(self._runner._train_loop, 'stop', None)
-            if stop is not None and stop.received and time.monotonic() - start > PATIENCE:
-                stop.leave()
 
     def _stop(self, losses: _Losses) -> None:
         """Save the training as it was before the step, report the losses, and end it."""
@@ -193,8 +178,8 @@ def _some(images: list[str]) -> str:
 class BadImageHook(Hook):
     """Warn after each epoch in which :class:`LoadImage` replaced images it could not read.
 
-    The total is the scalar ``replaced_images`` in the log. Each rank reports its own share of the
-    data. Without ``bad='replace'`` in a pipeline the hook does nothing.
+    Their number is the scalar ``replaced_images`` in the log. Each rank reports its own share of
+    the data. Without ``bad='replace'`` in a pipeline the hook does nothing.
 
     Example:
         >>> default_hooks = dict(bad_image=dict(type='BadImageHook'))
@@ -204,30 +189,21 @@ class BadImageHook(Hook):
         """Find the transforms that count."""
         found = _transforms(leaves(runner.train_dataloader.dataset))
         self._counters = [t.replaced for t in found if isinstance(t, LoadImage)]
-        self._replaced = 0  # by the training before it was resumed
-        self._before = 0
-
-    def state_dict(self) -> dict[str, int]:
-        """Return the numbers of this rank, up to now and up to the last epoch."""
-        return {'total': self._total(), 'before': self._before}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue from the numbers of :meth:`state_dict`."""
-        self._replaced, self._before = state['total'], state['before']
+        self._before = self._total()
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Report what was replaced since the last epoch."""
-        total = self._total()
-        if total > self._before:
-            runner.message_hub.update_scalar('train/replaced_images', total)
+        replaced = self._total() - self._before
+        self._before += replaced
+        if replaced:
+            runner.message_hub.update_scalar('train/replaced_images', replaced)
             runner.logger.warning(
                 'Images of this epoch that could not be read and were replaced by others: '
-                f'{total - self._before}; tools/dataset/check.py lists the files'
+                f'{replaced}; tools/dataset/check.py lists the files'
             )
-        self._before = total
 
     def _total(self) -> int:
-        return self._replaced + sum(counter.value for counter in self._counters)
+        return sum(counter.value for counter in self._counters)
 
 
 def _transforms(holders: Any) -> Iterator[Any]:

@@ -39,8 +39,8 @@ class RunRecordHook(Hook):
       'last'.
     - ``metrics``: those of the validation after the last epoch, accuracies in percent.
     - ``first_stage``: ``epochs`` and ``metrics`` of the last validation before the second stage of
-      :class:`~ecl.engine.methods.SecondStageHook`; absent in a training of one stage.
-    - ``adjustment``: what :class:`~ecl.engine.methods.AdjustmentHook` did at the end; absent
+      :class:`~ecl.engine.SecondStageHook`; absent in a training of one stage.
+    - ``adjustment``: what :class:`~ecl.engine.AdjustmentHook` did at the end; absent
       without it.
     - ``class_counts``: training images of each class; null without ClassCountsHook.
 

@@ -3,16 +3,3 @@
 They belong to the method as its losses do: counts that losses need, a second stage, an adjustment
 of the classifiers, and the record of the distillation weights.
 """
-
-from .adjustment import AdjustmentHook
-from .class_counts import ClassCountsHook, TrainingProgressHook
-from .distill_weight import DistillWeightHook
-from .second_stage import SecondStageHook
-
-__all__ = [
-    'AdjustmentHook',
-    'ClassCountsHook',
-    'DistillWeightHook',
-    'SecondStageHook',
-    'TrainingProgressHook',
-]

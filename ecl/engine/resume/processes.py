@@ -128,13 +128,13 @@ def epoch_worker_init_fn(worker_id: int, then: Callable[[int], Any] | None = Non
     - Seed it from the process that started it. MMEngine's own function gives the workers the same
       seed in every epoch. Batches of :class:`~ecl.engine.resume.rank_state.SeededBatches` have
       their own seed.
-    - End it when its parent ends, also by SIGKILL. PyTorch's own check does not run while the
-      worker waits for a full pipe.
+    - End it when its parent ends, also by SIGKILL (on Linux). PyTorch's own check does not run
+      while the worker waits for a full pipe.
     - Ignore SIGINT, SIGUSR1, and any SIGTERM that another process than the parent sent. A scheduler
       sends its signal to all processes of a job; a worker that ended at once would end the
       training before it is saved.
 
-    :class:`~ecl.engine.resume.StepSeedHook` sets it for the loaders of a run.
+    :class:`~ecl.engine.StepSeedHook` sets it for the loaders of a run.
 
     Args:
         worker_id: Number of the worker. PyTorch has mixed it into the seed already.
@@ -169,18 +169,11 @@ def prepare_workers(loader: DataLoader) -> None:
 
 
 def _end_with(parent: Any) -> None:
-    """End this process when its parent ends, however it ends."""
+    """End this process when its parent ends, however it ends. Other systems than Linux cannot."""
     if sys.platform == 'linux' and os.getppid() == parent.pid:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent.pid:  # it ended before the call
             os._exit(1)
-    else:
-        threading.Thread(target=_wait_for_end, args=(parent,), daemon=True).start()
-
-
-def _wait_for_end(parent: Any) -> None:
-    parent.join()
-    os._exit(1)
 
 
 def _ignore_signals(parent: int | None) -> None:

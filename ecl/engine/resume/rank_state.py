@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import all_gather, all_reduce, gather_object, get_world_size
+from mmengine.dist import all_reduce, broadcast, gather_object, get_world_size
 from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import Runner
@@ -20,15 +20,11 @@ from ecl.engine.resume.processes import prepare_workers
 from ecl.registry import HOOKS
 from ecl.weights import bare_model
 
-#: Elements that one step of a checksum works on: it limits the memory of the positions.
-_CHUNK = 1 << 20
-
 
 def gather_states(runner: Runner) -> list[dict[str, Any]]:
     """Collect the state of every rank. All ranks must call it.
 
-    Buffers are compared by checksums first. Only those that differ between ranks are sent, so a
-    queue that all ranks share costs nothing.
+    Only buffers that differ between ranks are collected. A queue that all ranks share is not.
 
     Args:
         runner: In training.
@@ -112,28 +108,14 @@ def _differing(buffers: dict[str, Tensor]) -> list[str]:
     """Return the names of the buffers that are not equal on all ranks."""
     if get_world_size() == 1 or not buffers:
         return []
-    sums = torch.stack([_checksum(buffer) for buffer in buffers.values()])
-    everywhere = torch.stack(all_gather(sums))
-    equal = (everywhere == everywhere[:1]).all(0).all(-1).tolist()
-    return [name for name, same in zip(buffers, equal, strict=True) if not same]
-
-
-def _checksum(tensor: Tensor) -> Tensor:
-    """Return two 64-bit sums (2,) over the bits of a tensor, computed on its device."""
-    data = tensor.detach().contiguous().view(-1)
-    if data.dtype in (torch.bool, torch.uint8):
-        data = data.to(torch.int64)
-    else:
-        data = data.view(_INTEGERS[data.element_size()]).to(torch.int64)
-    total = data.new_zeros(2)
-    for start, part in enumerate(data.split(_CHUNK)):
-        places = torch.arange(1, len(part) + 1, device=part.device)
-        mixed = part * 2654435761 + (part >> 17)
-        total += torch.stack([part.sum(), (mixed * (places + start * _CHUNK)).sum()])
-    return total
-
-
-_INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    equal = []
+    for buffer in buffers.values():
+        first = buffer.clone()
+        broadcast(first)
+        equal.append(torch.equal(first, buffer))
+    everywhere = torch.tensor(equal, dtype=torch.int)
+    all_reduce(everywhere, 'min')
+    return [name for name, same in zip(buffers, everywhere.tolist(), strict=True) if not same]
 
 
 def _hooks(runner: Runner) -> list[Any]:

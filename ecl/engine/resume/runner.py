@@ -227,10 +227,10 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     """Run MMEngine's loop over epochs so that it can be interrupted.
 
     - SIGTERM, SIGUSR1 and Ctrl-C end the training after the current step, and
-      :class:`~ecl.engine.resume.CheckpointHook` saves it. See
+      :class:`~ecl.engine.CheckpointHook` saves it. See
       :class:`~ecl.engine.resume.processes.StopSignals`.
     - A training that is resumed inside an epoch continues with the next batch. This needs
-      :class:`~ecl.engine.resume.StepSeedHook`.
+      :class:`~ecl.engine.StepSeedHook`.
     - A validation that was interrupted is run again on resuming.
 
     :func:`ecl.apis.train` uses it for every configuration with ``train_cfg.by_epoch``.
