@@ -141,11 +141,14 @@ def _read(config: str | Path) -> Config:
 
 
 def _check_numbers(cfg: Config, source: str) -> None:
-    """Check the seed and the numbers of the data loaders; set a timeout for data workers.
+    """Check the seed, the epochs and the data loaders; set a timeout for data workers.
 
     Without a timeout, PyTorch waits forever for a worker that hangs.
     """
     numbers = [('randomness.seed', cfg.randomness.seed, 0)]
+    loop = cfg.get('train_cfg') or {}
+    for key in {'max_epochs', 'val_begin', 'val_interval'} & loop.keys():
+        numbers.append((f'train_cfg.{key}', loop[key], 1))
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name) or {}
         workers = loader.get('num_workers', 0)

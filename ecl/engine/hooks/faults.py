@@ -17,7 +17,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ecl.datasets.protocol import leaves
 from ecl.datasets.transforms import LoadImage
-from ecl.engine.resume.atomic_file import atomic_write, warn_on_write_error
+from ecl.engine.resume.atomic_file import warn_on_write_error, write_text
 from ecl.engine.resume.checkpoint_hook import CheckpointHook
 from ecl.errors import UserError
 from ecl.registry import HOOKS
@@ -149,8 +149,8 @@ class InvalidLossHook(Hook):
         path = Path(runner.work_dir, REPORT)
         if is_main_process():
             report = dict(losses=bad, **place, images=images)
-            with warn_on_write_error(runner.logger, REPORT), atomic_write(path) as file:
-                file.write(json.dumps(report, indent=1).encode() + b'\n')
+            with warn_on_write_error(runner.logger, REPORT):
+                write_text(path, json.dumps(report, indent=1) + '\n')
         hooks = [hook for hook in runner.hooks if in_place and isinstance(hook, CheckpointHook)]
         saved = [hook for hook in hooks if hook.save_interim(runner, runner.epoch, runner.iter)]
         raise UserError(

@@ -133,16 +133,12 @@ class CheckpointHook(EngineCheckpointHook):
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Save every ``interval`` epochs, after the last epoch and before a validation."""
-        if not self.by_epoch:
-            return
-        epoch = runner.epoch + 1
-        due = self.every_n_epochs(runner, self.interval, self.save_begin)
-        if due or (self.save_last and self.is_last_train_epoch(runner)):
-            runner.logger.info(f'Saving checkpoint at {epoch} epochs')
-            self._save(runner, self.filename_tmpl.format(epoch), epoch, runner.iter)
+        newest, epoch = self.last_ckpt, runner.epoch + 1
+        super().after_train_epoch(runner)
+        if not self.by_epoch or self.interval <= 0 or self.last_ckpt != newest:
             return
         validates_after = getattr(runner.train_loop, 'validates_after', None)
-        if self.interval > 0 and validates_after is not None and validates_after(epoch):
+        if validates_after is not None and validates_after(epoch):
             self.save_interim(runner, epoch, runner.iter)
 
     def after_val_iter(
@@ -227,7 +223,6 @@ class CheckpointHook(EngineCheckpointHook):
         self._kept = keep
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, int]) -> None:
-        # MMEngine calls it for trainings that count iterations.
         self._save(runner, self.filename_tmpl.format(step), meta['epoch'], meta['iter'])
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:

@@ -15,7 +15,6 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from torch import nn
-from torch.utils.data import DataLoader
 
 from ecl.checkpoint_file import read_checkpoint
 from ecl.engine.resume.checkpoint_hook import CheckpointHook
@@ -23,7 +22,6 @@ from ecl.engine.resume.processes import StopSignals
 from ecl.engine.resume.rank_state import SeededBatches
 from ecl.errors import UserError
 from ecl.registry import LOOPS
-from ecl.settings import Whole, validate_params
 from ecl.weights import bare_model, check_weights_fit, fit_weights, unwrap
 
 #: What is lost without a default hook.
@@ -235,27 +233,11 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     :func:`ecl.apis.train` uses it for every configuration with ``train_cfg.by_epoch``.
 
-    Args:
-        runner, dataloader, max_epochs, val_begin, val_interval, dynamic_intervals: See
-            :class:`mmengine.runner.EpochBasedTrainLoop`.
+    Its arguments are those of :class:`mmengine.runner.EpochBasedTrainLoop`.
 
     Raises:
-        UserError: If a number is out of range, or on resuming inside an epoch without StepSeedHook.
+        UserError: On resuming inside an epoch without StepSeedHook.
     """
-
-    @validate_params(
-        max_epochs=Whole(at_least=1), val_begin=Whole(at_least=1), val_interval=Whole(at_least=1)
-    )
-    def __init__(
-        self,
-        runner: Runner,
-        dataloader: DataLoader | dict,
-        max_epochs: int,
-        val_begin: int = 1,
-        val_interval: int = 1,
-        dynamic_intervals: list[tuple[int, int]] | None = None,
-    ) -> None:
-        super().__init__(runner, dataloader, max_epochs, val_begin, val_interval, dynamic_intervals)
 
     def run(self) -> nn.Module:
         """Train from the current epoch and iteration to the end."""

@@ -101,7 +101,7 @@ def test_on_a_full_disk_the_loss_is_named_all_the_same(make_poisoned, monkeypatc
     def full(path, *_):
         raise OSError(errno.ENOSPC, 'No space left on device')
 
-    monkeypatch.setattr('ecl.engine.hooks.faults.atomic_write', full)
+    monkeypatch.setattr('ecl.engine.hooks.faults.write_text', full)
     monkeypatch.setattr(AtomicBackend, 'put', full)
     with pytest.raises(UserError, match=r'^extra_loss is nan in epoch 2') as caught:
         make_poisoned().train()
