@@ -81,6 +81,8 @@ class Freed(Hook):
         self.tensors = tensors
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter > 0:
+            return
         gc.collect()
         self.alive = [name for name, tensor in self.tensors.items() if tensor() is not None]
 
