@@ -3,7 +3,6 @@
 Also one short training on digits that the tests of several folders look at.
 """
 
-import gc
 import os
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
@@ -19,8 +18,6 @@ from mmengine.utils import ManagerMixin
 from ecl.apis import train
 
 torch.set_num_threads(1)
-# What is imported stays, and need not be searched by each collection of garbage.
-gc.freeze()
 # A test need not survive a power cut, and a busy disk flushes for seconds.
 os.fsync = lambda descriptor: None
 
