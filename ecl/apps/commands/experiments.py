@@ -27,6 +27,7 @@ def matrix(argv: Sequence[str] | None = None) -> None:
         '--out', metavar='NAME', help='table NAME.md and NAME.json; default: in the work dir'
     )
     parser.add_argument('--jobs', type=int, default=1, help='trainings at the same time')
+    add_cfg_options(parser)
     # Ended like Ctrl-C, so that the trainings end too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     matrices.run_matrix(**vars(parser.parse_args(argv)))

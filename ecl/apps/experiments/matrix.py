@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -68,6 +68,7 @@ def run_matrix(
     work_dir: str | Path | None = None,
     out: str | Path | None = None,
     jobs: int = 1,
+    cfg_options: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Train every configuration of a matrix with every seed, and write one table.
 
@@ -82,6 +83,7 @@ def run_matrix(
 
         title: What the weights bring        # heading of the table
         seeds: [0, 1, 2]
+        cfg_options: {train_cfg.max_epochs: 20}   # of all rows; those of a row win
         rows:
           - config: both_unweighted.py       # beside the matrix file
           - config: both_ratio.py
@@ -96,6 +98,7 @@ def run_matrix(
         out: Where the table goes, without extension: ``OUT.md`` and ``OUT.json``. By default
             ``table`` in the work dir.
         jobs: Trainings at the same time; they share the processor's cores equally.
+        cfg_options: Values by dotted key for all rows, over those at the top of the matrix.
 
     Returns:
         The rows of the table, as in the JSON file: see
@@ -107,7 +110,7 @@ def run_matrix(
     """
     if jobs < 1:
         raise UserError(f'--jobs must be at least 1, not {jobs}')
-    title, seeds, rows = read_matrix(Path(path))
+    title, seeds, rows = read_matrix(Path(path), cfg_options)
     folder = Path(work_dir or Path('work_dirs') / Path(path).stem)
     target = Path(out or folder / 'table')
     runs = plan(rows, seeds, folder, Path(f'{target}.json'))

@@ -9,9 +9,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.fileio import load
 
-from ecl.apis.config import load_config
+from ecl.apis.config import configs_root, load_config
 from ecl.apis.config_check import nearest
 from ecl.engine.hooks.run_record import RECORD
 from ecl.errors import UserError
@@ -128,8 +129,14 @@ class Run:
         mark.write_text(self.fingerprint)
 
 
-def read_matrix(path: Path) -> tuple[str, list[int], list[Row]]:
+def read_matrix(
+    path: Path, cfg_options: Mapping[str, Any] | None = None
+) -> tuple[str, list[int], list[Row]]:
     """Read title, seeds and rows of a matrix file; see :func:`~.matrix.run_matrix`.
+
+    Args:
+        path: The file.
+        cfg_options: Values by dotted key for all rows, over those of the file.
 
     Raises:
         UserError: If it cannot be read, or is not of that form.
@@ -140,7 +147,9 @@ def read_matrix(path: Path) -> tuple[str, list[int], list[Row]]:
         content = load(str(path))
     except Exception as error:  # whatever the parser of the format raises
         raise UserError(f'{path} cannot be read: {" ".join(str(error).split())}') from error
-    _check_keys(content, ('title', 'seeds', 'rows'), ('title', 'seeds', 'rows'), str(path))
+    needed = ('title', 'seeds', 'rows')
+    _check_keys(content, (*needed, 'cfg_options'), needed, str(path))
+    shared = {**content.get('cfg_options', {}), **(cfg_options or {})}
     rows = []
     for entry in content['rows']:
         _check_keys(entry, ('config', 'name', 'cfg_options', 'variants'), ('config',), str(path))
@@ -149,7 +158,7 @@ def read_matrix(path: Path) -> tuple[str, list[int], list[Row]]:
             Row(
                 name=str(entry.get('name', config.stem)),
                 config=Path(os.path.relpath(config)),
-                cfg_options=entry.get('cfg_options', {}),
+                cfg_options={**shared, **entry.get('cfg_options', {})},
                 variants=entry.get('variants', {}),
             )
         )
@@ -186,9 +195,7 @@ def plan(rows: Sequence[Row], seeds: Sequence[int], folder: Path, table: Path) -
     checked = {}
     for row in rows:
         cfg = load_config(row.config, work_dir=folder, cfg_options=row.cfg_options)
-        settings = cfg.to_dict()
-        decisive = {key: settings.get(key) for key in DECISIVE}
-        checked[row.name] = cfg.train_cfg.max_epochs, _digest(decisive)
+        checked[row.name] = cfg.train_cfg.max_epochs, _digest(_decisive(cfg.to_dict()))
         for options in row.variants.values():
             load_config(row.config, cfg_options={**row.cfg_options, **options})
     before = _read(table)['rows'] if table.is_file() else []
@@ -209,6 +216,15 @@ def plan(rows: Sequence[Row], seeds: Sequence[int], folder: Path, table: Path) -
             if record is None:
                 runs[-1].claim()
     return runs
+
+
+def _decisive(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return what decides on the weights, with the hooks that a method adds to those of all."""
+    decisive = {key: settings.get(key) for key in DECISIVE}
+    of_all = Config.fromfile(configs_root() / '_base_/default_runtime.py').default_hooks
+    added = {k: v for k, v in settings.get('default_hooks', {}).items() if k not in of_all}
+    hooks = [*added.items(), *settings.get('custom_hooks', ())]
+    return {**decisive, 'hooks': hooks} if hooks else decisive
 
 
 def _slug(name: str) -> str:

@@ -17,9 +17,12 @@ from ecl.apis import load_config
 from ecl.apis.launch import alone_in
 from ecl.apps.experiments import matrix
 from ecl.apps.experiments.matrix import model_cost, run_matrix
+from ecl.apps.experiments.plan import plan, read_matrix
 from ecl.apps.experiments.table import write_table
 from ecl.errors import UserError
 from ecl.registry import MODELS
+
+COMPARISONS = Path(__file__).parents[3] / 'configs/comparison'
 
 # Stands in for a training: its record tells the seed and the order in which the runs were started.
 FAKE = """
@@ -130,6 +133,26 @@ def test_a_variant_added_later_trains_nothing_again(write_matrix, fake_training,
     )
     assert (run['name'], variant['name']) == ('A', 'A: label only')
     assert (run['mean']['overall'], variant['mean']['overall']) == (50, 1)
+
+
+def test_options_of_all_rows_give_way_to_those_of_a_row_and_the_command_to_neither(write_matrix):
+    path = write_matrix(A, {'name': 'C', 'cfg_options': {'train_cfg.val_interval': 3}})
+    content = json.loads(path.read_text())
+    content['cfg_options'] = {'train_cfg.val_interval': 2, 'train_cfg.max_epochs': 9}
+    path.write_text(json.dumps(content))
+    _, _, rows = read_matrix(path)
+    assert [row.cfg_options['train_cfg.val_interval'] for row in rows] == [2, 3]
+    _, _, rows = read_matrix(path, {'train_cfg.max_epochs': 5, 'train_cfg.val_interval': 4})
+    assert [row.cfg_options['train_cfg.max_epochs'] for row in rows] == [5, 5]
+    assert [row.cfg_options['train_cfg.val_interval'] for row in rows] == [4, 3]
+
+
+@pytest.mark.parametrize('path', sorted(COMPARISONS.glob('*.yaml')), ids=lambda path: path.stem)
+def test_every_configuration_of_a_comparison_can_be_used(path, tmp_path):
+    _, seeds, rows = read_matrix(path)
+    runs = plan(rows, seeds, tmp_path / 'work', tmp_path / 'table.json')
+    assert len(runs) == len(rows) * len(seeds)
+    assert len({run.fingerprint for run in runs}) == len(rows)
 
 
 @pytest.mark.parametrize(
