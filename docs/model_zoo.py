@@ -40,6 +40,9 @@ METRICS = {
     'medium': 'Medium-shot Accuracy',
     'few': 'Few-shot Accuracy',
 }
+#: Record of all methods at one budget, and its protocol in the tables.
+SHARED = RESULTS / 'methods_cifar20-lt.json'
+SHARED_PROTOCOL = {'data': 'CIFAR-20-LT (16 x 16)', 'network': 'ResNet-8', 'epochs': 40}
 #: Marks around a table on a page.
 BEGIN, END = '<!-- {}: written by docs/model_zoo.py -->\n', '<!-- end of results -->\n'
 
@@ -146,6 +149,80 @@ def record_table(record: str, titles: dict[str, str]) -> str:
     return markdown_table(pd.DataFrame(rows)) + '\n'
 
 
+def published_table(method: Path) -> str:
+    """Format published accuracies of a method beside ours as a Markdown table.
+
+    Ours are empty where there is no run of that protocol. The last line is the comparison of all
+    methods at one budget, which has no published counterpart.
+    """
+    (collection,) = _metafile(method)['Collections']
+    rows = []
+    for entry in collection.get('Published', ()):
+        ours = [
+            result
+            for config, result in _configs(method)
+            if not result.empty and dataset_title(config.stem) == entry['Data']
+        ]
+        rows.append(
+            {
+                'data': entry['Data'],
+                'network': entry['Network'],
+                'epochs': str(entry.get('Epochs', '')),
+                'published': f'{entry["Accuracy"]} ({entry["Source"]})',
+                'ours': cell(ours[0], 'overall') if ours else '',
+                'difference': entry.get('Note', ''),
+            }
+        )
+    found = shared_results()
+    found = found[~found.index.duplicated()]
+    if method.name in found.index:
+        ours, baseline = found.loc[method.name], found.loc['cross_entropy']
+        rows.append(
+            {
+                **SHARED_PROTOCOL,
+                'published': '',
+                'ours': f'{cell(ours, "overall")} (few-shot {cell(ours, "few")})',
+                'difference': 'cross-entropy at this budget: '
+                f'{cell(baseline, "overall")} (few-shot {cell(baseline, "few")})',
+            }
+        )
+    return markdown_table(pd.DataFrame(rows)) + '\n'
+
+
+def shared_results() -> pd.DataFrame:
+    """Return the rows of the comparison at one budget, by the folder of the method.
+
+    A method with several rows has its own settings in the first one.
+    """
+    rows = json.loads(SHARED.read_text())['rows']
+    found = pd.json_normalize([row for row in rows if row['runs']])
+    found.index = pd.Index([Path(runs[0]['config']).parent.name for runs in found.pop('runs')])
+    return found
+
+
+def shared_table() -> str:
+    """Format the comparison at one budget, with the costs relative to cross-entropy."""
+    found = shared_results()
+    base = found.loc['cross_entropy']
+    rows = [
+        {
+            'method': f'[{row["name"]}](../../configs/{folder}/README.md)',
+            **{column: cell(row, column) for column in METRICS},
+            'seeds': len(row['seeds']),
+            'parameters': _times(row, base, 'parameters'),
+            'prediction': _times(row, base, 'multiply_adds'),
+            'training': _times(row, base, 'training_multiply_adds'),
+            'views': row['cost.views'],
+        }
+        for folder, row in found.iterrows()
+    ]
+    return markdown_table(pd.DataFrame(rows)) + '\n'
+
+
+def _times(row: pd.Series, base: pd.Series, key: str) -> str:
+    return f'x {row[f"cost.{key}"] / base[f"cost.{key}"]:.1f}'
+
+
 def models(method: Path) -> list[dict[str, Any]]:
     """Return the entries under ``Models`` of a method's metafile.yml."""
     (collection,) = _metafile(method)['Collections']
@@ -178,8 +255,9 @@ def written(method: Path) -> dict[Path, str]:
     """Return the expected text of README.md and metafile.yml of a method."""
     readme, metafile = method / 'README.md', method / 'metafile.yml'
     content = {'Collections': _metafile(method)['Collections'], 'Models': models(method)}
+    page = with_table(readme.read_text(), table(method))
     return {
-        readme: with_table(readme.read_text(), table(method)),
+        readme: with_table(page, published_table(method), 'published'),
         metafile: yaml.safe_dump(content, sort_keys=False, width=100),
     }
 
@@ -191,6 +269,8 @@ def written_pages() -> dict[Path, str]:
         lines = record_table(entry['record'], entry['rows'])
         for page in (ROOT / page for page in entry['pages']):
             texts[page] = with_table(texts.get(page) or page.read_text(), lines, name)
+    page = ROOT / 'docs/en/methods.md'
+    texts[page] = with_table(page.read_text(), shared_table(), 'methods')
     return texts
 
 

@@ -22,6 +22,7 @@ def matrix(argv: Sequence[str] | None = None) -> None:
         'goes on where the first was interrupted.'
     )
     parser.add_argument('path', metavar='MATRIX', help='YAML or JSON file: title, seeds, rows')
+    parser.add_argument('--config', help='configuration of the rows that name none')
     parser.add_argument('--work-dir', help='folder of the trainings; default: work_dirs/MATRIX')
     parser.add_argument(
         '--out', metavar='NAME', help='table NAME.md and NAME.json; default: in the work dir'

@@ -11,50 +11,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from joblib import cpu_count
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from torch.utils.flop_counter import FlopCounterMode
 
 from ecl.apis.checkpoint import latest_checkpoint
 from ecl.apis.config import load_config
 from ecl.apis.test import test
 from ecl.apis.train import train
 from ecl.apps.cli import run_tool
+from ecl.apps.experiments.cost import cost_figure, model_cost
 from ecl.apps.experiments.plan import COST, Run, plan, read_matrix
 from ecl.apps.experiments.table import write_table
 from ecl.engine.hooks.run_record import RECORD
 from ecl.engine.resume.atomic_file import write_text
 from ecl.errors import UserError
-from ecl.registry import DATASETS, MODELS
-
-
-def model_cost(cfg: Config) -> dict[str, int]:
-    """Count parameters and operations of the model of a configuration, on images of its data.
-
-    Args:
-        cfg: A configuration with training and test data.
-
-    Returns:
-        - ``parameters``: those that the training updates, all experts and auxiliary layers.
-        - ``multiply_adds``: of the prediction for one image by all experts together, in its
-          convolutions and matrix products.
-        - ``views``: augmented views of each image that a training step processes.
-    """
-    init_default_scope(cfg.get('default_scope', 'ecl'))
-    model = MODELS.build(cfg.model).eval()
-    image = DATASETS.build(cfg.test_dataloader.dataset)[0]['inputs']
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(image.unsqueeze(0).float())
-    views = DATASETS.build(cfg.train_dataloader.dataset)[0]['inputs']
-    return {
-        'parameters': sum(p.numel() for p in model.parameters() if p.requires_grad),
-        'multiply_adds': counter.get_total_flops() // 2,
-        'views': len(views) if isinstance(views, list) else 1,
-    }
-
 
 JOB = (sys.executable, '-m', 'ecl.apps.experiments.matrix')
 #: Seconds between two checks of the trainings.
@@ -69,6 +39,7 @@ def run_matrix(
     out: str | Path | None = None,
     jobs: int = 1,
     cfg_options: Mapping[str, Any] | None = None,
+    config: str | Path | None = None,
 ) -> list[dict[str, Any]]:
     """Train every configuration of a matrix with every seed, and write one table.
 
@@ -95,10 +66,12 @@ def run_matrix(
     Args:
         path: The matrix.
         work_dir: Folder of the trainings. By default ``work_dirs/<name of the matrix file>``.
-        out: Where the table goes, without extension: ``OUT.md`` and ``OUT.json``. By default
+        out: Where the table goes, without extension: ``OUT.md``, ``OUT.json`` and ``OUT.png``, the
+            accuracy against the cost of training. By default
             ``table`` in the work dir.
         jobs: Trainings at the same time; they share the processor's cores equally.
         cfg_options: Values by dotted key for all rows, over those at the top of the matrix.
+        config: Configuration of the rows that name none, so that one matrix serves any data.
 
     Returns:
         The rows of the table, as in the JSON file: see
@@ -110,7 +83,7 @@ def run_matrix(
     """
     if jobs < 1:
         raise UserError(f'--jobs must be at least 1, not {jobs}')
-    title, seeds, rows = read_matrix(Path(path), cfg_options)
+    title, seeds, rows = read_matrix(Path(path), cfg_options, config)
     folder = Path(work_dir or Path('work_dirs') / Path(path).stem)
     target = Path(out or folder / 'table')
     runs = plan(rows, seeds, folder, Path(f'{target}.json'))
@@ -126,6 +99,7 @@ def run_matrix(
 
     failed = _run_all(runs, jobs, table)
     result = table()
+    cost_figure(result).savefig(f'{target}.png', dpi=150)
     print(Path(f'{target}.md').read_text())
     if failed:
         logs = ', '.join(f'{run} ({run.work_dir / LOG})' for run in failed)

@@ -12,12 +12,12 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.fileio import load
 
-from ecl.apis.config import configs_root, load_config
+from ecl.apis.config import configs_root, find_config, load_config
 from ecl.apis.config_check import nearest
 from ecl.engine.hooks.run_record import RECORD
 from ecl.errors import UserError
 
-#: File of a run's cost; see :func:`ecl.apps.experiments.matrix.model_cost`.
+#: File of a run's cost; see :func:`ecl.apps.experiments.cost.model_cost`.
 COST = 'cost.json'
 #: The parts of a configuration that the weights and their accuracy depend on.
 DECISIVE = (
@@ -130,13 +130,16 @@ class Run:
 
 
 def read_matrix(
-    path: Path, cfg_options: Mapping[str, Any] | None = None
+    path: Path,
+    cfg_options: Mapping[str, Any] | None = None,
+    config: str | Path | None = None,
 ) -> tuple[str, list[int], list[Row]]:
     """Read title, seeds and rows of a matrix file; see :func:`~.matrix.run_matrix`.
 
     Args:
         path: The file.
         cfg_options: Values by dotted key for all rows, over those of the file.
+        config: Configuration of the rows that name none.
 
     Raises:
         UserError: If it cannot be read, or is not of that form.
@@ -152,12 +155,20 @@ def read_matrix(
     shared = {**content.get('cfg_options', {}), **(cfg_options or {})}
     rows = []
     for entry in content['rows']:
-        _check_keys(entry, ('config', 'name', 'cfg_options', 'variants'), ('config',), str(path))
-        config = path.parent / entry['config']
+        _check_keys(entry, ('config', 'name', 'cfg_options', 'variants'), (), str(path))
+        if 'config' in entry:
+            file = path.parent / entry['config']
+        elif config is not None and 'name' in entry:
+            file = find_config(config)
+        else:
+            raise UserError(
+                f"{path}: 'config' is missing in {dict(entry)}. Name it there, or name the row and "
+                'give --config.'
+            )
         rows.append(
             Row(
-                name=str(entry.get('name', config.stem)),
-                config=Path(os.path.relpath(config)),
+                name=str(entry.get('name', file.stem)),
+                config=Path(os.path.relpath(file)),
                 cfg_options={**shared, **entry.get('cfg_options', {})},
                 variants=entry.get('variants', {}),
             )

@@ -51,7 +51,7 @@ def write_table(
         title: Heading.
         rows: For each row its name, the names of its variants, and the records of its runs: the
             content of ``results.json``, ``cost`` (see
-            :func:`~ecl.apps.experiments.matrix.model_cost`) and ``variants`` (name -> metrics).
+            :func:`~ecl.apps.experiments.cost.model_cost`) and ``variants`` (name -> metrics).
         out: The files without their extension.
 
     Returns:
@@ -80,7 +80,7 @@ def write_table(
             if len(values) > 1:
                 line['std'] = values.std().to_dict()
             lines.append(line)
-    costs = ('s/epoch', 'parameters', 'multiply-adds', 'views')
+    costs = ('s/epoch', 'parameters', 'multiply-adds', 'training', 'views')
     frame = pd.DataFrame(cells, columns=['method', 'seeds', *ACCURACIES, *costs])
     text = f'# {title}\n\n{markdown_table(frame)}\n\n{_notes(lines)}'
     write_results(out, text, dict(title=title, rows=lines))
@@ -100,6 +100,7 @@ def _cost(cost: Mapping[str, float], values: pd.DataFrame) -> dict[str, str]:
         's/epoch': f'{values["seconds_per_epoch"].mean():.1f}',
         'parameters': f'{cost["parameters"] / 1e6:.2f} M',
         'multiply-adds': f'{cost["multiply_adds"] / 1e6:.1f} M',
+        'training': f'{cost["training_multiply_adds"] / 1e6:.1f} M',
         'views': str(cost['views']),
     }
 
@@ -112,7 +113,8 @@ def _notes(lines: Sequence[Mapping[str, Any]]) -> str:
         'seeds: of the ensemble (overall, and the mean of the class accuracies of the many-, '
         'medium- and few-shot classes), and of one expert alone (mean over the experts). Seconds '
         'of one epoch, validation included; trained parameters; multiply-adds of the prediction '
-        'for one image by all experts; augmented views of an image in a training step.'
+        'for one image by all experts, and of a training step for one image; augmented views of an '
+        'image in a training step.'
     ]
     for heading, key in (('Protocol', 'protocol'), ('Versions', 'versions')):
         different = dict.fromkeys(json.dumps(run[key]) for run in runs)

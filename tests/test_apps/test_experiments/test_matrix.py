@@ -9,18 +9,17 @@ from pathlib import Path
 from statistics import stdev
 
 import pytest
-import torch
-from torch import nn
+from PIL import Image
 
 import ecl
-from ecl.apis import load_config
 from ecl.apis.launch import alone_in
+from ecl.apps.data.prepare_folder import prepare_folder
 from ecl.apps.experiments import matrix
-from ecl.apps.experiments.matrix import model_cost, run_matrix
+from ecl.apps.experiments.matrix import run_matrix
 from ecl.apps.experiments.plan import plan, read_matrix
 from ecl.apps.experiments.table import write_table
+from ecl.datasets import Digits
 from ecl.errors import UserError
-from ecl.registry import MODELS
 
 COMPARISONS = Path(__file__).parents[3] / 'configs/comparison'
 
@@ -38,7 +37,8 @@ metrics = {'shot/overall': overall, 'shot/few': 10.0, 'shot/expert0/overall': ov
            'shot/expert1/overall': overall - 20}
 for name in told['variants']:
     (folder / name).write_text(json.dumps(dict(metrics={'shot/overall': 1.0})))
-(folder / 'cost.json').write_text(json.dumps(dict(parameters=5e6, multiply_adds=7e6, views=2)))
+(folder / 'cost.json').write_text(json.dumps(dict(parameters=5e6, multiply_adds=7e6,
+    training_multiply_adds=2e7, views=2)))
 (folder / 'results.json').write_text(json.dumps(dict(config=told['config'], seed=told['seed'],
     epochs=2, wall_seconds=3.0, versions=dict(torch='9'), protocol={}, metrics=metrics)))
 """
@@ -51,6 +51,7 @@ def write_matrix(tmp_path, digits_config):
     def write(*rows, seeds=(0, 1)):
         path = tmp_path / 'matrix.yaml'
         rows = [{'config': os.path.relpath(digits_config, tmp_path), **row} for row in rows]
+        rows = [{k: v for k, v in row.items() if v is not None} for row in rows]
         path.write_text(json.dumps(dict(title='Try it', seeds=list(seeds), rows=rows)))
         return path
 
@@ -148,8 +149,8 @@ def test_options_of_all_rows_give_way_to_those_of_a_row_and_the_command_to_neith
 
 
 @pytest.mark.parametrize('path', sorted(COMPARISONS.glob('*.yaml')), ids=lambda path: path.stem)
-def test_every_configuration_of_a_comparison_can_be_used(path, tmp_path):
-    _, seeds, rows = read_matrix(path)
+def test_every_configuration_of_a_comparison_can_be_used(path, tmp_path, digits_config):
+    _, seeds, rows = read_matrix(path, config=digits_config)
     runs = plan(rows, seeds, tmp_path / 'work', tmp_path / 'table.json')
     assert len(runs) == len(rows) * len(seeds)
     assert len({run.fingerprint for run in runs}) == len(rows)
@@ -161,6 +162,7 @@ def test_every_configuration_of_a_comparison_can_be_used(path, tmp_path):
         ([{'nmae': 'A'}], "nothing reads the key 'nmae'; did you mean 'name'"),
         ([{'name': 'A'}, {'name': 'a!'}], "several rows are named 'a'"),
         ([{'config': 'gone.py'}], r'gone\.py does not exist'),
+        ([{'name': 'A', 'config': None}], r"'config' is missing .* --config"),
         ([{'cfg_options': {'model.hed.expert': 1}}], "did you mean 'head'"),
         ([{'variants': {'x': {'model.hed.expert': 1}}}], "did you mean 'head'"),
         ([], "'rows' is missing"),
@@ -189,7 +191,12 @@ def _record(seed, overall, **metrics):
         wall_seconds=10.0 + seed,
         metrics=metrics,
         variants={'v': {'shot/overall': overall / 2}},
-        cost=dict(parameters=1_520_000, multiply_adds=20_000_000, views=1),
+        cost=dict(
+            parameters=1_520_000,
+            multiply_adds=20_000_000,
+            training_multiply_adds=60_000_000,
+            views=1,
+        ),
         protocol=dict(source='Digits', evaluated=dict(source='Digits', split='test')),
         versions=dict(torch='2'),
     )
@@ -220,6 +227,7 @@ def test_table(tmp_path):
         's/epoch': '2.8',
         'parameters': '1.52 M',
         'multiply-adds': '20.0 M',
+        'training': '60.0 M',
         'views': '1',
     }
     assert variant[:3] == ['one: v', '3', '21.00 ± 1.32']
@@ -227,6 +235,36 @@ def test_table(tmp_path):
     assert none[1] == '0'
     assert set(none[2:]) == {'-'}
     assert 'source Digits, evaluated (source Digits, split test)' in text
+
+
+def test_five_methods_on_own_images(tmp_path, monkeypatch, digits_config):
+    digits = Digits(split='train')
+    for index in range(60):
+        folder = tmp_path / 'photos' / ('odd' if digits[index]['gt_label'] % 2 else 'even')
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(digits[index]['img']).resize((16, 16)).save(folder / f'{index}.png')
+    monkeypatch.chdir(tmp_path)
+    prepare_folder('photos', 'mine', base=digits_config.parent / 'ecl_r32_lists-32px.py')
+    options = {
+        'train_cfg.max_epochs': 1,
+        'train_cfg.val_interval': 1,
+        'param_scheduler': [],
+        'model.backbone.backbone.depth': 8,
+    }
+    lines = run_matrix(
+        COMPARISONS / 'own_images.yaml', 'work', cfg_options=options, config='mine/config.py'
+    )
+    assert [line['name'] for line in lines] == [
+        'cross-entropy',
+        'LDAM-DRW',
+        'balanced softmax',
+        'mutual distillation',
+        'ECL',
+    ]
+    assert all(0 <= line['mean']['overall'] <= 100 for line in lines)
+    costs = [line['cost']['training_multiply_adds'] for line in lines]
+    assert costs[0] == costs[1] == costs[2] < costs[3] / 2.5
+    assert (tmp_path / 'work/table.png').is_file()
 
 
 def _wait_for(condition, seconds=240):
@@ -275,29 +313,3 @@ def test_a_killed_matrix_leaves_no_training_behind_and_goes_on(write_matrix, run
     (record,) = run['runs']
     assert (record['epochs'], record['seed'], record['cost']['views']) == (2, 1, 2)
     assert variant['mean'].keys() >= {'overall', 'many', 'few', 'one expert'}
-
-
-def test_counts_what_predicts_one_image(digits_config):
-    cfg = load_config(digits_config)
-    cost = model_cost(cfg)
-    model = MODELS.build(cfg.model).eval()
-    seen = []
-
-    def count(layer, inputs, output):
-        seen.append(output.numel() * layer.weight[0].numel())
-
-    for layer in model.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            layer.register_forward_hook(count)
-    model(torch.rand(1, 3, 8, 8))
-    assert cost['multiply_adds'] == sum(seen)
-    copy = sum(p.numel() for p in model.contrast.momentum_encoder.parameters())
-    assert cost['parameters'] == sum(p.numel() for p in model.parameters()) - copy
-    assert cost['views'] == 2
-
-
-def test_one_view(digits_config):
-    one = dict(type='PackInputs')
-    options = {'train_dataloader.dataset.dataset.pipeline': [one], 'model.contrast': None}
-    cost = model_cost(load_config(digits_config, cfg_options=options))
-    assert cost['views'] == 1

@@ -1,0 +1,149 @@
+"""Cost of a model, and the figure of accuracy against it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from mmengine.config import Config
+from mmengine.dataset import default_collate
+from mmengine.registry import init_default_scope
+from mmpretrain.models import BaseClassifier
+from torch.utils.data import Dataset
+from torch.utils.flop_counter import FlopCounterMode
+
+from ecl.registry import DATASETS, MODELS
+from ecl.visualization.style import GROUP_COLOURS, plain_axes
+
+#: Images of the training step that is counted.
+BATCH = 8
+
+
+def model_cost(cfg: Config) -> dict[str, int]:
+    """Count parameters and operations of the model of a configuration, on images of its data.
+
+    The operations do not depend on the machine, as times do.
+
+    Args:
+        cfg: A configuration with training and test data.
+
+    Returns:
+        - ``parameters``: those that the training updates, all experts and auxiliary layers.
+        - ``multiply_adds``: of the prediction for one image by all experts together, in its
+          convolutions and matrix products.
+        - ``training_multiply_adds``: of a training step, forward and backward, for one image.
+        - ``views``: augmented views of each image that a training step processes.
+    """
+    init_default_scope(cfg.get('default_scope', 'ecl'))
+    model = MODELS.build({'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model})
+    image = DATASETS.build(cfg.test_dataloader.dataset)[0]['inputs']
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.eval()(image.unsqueeze(0).float())
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    views = dataset[0]['inputs']
+    return {
+        'parameters': sum(p.numel() for p in model.parameters() if p.requires_grad),
+        'multiply_adds': counter.get_total_flops() // 2,
+        'training_multiply_adds': _training_multiply_adds(model.train(), dataset),
+        'views': len(views) if isinstance(views, list) else 1,
+    }
+
+
+def _training_multiply_adds(model: BaseClassifier, dataset: Dataset) -> int:
+    for module in model.modules():
+        if callable(getattr(module, 'set_class_counts', None)):
+            module.set_class_counts([1] * model.head.num_classes)
+        if callable(getattr(module, 'set_progress', None)):
+            module.set_progress(0.0)
+    batch = default_collate([dataset[index] for index in range(BATCH)])
+    with FlopCounterMode(display=False) as counter:
+        losses = model(**model.data_preprocessor(batch, training=True), mode='loss')
+        model.parse_losses(losses)[0].backward()
+    return counter.get_total_flops() // (2 * BATCH)
+
+
+def cost_figure(lines: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw accuracy against the cost of training, relative to the cheapest row.
+
+    Args:
+        lines: Rows of a table, as :func:`~ecl.apps.experiments.table.write_table` returns them.
+            Rows without a result or a training cost, such as variants, are left out.
+
+    Returns:
+        A figure without a window: overall and few-shot accuracy of each row, one panel each, with
+        the sample standard deviation over the seeds.
+    """
+    shown = [
+        line
+        for line in lines
+        if line.get('cost', {}).get('training_multiply_adds') and line['mean'].get('overall')
+    ]
+    figure = Figure(figsize=(12.5, 8.5), layout='constrained')
+    panels = figure.subplots(1, 2)
+    costs = np.array([line['cost']['training_multiply_adds'] for line in shown], dtype=float)
+    costs /= costs.min() if len(costs) else 1
+    keys = {'overall': '#333333', 'few': GROUP_COLOURS['few']}
+    for axes, (key, colour) in zip(panels, keys.items(), strict=True):
+        means = np.array([line['mean'].get(key, np.nan) for line in shown])
+        spread = [line.get('std', {}).get(key, 0) for line in shown]
+        axes.errorbar(costs, means, spread, fmt='o', color=colour, ecolor='0.75', capsize=2)
+        axes.set_xscale('log', base=2)
+        axes.set_xlim(0.85, 2 * max(costs, default=1))
+        ticks = 2.0 ** np.arange(0, np.log2(max(costs, default=1)) + 1)
+        axes.set_xticks(ticks, [f'{tick:g}' for tick in ticks])
+        axes.set_xlabel('cost of training an image, relative to the cheapest method')
+        axes.set_ylabel(f'{"few-shot" if key == "few" else key} accuracy (%)')
+        plain_axes(axes)
+        low, high = axes.get_ylim()
+        gap = (high - low) / 50
+        for members in _clusters(costs):
+            heights = spread_apart(means[members], gap)
+            for index, height in zip(members, heights, strict=True):
+                axes.annotate(
+                    shown[index]['name'],
+                    (costs[index], means[index]),
+                    (costs[members].max() * 1.07, height),
+                    fontsize=7.5,
+                    va='center',
+                    arrowprops=dict(arrowstyle='-', color='0.8', linewidth=0.6, shrinkB=3),
+                )
+    return figure
+
+
+def _clusters(costs: np.ndarray) -> list[np.ndarray]:
+    """Return the places of rows whose labels stand in one column, from cheap to costly."""
+    order = np.argsort(costs, kind='stable')
+    cuts = np.flatnonzero(np.diff(costs[order]) > 0.25 * costs[order][:-1]) + 1
+    return [part for part in np.split(order, cuts) if len(part)]
+
+
+def spread_apart(values: np.ndarray, gap: float) -> np.ndarray:
+    """Move values apart until neighbours differ by ``gap``, keeping their order and their middle.
+
+    Args:
+        values: Shape (N,).
+        gap: Smallest difference.
+
+    Example:
+        >>> spread_apart(np.array([1.0, 1.0, 5.0]), 1.0).tolist()
+        [0.5, 1.5, 5.0]
+    """
+    order = np.argsort(values, kind='stable')
+    # Middle and number of the values that touch.
+    blocks: list[tuple[float, int]] = [(float(values[index]), 1) for index in order]
+    place = 1
+    while place < len(blocks):
+        (low, below), (high, above) = blocks[place - 1], blocks[place]
+        if high - low >= gap * (below + above) / 2:
+            place += 1
+            continue
+        blocks[place - 1] = (low * below + high * above) / (below + above), below + above
+        del blocks[place]
+        place = max(place - 1, 1)
+    moved = np.empty(len(values))
+    done = 0
+    for middle, size in blocks:
+        moved[order[done : done + size]] = middle + gap * (np.arange(size) - (size - 1) / 2)
+        done += size
+    return moved
