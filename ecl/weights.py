@@ -1,7 +1,6 @@
 """Fit the weights of a checkpoint to a model, whatever wraps them."""
 
 import logging
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,8 +83,9 @@ def unwrap(content: Any) -> dict[str, Tensor]:
 def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str | Path) -> Fit:
     """Match weights with a model by name and shape.
 
-    ``PREFIXES`` are taken away, or ``backbone.`` is added, where more weights match so. The
-    model's own hooks for loading rename weights first.
+    ``PREFIXES`` are taken away, or ``backbone.`` or ``timm_model.`` is added, where more weights match so. The
+    model's own hooks for loading rename weights first. Where no name matches, weights of the same
+    shapes in the same order match: other libraries name the layers of a network otherwise.
 
     Args:
         model: The model, without a wrapper. It is not changed.
@@ -106,6 +106,8 @@ def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str | P
             best = fit
         if best.complete:
             break
+    if not best.matching:
+        best = _match(own, _by_order(own, weights))
     if not best.matching:
         raise UserError(
             f'{source} holds no weight of this model: got {len(weights)} tensors '
@@ -181,7 +183,27 @@ def _candidates(weights: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
     for prefix in PREFIXES:
         names = {key.removeprefix(prefix): value for key, value in names.items()}
         yield names
-    yield {f'backbone.{key}': value for key, value in weights.items()}
+    for prefix in ('backbone.', 'timm_model.'):
+        yield {f'{prefix}{key}': value for key, value in weights.items()}
+
+
+def _by_order(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights under the names of a model whose tensors have their shapes, in their order.
+
+    The weights may go on after the last tensor of the model, as a classifier does. Empty if a shape
+    differs.
+    """
+    names = [name for name in own if not _is_counter(name)]
+    values = [value for name, value in weights.items() if not _is_counter(name)]
+    if len(values) < len(names):
+        return {}
+    pairs = list(zip(names, values, strict=False))
+    return dict(pairs) if all(own[name].shape == value.shape for name, value in pairs) else {}
+
+
+def _is_counter(name: str) -> bool:
+    """Return whether a name is that of BatchNorm's counter, which not every framework saves."""
+    return name.endswith('num_batches_tracked')
 
 
 def _renamed(model: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -197,8 +219,7 @@ def _match(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Fit:
     same = {key: value for key, value in weights.items() if key in own}
     return Fit(
         matching={key: value for key, value in same.items() if value.shape == own[key].shape},
-        # Not every framework saves the counters of BatchNorm.
-        missing=[k for k in own if k not in weights and not re.search('num_batches_tracked$', k)],
+        missing=[key for key in own if key not in weights and not _is_counter(key)],
         unexpected=[key for key in weights if key not in own],
         reshaped=[key for key, value in same.items() if value.shape != own[key].shape],
     )

@@ -100,6 +100,10 @@ def build_model(
     network = cfg.model.copy()
     network.pop('contrast', None)
     network.pop('train_cfg', None)
+    for _, part in walk(network):
+        if str(part.get('type', '')).endswith('TIMMBackbone'):
+            part['pretrained'] = False  # timm would load weights on building
+            part.pop('checkpoint_path', None)
     network.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
     with DefaultScope.overwrite_default_scope('ecl'):
         model = MODELS.build(network)

@@ -8,6 +8,7 @@ from .hooks.run_record import RunRecordHook
 from .methods.adjustment import AdjustmentHook
 from .methods.class_counts import ClassCountsHook, TrainingProgressHook
 from .methods.distill_weight import DistillWeightHook
+from .methods.linear_probe import LinearProbeLoop
 from .methods.second_stage import SecondStageHook
 from .performance import Bfloat16OptimWrapper, KeepMemoryHook
 from .resume.checkpoint_hook import CheckpointHook
@@ -26,6 +27,7 @@ __all__ = [
     'EarlyStoppingHook',
     'InvalidLossHook',
     'KeepMemoryHook',
+    'LinearProbeLoop',
     'LoggerHook',
     'ResumableRunner',
     'ResumableTrainLoop',

@@ -106,6 +106,18 @@ class MultiExpertBackbone(BaseModule):
         # Convolutions run faster in this layout, on a CPU and in mixed precision on a GPU.
         self.to(memory_format=torch.channels_last)
 
+    def init_weights(self) -> None:
+        """Initialise the experts; weights of a file are read once, into the first expert."""
+        first, *others = self.experts
+        init_cfg = getattr(first, 'init_cfg', None)
+        if isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained':
+            first.init_weights()
+            loaded = first.state_dict()
+            for other in others:
+                other.load_state_dict({name: loaded[name] for name in other.state_dict()})
+                other._is_init = True
+        super().init_weights()
+
     def _share(self, shared_stages: int) -> None:
         trunk, *others = (_network(expert) for expert in self.experts)
         for name in _shared_modules(trunk, shared_stages):

@@ -2,9 +2,12 @@ from copy import deepcopy
 
 import pytest
 import torch
+from mmengine.registry import init_default_scope
 from mmpretrain.structures import DataSample
 from torch import nn
 
+from ecl import weights
+from ecl.checkpoint_file import read_checkpoint
 from ecl.errors import UserError
 from ecl.models import FeaturePooling, MultiExpertBackbone
 from ecl.models.multi_expert import _shared_modules
@@ -190,3 +193,23 @@ def test_every_parameter_gets_a_gradient():
 def test_bad_options_are_named(options, message):
     with pytest.raises(UserError, match=message):
         MultiExpertBackbone(**{'backbone': CIFAR, **options})
+
+
+@pytest.mark.parametrize('shared_stages', [0, 2])
+def test_pretrained_weights_are_read_once_into_every_expert(tmp_path, monkeypatch, shared_stages):
+    plain = MODELS.build(dict(type='ResNetCIFAR', depth=8))
+    torch.save({'state_dict': plain.state_dict()}, tmp_path / 'plain.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'plain.pth'))
+    net = MultiExpertBackbone(
+        dict(type='ResNetCIFAR', depth=8, init_cfg=init_cfg), 3, shared_stages=shared_stages
+    )
+    read = []
+    monkeypatch.setattr(
+        weights, 'read_checkpoint', lambda path: read.append(path) or read_checkpoint(path)
+    )
+    init_default_scope('ecl')
+    net.init_weights()
+    assert len(read) == 1
+    for expert in net.experts:
+        own = expert.state_dict()
+        assert own and all(torch.equal(value, plain.state_dict()[k]) for k, value in own.items())

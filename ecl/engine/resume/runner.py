@@ -141,6 +141,11 @@ class ResumableRunner(Runner):
             auto_scale_lr = {**auto_scale_lr, 'base_batch_size': base}
         super().scale_lr(optim_wrapper, auto_scale_lr)
 
+    def build_optim_wrapper(self, *args: Any, **kwargs: Any) -> OptimWrapper:
+        """Build the optimizer. A line for each parameter goes to the log file alone."""
+        with quiet_console(self.logger):
+            return super().build_optim_wrapper(*args, **kwargs)
+
     def load_or_resume(self) -> None:
         """Say what a step of the training is, then load or resume."""
         if isinstance(self._train_loop, BaseLoop):

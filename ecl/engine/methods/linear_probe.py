@@ -1,0 +1,125 @@
+"""Linear probe: fit the classifiers on the features of a network that is not trained."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import all_gather_object, is_main_process
+from mmpretrain.models import BaseClassifier
+from rich.console import Console
+from rich.progress import track
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from ecl.engine.resume.runner import ResumableTrainLoop
+from ecl.errors import UserError
+from ecl.registry import LOOPS
+from ecl.settings import Number, validate_params
+from ecl.weights import bare_model
+
+
+@LOOPS.register_module()
+class LinearProbeLoop(ResumableTrainLoop):
+    """Training loop that fits the classifiers by logistic regression.
+
+    The features of all training images are computed once, in evaluation mode, and standardised.
+    scikit-learn then fits the classifier of each expert. The rest of the network keeps its
+    weights. Checkpoints, validation and the record are those of any training. The training data
+    should have no random transforms and no shuffling sampler.
+
+    Args:
+        max_epochs: More than one epoch repeats the same fit.
+        inverse_regularization: C of scikit-learn's ``LogisticRegression``, positive: the smaller,
+            the stronger the L2 penalty.
+        **kwargs: As for :class:`~ecl.engine.resume.runner.ResumableTrainLoop`.
+
+    Raises:
+        UserError: If a number is out of range, or a classifier has no weight and bias to set.
+
+    Example:
+        >>> train_cfg = dict(type='LinearProbeLoop')
+    """
+
+    @validate_params(inverse_regularization=Number(above=0))
+    def __init__(
+        self,
+        *args: Any,
+        max_epochs: int = 1,
+        inverse_regularization: float = 0.01,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, max_epochs=max_epochs, **kwargs)
+        self.inverse_regularization = inverse_regularization
+
+    def run_epoch(self) -> None:
+        """Compute the features and fit the classifiers."""
+        self.runner.call_hook('before_train_epoch')
+        model: Any = bare_model(self.runner.model)
+        features, labels = extract_features(model, self.dataloader)
+        for classifier, vectors in zip(model.head.label_classifiers, features, strict=True):
+            fit_classifier(classifier, vectors, labels, self.inverse_regularization)
+        self._iter += len(self.dataloader)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+
+@torch.inference_mode()
+def extract_features(model: BaseClassifier, loader: DataLoader) -> tuple[list[Tensor], Tensor]:
+    """Compute the features of all images of a loader, over all processes.
+
+    Args:
+        model: The model, without wrapper. It is put into evaluation mode.
+        loader: Images and labels.
+
+    Returns:
+        The features of each expert, K of (N, D), and the labels (N,), on the CPU.
+    """
+    model.eval()
+    found: list[tuple[list[Tensor], Tensor]] = []
+    console = Console(stderr=True, quiet=not is_main_process())
+    for batch in track(loader, 'computing features', console=console, transient=True):
+        data = model.data_preprocessor(batch, training=False)
+        feats = model.extract_feat(data['inputs'])
+        labels = torch.cat([sample.gt_label for sample in data['data_samples']])
+        found.append(([feat.float().cpu() for feat in feats], labels.cpu()))
+    parts = [part for each in all_gather_object(found) for part in each]
+    features = [torch.cat(each) for each in zip(*(feats for feats, _ in parts), strict=True)]
+    return features, torch.cat([labels for _, labels in parts])
+
+
+def fit_classifier(
+    classifier: nn.Module, features: Tensor, labels: Tensor, inverse_regularization: float
+) -> None:
+    """Set weight and bias of a linear classifier to those of a logistic regression.
+
+    Args:
+        classifier: Linear layer from D to C, with bias.
+        features: (N, D).
+        labels: (N,); every class occurs.
+        inverse_regularization: C of scikit-learn's ``LogisticRegression``.
+
+    Raises:
+        UserError: If the classifier is none, or a class does not occur.
+    """
+    if type(classifier) is not nn.Linear or classifier.bias is None:
+        raise UserError(
+            f'model.head.classifier: got {type(classifier).__name__}, expected a Linear layer with '
+            "bias for LinearProbeLoop. Set model.head.classifier=dict(type='Linear')."
+        )
+    classes = classifier.out_features
+    present = len(labels.unique())
+    if present != classes:
+        raise UserError(f'LinearProbeLoop: got images of {present} classes, expected {classes}')
+    scaler = StandardScaler()
+    inputs = scaler.fit_transform(features.numpy().astype(np.float64))
+    regression = LogisticRegression(C=inverse_regularization, max_iter=1000)
+    regression.fit(inputs, labels.numpy())
+    weight, bias = regression.coef_, regression.intercept_
+    if classes == 2:  # scikit-learn has one logit then, that of the second class
+        weight, bias = np.stack([-weight[0], weight[0]]) / 2, np.stack([-bias[0], bias[0]]) / 2
+    weight = weight / scaler.scale_
+    with torch.no_grad():
+        classifier.weight.copy_(torch.from_numpy(weight))
+        classifier.bias.copy_(torch.from_numpy(bias - weight @ scaler.mean_))
