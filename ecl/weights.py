@@ -83,9 +83,9 @@ def unwrap(content: Any) -> dict[str, Tensor]:
 def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str | Path) -> Fit:
     """Match weights with a model by name and shape.
 
-    ``PREFIXES`` are taken away, or ``backbone.`` or ``timm_model.`` is added, where more weights match so. The
-    model's own hooks for loading rename weights first. Where no name matches, weights of the same
-    shapes in the same order match: other libraries name the layers of a network otherwise.
+    ``PREFIXES`` are taken away, or ``backbone.`` or ``timm_model.`` is added, where more weights
+    match so. The model's own hooks for loading rename weights first. Where no name matches, weights
+    of the same shapes in the same order match: other libraries name the layers otherwise.
 
     Args:
         model: The model, without a wrapper. It is not changed.

@@ -1,5 +1,6 @@
 """Cost of a model, and the figure of accuracy against it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,6 +51,26 @@ def model_cost(cfg: Config) -> dict[str, int]:
     }
 
 
+def _convolution_backward(
+    grad_shape: Sequence[int],
+    x_shape: Sequence[int],
+    w_shape: Sequence[int],
+    *args: Any,
+    out_shape: Any = None,
+    **kwargs: Any,
+) -> int:
+    """Count a convolution's backward pass: as much for the inputs, and for the weights.
+
+    PyTorch's own count takes grouped convolutions for full ones.
+    """
+    inputs, weights, *_ = args[-1]  # whether each gradient is asked for
+    forward = 2 * grad_shape[0] * math.prod(grad_shape[2:]) * math.prod(w_shape)
+    return forward * (bool(inputs) + bool(weights))
+
+
+_BACKWARD = {torch.ops.aten.convolution_backward: _convolution_backward}
+
+
 def _training_multiply_adds(model: BaseClassifier, dataset: Dataset) -> int:
     for module in model.modules():
         if callable(getattr(module, 'set_class_counts', None)):
@@ -57,7 +78,7 @@ def _training_multiply_adds(model: BaseClassifier, dataset: Dataset) -> int:
         if callable(getattr(module, 'set_progress', None)):
             module.set_progress(0.0)
     batch = default_collate([dataset[index] for index in range(BATCH)])
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=_BACKWARD) as counter:
         losses = model(**model.data_preprocessor(batch, training=True), mode='loss')
         model.parse_losses(losses)[0].backward()
     return counter.get_total_flops() // (2 * BATCH)

@@ -4,9 +4,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from ecl.apis import load_config
-from ecl.apps.experiments.cost import cost_figure, model_cost, spread_apart
+from ecl.apps.experiments.cost import _BACKWARD, cost_figure, model_cost, spread_apart
 from ecl.registry import MODELS
 
 
@@ -69,3 +70,13 @@ def test_labels_are_spread_apart_in_their_order(values, gap):
     assert (np.diff(np.sort(moved)) >= gap - 1e-6).all()
     assert moved.mean() == pytest.approx(values.mean(), abs=1e-6)
     assert (np.diff(moved[np.argsort(values, kind='stable')]) > 0).all()
+
+
+@pytest.mark.parametrize(('groups', 'kernel'), [(1, 3), (8, 3), (8, 1)])
+def test_grouped_convolutions_are_counted_as_what_they_compute(groups, kernel):
+    layer = nn.Conv2d(8, 16, kernel, groups=groups, bias=False)
+    x = torch.rand(2, 8, 10, 10, requires_grad=True)
+    with FlopCounterMode(display=False, custom_mapping=_BACKWARD) as counter:
+        layer(x).sum().backward()
+    pixels = 2 * (11 - kernel) ** 2
+    assert counter.get_total_flops() == 3 * 2 * pixels * layer.weight.numel()
