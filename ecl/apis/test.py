@@ -18,6 +18,7 @@ from ecl.apis.models import CONTRAST
 from ecl.checkpoint_file import load_checkpoint
 from ecl.datasets import gt_labels
 from ecl.engine.hooks.console import ConsoleHook
+from ecl.engine.methods import adaptation
 from ecl.engine.methods.adjustment import adjust_model, describe
 from ecl.engine.resume.atomic_file import check_folder, write_text
 from ecl.engine.resume.runner import ResumableRunner
@@ -48,6 +49,7 @@ def test(
     tta: bool = False,
     adjust: str | None = None,
     tau: float | str = 'auto',
+    adapt: bool = False,
     cfg_options: Mapping[str, Any] | None = None,
     launcher: str = 'none',
     verbose: bool = False,
@@ -73,6 +75,9 @@ def test(
             :mod:`ecl.models.adjustment`. The model is tested before it as well.
         tau: Strength of the adjustment, or ``'auto'``: chosen on validation data or training
             images; see :func:`~ecl.engine.methods.adjustment.adjust_model`.
+        adapt: Find weights of the experts on the test images, without their labels; see
+            :func:`~ecl.engine.methods.adaptation.adapt_model`. The model is tested before it as
+            well.
         cfg_options: Values by dotted key that replace those of the configuration.
         launcher: ``'none'``, or ``'pytorch'`` in a process that torchrun started.
         verbose: Print the log on the console too.
@@ -82,7 +87,8 @@ def test(
         The metrics in percent: those of the configuration, the expected calibration error
         ``calibration/ECE``, and ``distribution/<name>``; of expert 0 alone
         ``calibration/expert0/ECE`` and ``distribution/expert0/<name>``, and so on. With ``adjust``
-        they are those of the adjusted model; those before it are under ``unadjusted/<key>``.
+        or ``adapt`` they are those of the changed model; those before it are under
+        ``unadjusted/<key>``.
 
     Raises:
         UserError: If the configuration or the data cannot be used as they are, the checkpoint
@@ -124,13 +130,19 @@ def test(
             return _summary(metrics, record.predictions, lists, counts, imbalance_factors)
 
         metrics, text = summary(runner.test())
-        told = None
+        told: dict[str, Any] = {}
+        lines = []
         if adjust is not None:
+            told['adjustment'] = adjust_model(bare_model(runner.model), cfg, adjust, tau, counts)
+            lines.append(describe(told['adjustment']))
+        if adapt:
+            told['adaptation'] = adaptation.adapt_model(bare_model(runner.model), cfg)
+            lines.append(adaptation.describe(told['adaptation']))
+        if told:
             unadjusted, before = metrics, f'unadjusted\n\n{text}\n\n'
-            told = adjust_model(bare_model(runner.model), cfg, adjust, tau, counts)
             metrics, text = summary(runner.test_loop.run())
             metrics |= {f'unadjusted/{key}': value for key, value in unadjusted.items()}
-            text = f'{before}{describe(told)}\n\n{text}'
+            text = '\n'.join([before.rstrip('\n'), '', *lines, '', text])
     predictions = record.predictions
     if predictions is not None:  # in the main process
         print(text)
@@ -139,8 +151,7 @@ def test(
             write_text(per_class, class_table(predictions, counts, names))
         if out is not None and not _holds_predictions(out):
             result: dict[str, Any] = dict(config=source, checkpoint=str(checkpoint))
-            result |= {} if told is None else {'adjustment': told}
-            write_text(out, json.dumps({**result, 'metrics': metrics}, indent=2) + '\n')
+            write_text(out, json.dumps({**result, **told, 'metrics': metrics}, indent=2) + '\n')
     return metrics
 
 

@@ -143,7 +143,7 @@ def choose_tau(
     model.eval()
     feats, labels = [], []
     for batch in batches:
-        data = _prepare(model, batch, augment)
+        data = first_view(model, batch, augment)
         feats.append(model.extract_feat(data['inputs']))
         labels.append(torch.cat([sample.gt_label for sample in data['data_samples']]))
     targets = torch.cat(labels)
@@ -155,8 +155,14 @@ def choose_tau(
     return TauChoice(min(losses, key=lambda tau: losses[tau]), len(targets), losses)
 
 
-def _prepare(model: BaseClassifier, batch: dict, augment: bool) -> dict:
-    """Return the first view of a batch, without Mixup and CutMix."""
+def first_view(model: BaseClassifier, batch: dict, augment: bool) -> dict:
+    """Return the first view of a batch, without Mixup and CutMix.
+
+    Args:
+        model: The model, for its data preprocessor.
+        batch: A batch of the data loader.
+        augment: Apply the views of the data preprocessor, as in training.
+    """
     preprocessor = model.data_preprocessor
     mixing = getattr(preprocessor, 'batch_augments', None)
     if mixing is not None:

@@ -75,3 +75,59 @@ class WeightedAggregator(nn.Module):
     def forward(self, outputs: ExpertOutputs) -> Tensor:
         """Map logits (K, N, C) to (N, C)."""
         return torch.einsum('k,knc->nc', self.weights, outputs.logits)
+
+
+#: Smallest weight of an expert at which the search stops, as in the released code.
+SMALLEST = 0.05
+
+
+def agreement(weights: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Compute how far the predictions for two views of an image agree [lineage: SADE].
+
+    The released code takes the cosine of the two predicted distributions, and so does this. The
+    product of equation 5 grows with the confidence too, so it prefers an overconfident expert.
+
+    Args:
+        weights: Of the experts, (K,).
+        first, second: Logits of the two views, (K, N, C).
+
+    Returns:
+        Cosine for each image, (N,), 0 to 1.
+    """
+    views = [torch.einsum('k,knc->nc', weights, view).softmax(-1) for view in (first, second)]
+    return F.cosine_similarity(*views, dim=-1)
+
+
+def find_weights(first: Tensor, second: Tensor, steps: int = 100, rate: float = 0.05) -> Tensor:
+    """Find the weights of the experts by which two views of unlabelled images agree most.
+
+    Test-time adaptation [lineage: Zhang et al., NeurIPS 2022, arXiv 2107.09249, section 4.3]: an
+    expert that suits the test distribution predicts its images more stably. The weights start
+    equal and follow the gradient of the mean :func:`agreement`, until one falls to
+    ``SMALLEST``.
+
+    Args:
+        first, second: Logits of two augmented views, (K, N, C).
+        steps: Largest number of steps of Adam.
+        rate: Its learning rate.
+
+    Returns:
+        Weights (K,), of sum 1.
+
+    Example:
+        >>> unsure, sure = torch.zeros(40, 3), 4 * torch.eye(3)[torch.arange(40) % 3]
+        >>> logits = torch.stack([unsure, sure])
+        >>> find_weights(logits, logits).argmax().item()
+        1
+    """
+    free = torch.zeros(len(first), dtype=torch.float64, requires_grad=True)
+    first, second = first.double(), second.double()
+    optimizer = torch.optim.Adam([free], lr=rate)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        (-agreement(free.softmax(0), first, second).mean()).backward()
+        before = free.detach().clone()
+        optimizer.step()
+        if free.softmax(0).min() < SMALLEST:
+            return before.softmax(0)
+    return free.detach().softmax(0)

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from ecl.models import BalancedSoftmaxLoss, ExpertOutputs, InverseSoftmaxLoss, WeightedAggregator
+from ecl.models.sade import SMALLEST, agreement, find_weights
 
 COUNTS = [50, 200, 8, 1]
 
@@ -53,3 +54,45 @@ def test_weights_start_equal_and_can_be_set():
     aggregator.weights.copy_(torch.tensor([0.0, 1.0, 0.0]))
     torch.testing.assert_close(aggregator(outputs), outputs.logits[1])
     assert 'weights' in aggregator.state_dict()
+
+
+def numpy_agreement(weights, first, second):
+    def softmax(logits):
+        e = np.exp(logits - logits.max(-1, keepdims=True))
+        return e / e.sum(-1, keepdims=True)
+
+    views = [softmax(np.einsum('k,knc->nc', weights, view)) for view in (first, second)]
+    norms = [np.linalg.norm(view, axis=-1) for view in views]
+    return (views[0] * views[1]).sum(-1) / norms[0] / norms[1]
+
+
+def two_views(seed, k=3, n=300, c=5):
+    """Logits of K experts that suit the images the better, the higher their index."""
+    rng = np.random.default_rng(seed)
+    labels = np.eye(c)[rng.integers(c, size=n)]
+    strength = np.arange(k)[:, None, None]
+    return [strength * labels + rng.standard_normal((k, n, c)) for _ in range(2)]
+
+
+def test_agreement_is_that_of_the_weighted_predictions():
+    first, second = two_views(0)
+    weights = np.array([0.2, 0.3, 0.5])
+    found = agreement(torch.tensor(weights), torch.tensor(first), torch.tensor(second))
+    np.testing.assert_allclose(found, numpy_agreement(weights, first, second), rtol=1e-9)
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_weights_climb_towards_the_expert_that_predicts_stably(seed):
+    first, second = two_views(seed)
+    weights = find_weights(torch.tensor(first), torch.tensor(second)).numpy()
+    assert weights.sum() == pytest.approx(1)
+    assert weights.min() >= SMALLEST
+    assert weights.argmax() == 2
+    equal = np.full(3, 1 / 3)
+    better = numpy_agreement(weights, first, second).mean()
+    assert better > numpy_agreement(equal, first, second).mean()
+
+
+def test_experts_that_are_alike_keep_equal_weights():
+    view = torch.randn(1, 50, 4).expand(3, -1, -1)
+    torch.testing.assert_close(find_weights(view, view), torch.full((3,), 1 / 3).double())

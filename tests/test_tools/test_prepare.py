@@ -2,7 +2,9 @@ import pytest
 
 from ecl.errors import UserError
 
-FOLDER = dict(test=None, val=0, seed=0, base=None, workers=None)
+FOLDER = dict(
+    test=None, val=0, seed=0, base=None, workers=None, network=None, pretrained=None, experts=1
+)
 
 
 @pytest.mark.parametrize(
@@ -12,6 +14,8 @@ FOLDER = dict(test=None, val=0, seed=0, base=None, workers=None)
         ('--test-per-class 5 --val-per-class 2 --seed 3', {'test': 5, 'val': 2, 'seed': 3}),
         ('--test-fraction .2 --val-fraction .1', {'test': 0.2, 'val': 0.1}),
         ('--base b.py --workers 4', {'base': 'b.py', 'workers': 4}),
+        ('--network n --pretrained w.pth', {'network': 'n', 'pretrained': 'w.pth'}),
+        ('--experts 3', {'experts': 3}),
     ],
 )
 def test_arguments_reach_the_preparation(load_tool, monkeypatch, words, expected):

@@ -105,6 +105,12 @@ def test(argv: Sequence[str] | None = None) -> None:
         help='strength of --adjust, which is logit-adjustment if not given; auto (default): chosen '
         'on validation data or training images, never on test images',
     )
+    parser.add_argument(
+        '--adapt',
+        action='store_true',
+        help='find weights of the experts on the unlabelled test images (SADE); the model before '
+        'it is tested too',
+    )
     arguments = vars(parser.parse_args(argv))
     tau = arguments.pop('tau')
     if tau is not None:

@@ -1,0 +1,121 @@
+"""Test-time adaptation: weights of the experts for the test images at hand."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from mmpretrain.models import BaseClassifier
+from torch import Tensor
+from torch.utils.data import DataLoader, SequentialSampler
+
+from ecl.engine.resume.rank_state import seed_generators
+from ecl.errors import UserError
+from ecl.models.adjustment import first_view
+from ecl.models.expert_head import MeanAggregator
+from ecl.models.sade import WeightedAggregator, agreement, find_weights
+from ecl.registry import DATASETS
+
+#: Fewest test images that weights are found on.
+FEWEST = 200
+#: Smallest growth of the agreement that changes a model.
+LEAST_GAIN = 0.01
+
+
+def adapt_model(model: BaseClassifier, cfg: Config) -> dict[str, Any]:
+    """Set the weights of the experts for the test images, in place, and tell how.
+
+    The test images are augmented as in training, twice. Labels are not used. The weights stay equal
+    where they cannot be trusted [ours]: with fewer than ``FEWEST`` images, or if the agreement of
+    the two views grows by less than ``LEAST_GAIN`` or two standard errors. On test images of few
+    classes the weights may follow those classes alone.
+
+    Args:
+        model: A trained model of several experts, without wrapper, whose logits are averaged.
+        cfg: Its configuration.
+
+    Returns:
+        ``images``, ``weights``, ``agreement`` with equal and with adapted weights, and ``adapted``:
+        whether the model was changed.
+
+    Raises:
+        UserError: If the model has one expert, or an aggregator of another kind.
+    """
+    head: Any = model.head
+    if getattr(head, 'num_experts', 1) < 2 or not isinstance(
+        head.aggregator, MeanAggregator | WeightedAggregator
+    ):
+        raise UserError(
+            'model.head.aggregator: got a model without weights of experts, expected several '
+            'experts with MeanAggregator or WeightedAggregator for the adaptation'
+        )
+    loader = _augmented_test_data(cfg)
+    first, second = (_expert_logits(model, loader, seed) for seed in (0, 1))
+    images = first.size(1)
+    equal = torch.full((head.num_experts,), 1 / head.num_experts, dtype=torch.float64)
+    weights = find_weights(first, second) if images >= FEWEST else equal
+    before, after = (agreement(w, first.double(), second.double()) for w in (equal, weights))
+    gain = (after - before).numpy()
+    adapted = bool(gain.mean() > max(LEAST_GAIN, 2 * gain.std() / np.sqrt(images)))
+    if adapted:
+        head.aggregator = WeightedAggregator(head.num_experts).to(first.device)
+        head.aggregator.weights.copy_(weights)
+    return {
+        'images': images,
+        'weights': [round(float(w), 4) for w in (weights if adapted else equal)],
+        'agreement': [float(before.mean()), float(after.mean())],
+        'adapted': adapted,
+    }
+
+
+def describe(told: dict[str, Any]) -> str:
+    """Say in one line how a model was adapted; see :func:`adapt_model`."""
+    weights = ' '.join(f'{weight:.2f}' for weight in told['weights'])
+    before, after = told['agreement']
+    seen = f'{told["images"]} unlabelled test images'
+    if told['adapted']:
+        return (
+            f'adapted to {seen}: weights of the experts {weights}, '
+            f'agreement {before:.3f} -> {after:.3f}'
+        )
+    return f'not adapted: {seen} do not tell the experts apart; their weights stay equal'
+
+
+def _augmented_test_data(cfg: Config) -> DataLoader:
+    """Build the loader of the test images with the transforms of training."""
+    dataset, training = cfg.test_dataloader.dataset.copy(), cfg.train_dataloader.dataset
+    inner = dataset
+    while 'pipeline' not in inner and 'dataset' in inner:
+        inner = inner.dataset
+    while 'pipeline' not in training and 'dataset' in training:
+        training = training.dataset
+    if 'pipeline' in inner and 'pipeline' in training:
+        inner.pipeline = training.pipeline
+    with DefaultScope.overwrite_default_scope('ecl'):
+        built = DATASETS.build(dataset)
+        return Runner.build_dataloader(
+            ConfigDict(
+                batch_size=cfg.test_dataloader.get('batch_size', 1),
+                num_workers=0,
+                dataset=built,
+                # Every process looks at all images.
+                sampler=SequentialSampler(built),
+                collate_fn=cfg.test_dataloader.get('collate_fn', dict(type='default_collate')),
+            ),
+            seed=0,
+        )
+
+
+@torch.inference_mode()
+def _expert_logits(model: BaseClassifier, loader: DataLoader, seed: int) -> Tensor:
+    """Return the logits (K, N, C) of one view of each image, on the CPU."""
+    seed_generators(seed)
+    model.eval()
+    head: Any = model.head
+    found = []
+    for batch in loader:
+        outputs = head.outputs(model.extract_feat(first_view(model, batch, True)['inputs']))
+        found.append(head.expert_logits(outputs).float().cpu())
+    return torch.cat(found, dim=1)

@@ -1,0 +1,71 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from ecl.apis import test as evaluate
+from ecl.apis import train
+from ecl.apis.checkpoint import latest_checkpoint
+from ecl.engine.methods import adaptation
+from ecl.errors import UserError
+
+SADE = Path(__file__).parents[3] / 'configs/sade/sade_r8_digits-lt.py'
+ONE = SADE.parents[1] / 'balanced_softmax/balanced_softmax_r8_digits-lt.py'
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('sade')
+    train(SADE, work_dir=folder, cfg_options={'train_cfg.max_epochs': 6})
+    return latest_checkpoint(folder)
+
+
+def skewed(order):
+    source = dict(type='Digits', split='test', pipeline=[dict(type='PackInputs')])
+    return {
+        'test_dataloader.dataset': dict(
+            _delete_=True, type='LongTailDataset', imbalance_factor=20, order=order, dataset=source
+        )
+    }
+
+
+def test_the_weights_follow_the_test_distribution(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(adaptation, 'FEWEST', 50)
+    monkeypatch.setattr(adaptation, 'LEAST_GAIN', 0)
+    weights = {}
+    for order in ('forward', 'backward'):
+        out = tmp_path / f'{order}.json'
+        metrics = evaluate(
+            SADE, trained, work_dir=tmp_path, out=out, adapt=True, cfg_options=skewed(order)
+        )
+        told = json.loads(out.read_text())['adaptation']
+        weights[order] = told['weights']
+        assert sum(told['weights']) == pytest.approx(1, abs=1e-3)
+        assert told['adapted'] == (told['weights'] != [0.3333] * 3)
+        assert {'shot/overall', 'unadjusted/shot/overall'} <= metrics.keys()
+        assert f'{told["images"]} unlabelled test images' in capsys.readouterr().out
+    # The third expert is for data in which the rare classes are frequent.
+    assert weights['backward'][2] >= weights['forward'][2]
+
+
+def test_few_images_change_nothing(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(adaptation, 'FEWEST', 10_000)
+    out = tmp_path / 'few.json'
+    metrics = evaluate(SADE, trained, work_dir=tmp_path, out=out, adapt=True)
+    assert not json.loads(out.read_text())['adaptation']['adapted']
+    assert metrics['shot/overall'] == metrics['unadjusted/shot/overall']
+
+
+def test_one_expert_has_no_weights_to_adapt(tmp_path):
+    train(ONE, work_dir=tmp_path, cfg_options={'train_cfg.max_epochs': 1})
+    with pytest.raises(UserError, match=r'model\.head\.aggregator'):
+        evaluate(ONE, latest_checkpoint(tmp_path), work_dir=tmp_path, adapt=True)
+
+
+def test_the_mean_of_experts_can_be_adapted_too():
+    from ecl.models.expert_head import MeanAggregator
+    from ecl.models.sade import WeightedAggregator
+
+    outputs = type('Outputs', (), {'logits': torch.randn(3, 4, 5)})
+    torch.testing.assert_close(MeanAggregator()(outputs), WeightedAggregator(3)(outputs))
