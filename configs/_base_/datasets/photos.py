@@ -1,8 +1,12 @@
-"""Own photographs named in lists, at 224 x 224, for a network with ImageNet weights."""
+"""Own photographs named in lists, for a network with ImageNet weights.
+
+Training images have 176 x 176 pixels, test images 224 x 224. Random crops show objects larger than
+test images do, so the smaller size suits training and takes three fifths of the time.
+"""
 
 load = dict(type='LoadImage')
 view = [
-    dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.35, 1.0), backend='cv2'),
+    dict(type='RandomResizedCrop', scale=176, crop_ratio_range=(0.35, 1.0), backend='cv2'),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='ColorJitter', brightness=0.2, contrast=0.2, saturation=0.2, backend='cv2'),
 ]
