@@ -99,6 +99,13 @@ class ECLHead(ClsHead):
 
         self.stage = 1
         self.label_classifiers = classifiers()
+        for loss in self.loss_module:
+            if getattr(loss, 'needs_cosine', False) and not hasattr(
+                self.label_classifiers[0], 'scale'
+            ):
+                needed = f"dict(type='CosineLinear', scale={getattr(loss, 'scale', 30.0)})"
+                needed += f' for {type(loss).__name__}'
+                raise SettingError(self, 'classifier', classifier, needed)
         two = self.reading.has_aux and num_experts > 1
         self.distill_classifiers = classifiers() if two else None
 

@@ -94,8 +94,8 @@ def agreement(weights: Tensor, first: Tensor, second: Tensor) -> Tensor:
     Returns:
         Cosine for each image, (N,), 0 to 1.
     """
-    views = [torch.einsum('k,knc->nc', weights, view).softmax(-1) for view in (first, second)]
-    return F.cosine_similarity(*views, dim=-1)
+    one, other = (torch.einsum('k,knc->nc', weights, view).softmax(-1) for view in (first, second))
+    return F.cosine_similarity(one, other, dim=-1)
 
 
 def find_weights(first: Tensor, second: Tensor, steps: int = 100, rate: float = 0.05) -> Tensor:

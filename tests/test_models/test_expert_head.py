@@ -248,3 +248,15 @@ def test_the_second_stage_has_the_label_losses_alone():
     assert head.loss(feats, samples()).keys() == {'label_loss', 'distill_loss'}
     head.set_stage(2)
     assert head.loss(feats, samples()).keys() == {'label_loss'}
+
+
+@pytest.mark.parametrize('classifier', [dict(type='Linear'), dict(type='CosineLinear', scale=30.0)])
+def test_a_margin_needs_the_cosine(classifier):
+    def head():
+        return build(classifier=classifier, label_loss=dict(type='LDAMLoss', reweight_from=1))
+
+    if classifier['type'] == 'CosineLinear':
+        head()
+    else:
+        with pytest.raises(UserError, match=r'classifier: got .*CosineLinear.*LDAMLoss'):
+            head()

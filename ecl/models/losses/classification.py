@@ -147,6 +147,8 @@ class LDAMLoss(ClassCountLoss):
         UserError: If an option is out of range, naming it.
     """
 
+    #: The head refuses a classifier whose logits are not scale * cos.
+    needs_cosine = True
     margins: Tensor
     class_weights: Tensor
     deferred_weights: Tensor
