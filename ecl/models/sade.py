@@ -115,10 +115,11 @@ def find_weights(first: Tensor, second: Tensor, steps: int = 100, rate: float = 
         Weights (K,), of sum 1.
 
     Example:
-        >>> unsure, sure = torch.zeros(40, 3), 4 * torch.eye(3)[torch.arange(40) % 3]
-        >>> logits = torch.stack([unsure, sure])
-        >>> find_weights(logits, logits).argmax().item()
-        1
+        >>> stable = 4 * torch.eye(3).repeat(20, 1)
+        >>> unstable = stable.roll(1, dims=0)
+        >>> find_weights(
+        ...     torch.stack([stable, stable]), torch.stack([stable, unstable])).argmax().item()
+        0
     """
     free = torch.zeros(len(first), dtype=torch.float64, requires_grad=True)
     first, second = first.double(), second.double()
