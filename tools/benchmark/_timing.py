@@ -29,17 +29,17 @@ from torchvision import transforms as T
 
 
 class Reading(NamedTuple):
-    """Seconds a step: by the clock on the wall, and of this process's threads on the processor."""
+    """Seconds per step: elapsed time, and processor time of this process."""
 
     wall: float
     cpu: float
 
 
 class Stopwatch:
-    """Reads both clocks; on a GPU, once its work is done.
+    """Measure elapsed time and processor time. On a GPU, wait for its work first.
 
     Args:
-        device: Where the work runs.
+        device: Device of the work.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -47,18 +47,18 @@ class Stopwatch:
         self.restart()
 
     def restart(self) -> None:
-        """Begin anew."""
+        """Set both clocks to zero."""
         self._start = self._now()
 
     def reading(self, steps: int) -> Reading:
-        """Seconds a step since the start, which lasted ``steps`` steps."""
+        """Return the seconds per step since the start, after ``steps`` steps."""
         start, now = self._start, self._now()
         return Reading(
             *((after - before) / steps for before, after in zip(start, now, strict=True))
         )
 
     def measure(self, step: Callable[[], object], steps: int) -> Reading:
-        """Run a step ``steps`` times."""
+        """Run a step ``steps`` times and return the seconds per step."""
         self.restart()
         for _ in range(steps):
             step()
@@ -71,13 +71,13 @@ class Stopwatch:
 
 
 def of_all_processes(readings: Sequence[list[Reading]]) -> list[Reading]:
-    """Readings of a loop in several processes as one list, so that their rates add up.
+    """Merge the readings of a loop in several processes. Their rates add up.
 
     Args:
-        readings: Of each process the same number of readings.
+        readings: One list per process, all of the same length.
 
     Returns:
-        Seconds in which all processes together do one step each: harmonic means.
+        Harmonic means: the seconds in which each process does one step.
     """
     return [
         Reading(*(harmonic_mean(times) for times in zip(*window, strict=True)))
@@ -86,18 +86,18 @@ def of_all_processes(readings: Sequence[list[Reading]]) -> list[Reading]:
 
 
 def median_ratio(above: list[Reading], below: list[Reading], clock: str) -> float:
-    """Median over windows of the ratio of two loops' times, each pair taken side by side."""
+    """Return the median ratio of the times of two loops, over pairs of neighbouring windows."""
     pairs = zip(above, below, strict=True)
     return median(getattr(a, clock) / getattr(b, clock) for a, b in pairs)
 
 
 def median_rate(readings: list[Reading], images: int, clock: str) -> float:
-    """Median images a second of a loop whose step sees ``images`` images."""
+    """Return the median images per second of a loop with ``images`` images per step."""
     return images / median(getattr(reading, clock) for reading in readings)
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Most memory held so far: of the GPU, or without one of this process, in MB."""
+    """Return the peak memory in MB: of the GPU, or of this process without a GPU."""
     if device.type == 'cuda':
         return torch.cuda.max_memory_allocated(device) / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -105,7 +105,7 @@ def peak_memory_mb(device: torch.device) -> float:
 
 
 def machine(device: torch.device) -> dict[str, str | int]:
-    """What the numbers were taken on."""
+    """Describe the machine of the measurement."""
     info = Path('/proc/cpuinfo')
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
@@ -120,25 +120,25 @@ def machine(device: torch.device) -> dict[str, str | int]:
 
 
 class Enough(Exception):
-    """Ends a training whose steps have been timed."""
+    """End a training after the last timed step."""
 
 
 def alone() -> AbstractContextManager:
-    """A context in which this process knows of no others, so that losses exchange nothing."""
+    """Return a context without communication between processes."""
     return patch('mmengine.dist.utils.is_distributed', lambda: False)
 
 
 class InterleaveHook(Hook):
-    """Take turns: a window of the runner's steps, then one of each other loop, and so on.
+    """Time windows of the training and of other loops in turn.
 
-    Machines have fast and slow minutes; loops that take turns share them, so the ratios of
-    neighbouring windows stay true. The first window only warms up. Steps whose data the loader's
-    workers prepared while another loop had its turn are not counted. Of several processes each
-    runs the other loops for itself, and all begin a turn together.
+    The speed of a machine changes over minutes. Neighbouring windows share the change, so their
+    ratios hold. The first window is for warm-up. Steps whose data the workers prepared during the
+    turn of another loop are not counted. Each process runs the other loops alone, and all
+    processes begin a turn together.
 
     Args:
-        build: ``build(runner, batch)``, called after the warm-up: the other loops by name, each a
-            function that does one step.
+        build: Called as ``build(runner, batch)`` after the warm-up. It returns the other loops by
+            name, each a function that does one step.
         steps: Steps in a window.
         repeats: Windows of each loop.
     """
@@ -156,7 +156,7 @@ class InterleaveHook(Hook):
         self.peak_memory = 0.0
 
     def before_train(self, runner: Runner) -> None:
-        """Find out how many batches lie ready when the runner's turn begins."""
+        """Count the batches that are ready when the turn of the training begins."""
         loader = runner.train_dataloader
         self._ready = loader.num_workers * (loader.prefetch_factor or 0)
         self._device = next(runner.model.parameters()).device
@@ -182,7 +182,7 @@ class InterleaveHook(Hook):
         data_batch: DATA_BATCH = None,
         outputs: dict | None = None,
     ) -> None:
-        """Close the window when it is full and give the others their turn."""
+        """End the window after its last step, and run the other loops."""
         if self.start_up is None:
             self.start_up = time.perf_counter() - self.begun
         self._done += 1
@@ -221,13 +221,13 @@ def _blur(image: Image.Image) -> Image.Image:
 
 
 class PILViews:
-    """The two views of NCL's recipe for CIFAR-LT, by torchvision, scaled to the size of the images.
+    """Views of NCL's recipe for CIFAR-LT by torchvision, scaled to the size of the images.
 
-    Reading and decoding is not part of it: the images are in memory, as CIFAR is.
+    The images are in memory, as those of CIFAR. Reading and decoding are not timed.
 
     Args:
         images: A batch (N, 3, H, W) of uint8.
-        num_views: 1 for the first view alone, 2 for that of the momentum encoder as well.
+        num_views: 1 for the first view, 2 to add the view of the momentum encoder.
     """
 
     def __init__(self, images: Tensor, num_views: int) -> None:
@@ -256,7 +256,7 @@ class PILViews:
         self.transforms = [strong, key][:num_views]
 
     def __call__(self) -> list[Tensor]:
-        """Draw the views: for each a tensor (N, 3, S, S) in float32."""
+        """Draw the views, each a tensor (N, 3, S, S) in float32."""
         return [torch.stack([view(image) for image in self.images]) for view in self.transforms]
 
 
@@ -264,7 +264,7 @@ Step = Callable[[], object]
 
 
 def views_of(inputs: Tensor | list[Tensor]) -> list[Tensor]:
-    """The views of a batch as a list, also where there is one."""
+    """Return the views of a batch as a list."""
     return [inputs] if isinstance(inputs, Tensor) else list(inputs)
 
 
@@ -274,19 +274,19 @@ def build_loops(
     batch: dict,
     build_optimizer: Callable[[nn.Module], torch.optim.Optimizer],
 ) -> dict[str, Step]:
-    """Copies of the runner's model in loops of their own.
+    """Build the loops to compare with, each with a copy of the model.
 
     Args:
         model: The model in training.
         wrapper: Its optimizer, with the precision of the forward pass.
-        batch: A batch as the data loader gives it.
+        batch: A batch of the data loader.
         build_optimizer: Builds the optimizer of a copy of the model.
 
     Returns:
-        One step by name: ``bare``, the model's losses, gradients and update on tensors in memory;
-        ``experts``, the backbone forward and backward alone; ``momentum``, the momentum encoder
-        forward, where there is one; ``reference``, float32 in contiguous layout with PIL
-        transforms of one image after another.
+        One step by name. ``bare``: losses, gradients and update on tensors in memory.
+        ``experts``: forward and backward of the backbone. ``momentum``: forward of the momentum
+        encoder, for a model that has one. ``reference``: float32 in contiguous layout, with PIL
+        transforms image by image.
     """
     precision = partial(wrapper.optim_context, model)
     packed = model.data_preprocessor(batch, training=True)
@@ -310,7 +310,7 @@ def build_loops(
 
 
 def _copy(model: ImageClassifier) -> ImageClassifier:
-    """A copy that nothing observes: the training's hooks stay with the original."""
+    """Copy a model without its hooks."""
     hooks = [module._forward_hooks for module in model.modules()]
     return deepcopy(model, {id(each): type(each)() for each in hooks})
 
@@ -322,7 +322,7 @@ def train_step(
     samples: list[DataSample],
     precision: Callable[[], AbstractContextManager],
 ) -> None:
-    """Losses, gradients, update: what training cannot do without."""
+    """Compute losses and gradients, and update the weights."""
     with precision():
         losses = model.loss(inputs, samples)
     optimizer.zero_grad()
@@ -333,7 +333,7 @@ def train_step(
 def experts_step(
     backbone: nn.Module, images: Tensor, precision: Callable[[], AbstractContextManager]
 ) -> None:
-    """The experts' forward and backward passes."""
+    """Run the experts forward and backward."""
     with precision():
         maps = backbone(images)
     backbone.zero_grad()
@@ -344,7 +344,7 @@ def experts_step(
 def forward_step(
     encoder: nn.Module, images: Tensor, precision: Callable[[], AbstractContextManager]
 ) -> None:
-    """A forward pass without gradients."""
+    """Run an encoder forward without gradients."""
     with precision():
         encoder(images)
 
@@ -355,7 +355,7 @@ def reference_step(
     transform: PILViews,
     samples: list[DataSample],
 ) -> None:
-    """The step as common research code has it, transforms included."""
+    """Run a step as common research code does, with its transforms."""
     device = next(model.parameters()).device
     views = [view.to(device) for view in transform()]
     inputs = views[0] if len(views) == 1 else views

@@ -34,22 +34,21 @@ Precision = Callable[[], AbstractContextManager]
 def benchmark_losses(
     config: str | Path, batches: tuple[int, ...] = (4, 16), size: int = 224, repeats: int = 3
 ) -> dict[str, Any]:
-    """Time a configuration's step, and in it what grows with the classes, on random images.
+    """Time the step of a configuration and its parts that grow with the classes.
 
-    In bfloat16, where the networks are cheapest and the share of the losses, computed in float32,
-    is largest.
+    Images are random. The networks run in bfloat16 and the losses in float32, so the share of the
+    losses is the largest possible.
 
     Args:
         config: A training configuration with contrast.
-        batches: Images a step.
-        size: Their side in pixels.
-        repeats: Steps of each; the least processor time counts.
+        batches: Images per step.
+        size: Side of an image in pixels.
+        repeats: Steps of each measurement. The least processor time counts.
 
     Returns:
-        ``config``, ``classes``, ``image`` and ``batches``: for each the milliseconds of a whole
-        ``step``; of the ``losses``, those of labels and between predictions with their weights
-        and the record of them, from logits to the gradients of logits; of the ``classifiers``
-        forward and backward; and ``share``, losses / step.
+        ``config``, ``classes``, ``image`` and ``batches``. Each batch has milliseconds of the whole
+        ``step``, of the ``losses`` (from logits to their gradients, with weights and their record)
+        and of the ``classifiers`` (forward and backward), and ``share``, losses / step.
     """
     keep_memory()
     cfg = load_config(config)
@@ -99,7 +98,7 @@ def _classify(head: ECLHead, feats: Tensor, precision: Precision) -> None:
 
 
 BATCH, IMAGE = 32, 32
-#: What grows -> the values it takes, smallest first.
+#: Values of each axis, in ascending order.
 AXES: dict[str, tuple[int, ...]] = {
     'experts': (1, 2, 3, 4, 5, 6),
     'batch': (16, 32, 64, 128),
@@ -107,7 +106,7 @@ AXES: dict[str, tuple[int, ...]] = {
     'queue': (1024, 4096, 16384, 65536),
     'image': (32, 64, 128, 224),
 }
-#: The key of the configuration that an axis sets; the others size the data.
+#: Key of the configuration that an axis sets. The other axes set the size of the data.
 KEYS = {
     'experts': 'model.backbone.num_experts',
     'classes': 'model.head.num_classes',
@@ -121,18 +120,18 @@ def benchmark_scale(
     repeats: int = 3,
     batch: int = BATCH,
 ) -> dict[str, Any]:
-    """Time a configuration's bare step along several axes, on random images.
+    """Time the bare step of a configuration along several axes, on random images.
 
     Args:
         config: A training configuration with contrast, of 32-pixel images.
-        axes: Values to take along 'experts', 'batch', 'classes', 'queue', 'image'; all other
-            sizes stay those of the configuration, ``batch`` and 32 pixels.
-        repeats: Steps of each; the least processor time counts, since what disturbs only adds.
-        batch: Images a step.
+        axes: Values of 'experts', 'batch', 'classes', 'queue' and 'image'. One changes at a time;
+            the others are those of the configuration, ``batch`` and 32 pixels.
+        repeats: Steps of each measurement. The least processor time counts.
+        batch: Images per step.
 
     Returns:
-        ``milliseconds``: processor time of a step, as ``{axis: {value: time}}``; ``prediction``:
-        images a second by processor time of the ensemble and cheaper forms of it; ``machine``.
+        ``milliseconds``: processor time of a step, as ``{axis: {value: time}}``. ``prediction``:
+        images per second of processor time, of the ensemble and of cheaper models. ``machine``.
     """
     keep_memory()
     measured: dict[str, dict[int, float]] = {}
@@ -156,13 +155,13 @@ def benchmark_scale(
 
 
 def draw_scale(result: Mapping[str, Any]) -> Figure:
-    """Draw the cost along every axis.
+    """Draw the cost along each axis.
 
     Args:
         result: What :func:`benchmark_scale` returns.
 
     Returns:
-        A figure with a panel an axis.
+        A figure with one panel per axis.
     """
     curves = result['milliseconds']
     figure = Figure(figsize=(2.6 * len(curves), 3.2), layout='constrained')
@@ -181,17 +180,16 @@ def draw_scale(result: Mapping[str, Any]) -> Figure:
 
 
 def training_model(cfg: Config) -> nn.Module:
-    """A configuration's model in training mode, which has been told of a long tail."""
+    """Build a model in training mode, with class counts."""
     model = _model(cfg).train()
     for module in model.modules():
-        tell = getattr(module, 'set_class_counts', None)
-        if tell is not None:
-            tell(range(cfg.model.head.num_classes, 0, -1))
+        if callable(set_class_counts := getattr(module, 'set_class_counts', None)):
+            set_class_counts(range(cfg.model.head.num_classes, 0, -1))
     return model
 
 
 def one_step(model: nn.Module, cfg: Config, batch: int, size: int) -> Callable[[], None]:
-    """A training step of ``batch`` random images of ``size`` pixels in two views."""
+    """Return a training step of ``batch`` random images of ``size`` pixels in two views."""
     views = [_images(batch, size) for _ in range(2)]
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     precision = partial(wrapper.optim_context, model)
@@ -200,19 +198,19 @@ def one_step(model: nn.Module, cfg: Config, batch: int, size: int) -> Callable[[
 
 
 def labelled(batch: int, classes: int) -> list[DataSample]:
-    """Samples whose labels go round the classes."""
+    """Return samples whose labels repeat all classes in turn."""
     return [DataSample().set_gt_label(index % classes) for index in range(batch)]
 
 
 def least_time(step: Callable[[], object], repeats: int) -> float:
-    """Least processor time of a step, in seconds, after one to warm up."""
+    """Return the least processor time of a step in seconds, after a warm-up step."""
     step()
     watch = Stopwatch(torch.device('cpu'))
     return min(watch.measure(step, 1).cpu for _ in range(repeats))
 
 
 def _prediction(config: str | Path, repeats: int, batch: int = 100) -> dict[str, float]:
-    """Images a second of the ensemble, of one expert, of shared trunks; BatchNorm folded."""
+    """Return images per second of the ensemble, of one expert and of shared trunks."""
     forms = {
         'ensemble': {},
         'one stage shared': {'model.backbone.shared_stages': 1},

@@ -45,32 +45,32 @@ def benchmark_step(
     cfg_options: Mapping[str, Any] | None = None,
     launcher: str = 'none',
 ) -> dict[str, Any]:
-    """Time a configuration's training: the runner's loop beside barer ones, in turns.
+    """Time the training of a configuration and simpler loops in turn.
 
-    In several processes the runner trains in all of them together, while every other loop runs in
-    each for itself, all at once: ``ratio`` then is the efficiency of the processes, beside that of
-    the runner, with every core as busy as in training.
+    With several processes, the training runs in all of them together. Each other loop runs in each
+    process alone, at the same time, so that all cores are as busy as in training. ``ratio`` then
+    includes the efficiency of the processes.
 
     Args:
         config: A training configuration. Nothing of the run is kept.
         steps: Steps in a window.
-        repeats: Windows of each loop; results are medians over them.
-        eval_images: Test images to predict, at most; 0 leaves evaluation out.
+        repeats: Windows of each loop. Results are medians over them.
+        eval_images: Largest number of test images to predict. 0 skips the evaluation.
         amp: Mixed precision in bfloat16.
         cfg_options: Values by dotted key that replace those of the file.
         launcher: ``'none'``, or ``'pytorch'`` in a process that torchrun started.
 
     Returns:
-        - ``images_per_s`` of all processes: ``runner``, the training as it is; ``bare``, the same
-          model, losses and update on tensors in memory; ``experts``, the experts' forward and
-          backward alone; ``momentum``, the momentum encoder forward; ``reference``, float32 in
-          contiguous layout with PIL transforms image by image.
-        - ``cpu_images_per_s``: the same by processor time of this process. On a busy machine it
-          is the one to trust, but it leaves out data-loading workers and waiting.
-        - ``ratio``: runner / bare; ``networks_share``: time of experts and momentum encoder over
-          that of the full step; ``speedup``: runner / reference. Each is a median over neighbouring
-          windows, by wall clock, and as ``cpu_ratio`` and so on by processor time.
-        - Of this process alone: ``data_waiting``, share of the runner's time spent waiting for a
+        - ``images_per_s`` of all processes. ``runner``: the training as it is. ``bare``: the same
+          model, losses and update on tensors in memory. ``experts``: forward and backward of the
+          experts. ``momentum``: forward of the momentum encoder. ``reference``: float32 in
+          contiguous layout, with PIL transforms image by image.
+        - ``cpu_images_per_s``: the same by processor time of this process. It is more exact on a
+          busy machine, but does not count data workers and waiting.
+        - ``ratio``: runner / bare. ``networks_share``: time of experts and momentum encoder / time
+          of the step. ``speedup``: runner / reference. Each is a median over neighbouring windows,
+          by elapsed time, and as ``cpu_ratio`` and so on by processor time.
+        - Of this process: ``data_waiting``, the share of the time that the training waits for a
           batch; ``peak_memory_mb`` of the GPU, or of the process; ``start_up_s``, from reading the
           configuration to the end of the first step; ``evaluation_images_per_s``, or None.
         - ``config``, ``batch_size`` of a process, ``processes``, ``precision``, ``steps``,
@@ -165,7 +165,7 @@ def _summary(hook: InterleaveHook, batch_size: int) -> dict[str, Any]:
 def _evaluation_rate(
     model: ImageClassifier, evaluation: dict, images: int, randomness: Mapping[str, Any]
 ) -> float:
-    """Images a second from the data loader to the metric, median over batches."""
+    """Return the median images per second from the data loader to the metric."""
     loader = Runner.build_dataloader(evaluation['dataloader'], seed=randomness.get('seed'))
     evaluator = Evaluator(evaluation['evaluator'])
     evaluator.dataset_meta = getattr(loader.dataset, 'metainfo', None)
