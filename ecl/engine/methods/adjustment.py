@@ -1,4 +1,4 @@
-"""Adjust the classifiers after training, with a strength that was not chosen on test images."""
+"""Adjust the classifiers after training, with a strength that is not chosen on test images."""
 
 from typing import Any
 
@@ -32,11 +32,11 @@ def adjust_model(
     tau: float | str,
     class_counts: list[int] | None,
 ) -> dict[str, Any]:
-    """Adjust a model in place, and tell how.
+    """Adjust a model in place and return how.
 
-    With ``tau='auto'`` the strength is chosen on the validation data, if they are other data than
-    the test data. Else it is chosen on augmented training images, of which each class gives
-    equally many where it has them; every class has the same weight.
+    With ``tau='auto'`` the strength is chosen on the validation data if they differ from the test
+    data. Otherwise it is chosen on augmented training images, the same number of each class as far
+    as there are enough. Every class has the same weight.
 
     Args:
         model: A trained model, without wrapper.
@@ -53,7 +53,7 @@ def adjust_model(
     Raises:
         UserError: If the model cannot be adjusted, or there are no data to choose tau on.
     """
-    told: dict[str, Any] = {'method': method, 'chosen_on': 'given'}
+    summary: dict[str, Any] = {'method': method, 'chosen_on': 'given'}
     if isinstance(tau, str):
         if tau != 'auto':
             raise UserError(f"tau: got {tau!r}, expected a number or 'auto'")
@@ -61,15 +61,15 @@ def adjust_model(
         on_training = chosen_on == 'training images'
         choice = choose_tau(model, loader, method, class_counts, augment=on_training)
         tau = choice.tau
-        told['chosen_on'] = chosen_on
-        told['images'] = choice.images
-        told['balanced_cross_entropy'] = {str(key): v for key, v in choice.losses.items()}
+        summary['chosen_on'] = chosen_on
+        summary['images'] = choice.images
+        summary['balanced_cross_entropy'] = {str(key): v for key, v in choice.losses.items()}
     adjust(model, method, tau, class_counts)
-    return {**told, 'tau': tau}
+    return {**summary, 'tau': tau}
 
 
 def selection_data(cfg: Config) -> tuple[DataLoader, str]:
-    """Build the loader of the images that a strength may be chosen on.
+    """Build the loader of the images for the choice of a strength.
 
     Args:
         cfg: A configuration.
@@ -116,7 +116,7 @@ def balanced_subset(labels: np.ndarray, largest: int) -> list[int]:
         largest: Largest number of images, at least C.
 
     Returns:
-        Their indices, in ascending order.
+        Indices of the images, in ascending order.
     """
     members = members_by_class(labels)
     share = max(1, largest // max(1, len(members)))
@@ -125,7 +125,7 @@ def balanced_subset(labels: np.ndarray, largest: int) -> list[int]:
 
 
 def _same_images(one: dict, other: dict) -> bool:
-    """Return whether two configs of datasets differ in their transforms at most."""
+    """Return whether two configs of datasets are equal up to their transforms."""
 
     def without_transforms(node: Any) -> Any:
         if isinstance(node, dict):
@@ -139,9 +139,9 @@ def _same_images(one: dict, other: dict) -> bool:
 class AdjustmentHook(Hook):
     """Adjust the classifiers when the training ends, and validate again.
 
-    The record has the metrics of the adjusted model, and under ``adjustment`` what
-    :func:`adjust_model` tells and the metrics before it. ``adjusted.pth`` in the work dir holds the
-    adjusted model; the other checkpoints stay as they are.
+    The record has the metrics of the adjusted model. Its key ``adjustment`` has the result of
+    :func:`adjust_model` and the metrics before the adjustment. ``adjusted.pth`` in the work dir
+    holds the adjusted model. The other checkpoints are not adjusted.
 
     Args:
         method: ``'tau-norm'`` or ``'logit-adjustment'``.
@@ -183,9 +183,9 @@ class AdjustmentHook(Hook):
             runner.val_loop.run()
         before = self._metrics
         counts = runner.message_hub.get_info('class_counts')
-        told = adjust_model(bare_model(runner.model), runner.cfg, self.method, self.tau, counts)
-        runner.logger.info(describe(told))
-        runner.message_hub.update_info('adjustment', {**told, 'unadjusted': before})
+        summary = adjust_model(bare_model(runner.model), runner.cfg, self.method, self.tau, counts)
+        runner.logger.info(describe(summary))
+        runner.message_hub.update_info('adjustment', {**summary, 'unadjusted': before})
         runner.save_checkpoint(
             runner.work_dir,
             ADJUSTED,
@@ -198,10 +198,10 @@ class AdjustmentHook(Hook):
             runner.val_loop.run()
 
 
-def describe(told: dict[str, Any]) -> str:
-    """Say in one line how a model was adjusted; see :func:`adjust_model`."""
-    chosen = f'{told["chosen_on"]}' + (f', {told["images"]} images' if 'images' in told else '')
-    return f'{told["method"]} with tau {told["tau"]:g} ({chosen})'
+def describe(summary: dict[str, Any]) -> str:
+    """Describe in one line the result of :func:`adjust_model`."""
+    images = f', {summary["images"]} images' if 'images' in summary else ''
+    return f'{summary["method"]} with tau {summary["tau"]:g} ({summary["chosen_on"]}{images})'
 
 
 def _bias(weight: str) -> str:

@@ -24,18 +24,17 @@ NAMED_CLASSES = 5
 class ClassCountsHook(Hook):
     """Count the training images of each class and pass the counts on.
 
-    Before training, every module of the model with a method ``set_class_counts`` gets the counts of
-    the images as an epoch shows them, repetitions by a dataset wrapper included: they are the prior
-    of a loss. The shot groups follow the distinct images. Their counts are under the key
-    ``class_counts`` in the message hub, and metrics with a method ``set_class_counts`` get them
-    before every validation and test. Checkpoints have them in ``meta['class_counts']``, as a list
-    of ints, so that an evaluation needs no training data.
+    Modules of the model with a method ``set_class_counts`` receive the images of an epoch before
+    training, with the repetitions of dataset wrappers: they are the prior of a loss. Shot groups
+    use the number of distinct images. These numbers are under ``class_counts`` in the message hub
+    and under ``meta['class_counts']`` in checkpoints, so that an evaluation needs no training
+    data. Metrics with a method ``set_class_counts`` receive them before each validation and test.
 
-    The sampler does not count. The hook warns if the sampler rebalances the classes and a
-    BalancedSoftmaxLoss corrects for their counts as well.
+    The counts do not depend on the sampler. The hook warns if the sampler rebalances the classes
+    and a BalancedSoftmaxLoss corrects for their counts too.
 
-    Before every validation and test, the class names of the data are compared with those of the
-    training data, since other names would shift the labels.
+    Before each validation and test, the class names of the data are compared with those of the
+    training data. Other names would change the meaning of the labels.
 
     Args:
         thresholds: ``(low, high)`` for the log line; see :func:`ecl.shots.shot_groups`.
