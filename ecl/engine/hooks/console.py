@@ -16,6 +16,8 @@ from ecl.engine.resume.checkpoint_hook import GREATER_KEYS, LESS_KEYS
 from ecl.engine.resume.runner import quiet_console
 from ecl.registry import HOOKS
 
+#: Steps after the first one that are timed.
+TIMED = 2
 #: Accuracies on the line of an epoch, by their keys among the metrics.
 SHOWN = {'shot/overall': 'accuracy', 'shot/many': 'many', 'shot/few': 'few'}
 
@@ -23,6 +25,8 @@ SHOWN = {'shot/overall': 'accuracy', 'shot/many': 'many', 'shot/few': 'few'}
 @HOOKS.register_module()
 class ConsoleHook(Hook):
     """Print one line an epoch: epoch, loss, accuracy where it was validated, and time left.
+
+    A training that takes more than half a minute says so after its third step.
 
     While a training or a test runs, the console shows no other lines but warnings. The log file
     keeps all of them.
@@ -37,7 +41,7 @@ class ConsoleHook(Hook):
     def __init__(self) -> None:
         self._quiet = ExitStack()
         self._begun: int | None = None  # no training yet
-        self._start = self._seconds = 0.0
+        self._start = self._seconds = self._first_step = 0.0
 
     def before_train(self, runner: Runner) -> None:
         """Start the clock."""
@@ -55,6 +59,24 @@ class ConsoleHook(Hook):
     def after_test(self, runner: Runner) -> None:
         """Show the lines of the log again."""
         self._quiet.close()
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: DATA_BATCH = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Print after the third step how long a step takes, and all of them."""
+        if runner.epoch != self._begun or batch_idx not in (0, TIMED):
+            return
+        if batch_idx == 0:
+            self._first_step = time.monotonic()
+            return
+        seconds = (time.monotonic() - self._first_step) / TIMED
+        left = seconds * (runner.max_iters - runner.iter - 1)
+        if left > 30:
+            self._print(f'{seconds:.2g} s a step   about {duration(left)} in all')
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Print the line of an epoch that is not validated."""

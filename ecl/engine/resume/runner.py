@@ -17,6 +17,7 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from torch import nn
 
 from ecl.checkpoint_file import read_checkpoint
+from ecl.engine.memory import PRECISIONS, check_memory
 from ecl.engine.resume.checkpoint_hook import CheckpointHook
 from ecl.engine.resume.processes import StopSignals
 from ecl.engine.resume.rank_state import SeededBatches
@@ -41,7 +42,6 @@ ENGINE_HOOKS = (
     'param_scheduler',
     'checkpoint',
 )
-PRECISIONS = {'Bfloat16OptimWrapper': 'bfloat16', 'AmpOptimWrapper': 'mixed precision'}
 
 
 #: Beginnings of warnings about MMEngine's own code.
@@ -147,9 +147,15 @@ class ResumableRunner(Runner):
             return super().build_optim_wrapper(*args, **kwargs)
 
     def load_or_resume(self) -> None:
-        """Say what a step of the training is, then load or resume."""
+        """Say what a step of the training is and needs, then load or resume.
+
+        Raises:
+            UserError: If a step needs more memory than there is.
+        """
         if isinstance(self._train_loop, BaseLoop):
             self.logger.info(_describe_step(self))
+            if line := check_memory(self):
+                self.logger.info(line)
         super().load_or_resume()
 
     def preload(self, path: str | Path, checkpoint: Any) -> None:

@@ -79,9 +79,10 @@ class Freed(Hook):
 
     def __init__(self, tensors):
         self.tensors = tensors
+        self.alive = None
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        if runner.iter > 0:
+        if self.alive is not None:
             return
         gc.collect()
         self.alive = [name for name, tensor in self.tensors.items() if tensor() is not None]

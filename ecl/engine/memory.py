@@ -1,0 +1,171 @@
+"""Estimate the memory of a training step before the first one."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.runner import Runner
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ecl.errors import UserError
+from ecl.weights import bare_model
+
+GIB = 2**30
+#: Memory of the process beside the model: Python, the libraries, a batch in preparation.
+BASE = 1.0 * GIB
+#: Peak of a step over what the backward pass keeps: gradients of feature maps, and gaps. Measured
+#: on a CPU: 1.1 to 1.6.
+PEAK = 1.3
+#: Optimizer wrappers with 16 bits, and what the log calls them.
+PRECISIONS = {'Bfloat16OptimWrapper': 'bfloat16', 'AmpOptimWrapper': 'mixed precision'}
+#: Copies of the trained weights: themselves, their gradients, and what the optimizer keeps.
+COPIES = {'SGD': 3, 'Adam': 4, 'AdamW': 4}
+#: Share of the memory left by the model that a proposed batch takes.
+USABLE = 0.9
+
+
+def check_memory(runner: Runner) -> str | None:
+    """Estimate the memory of a step, and refuse a batch that does not fit.
+
+    Args:
+        runner: A training before its first step.
+
+    Returns:
+        A line with parameters and memory; None if the model cannot be run without data, or the
+        batch size is not known.
+
+    Raises:
+        UserError: If a step needs more memory than the device has available.
+    """
+    model: Any = bare_model(runner.model)
+    batch = getattr(runner.train_dataloader.batch_sampler, 'batch_size', None)
+    image = _image_shape(runner.train_dataloader.dataset)
+    encoder = getattr(model, 'extract_feat', None)
+    if batch is None or image is None or encoder is None:
+        return None
+    per_image = activation_bytes(model, image)
+    if per_image is None:
+        return None
+    per_image *= PEAK
+    if type(runner.optim_wrapper).__name__ in PRECISIONS:
+        per_image /= 2
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    held = sum(t.nbytes for t in model.state_dict().values())
+    copies = COPIES.get(type(runner.optim_wrapper.optimizer).__name__, 4)
+    fixed = BASE + held + 4 * (copies - 1) * trained
+    device = next(model.parameters()).device
+    processes = 1 if device.type == 'cuda' else int(os.environ.get('LOCAL_WORLD_SIZE', 1))
+    needed, available = fixed + batch * per_image, available_memory(device)
+    if available is not None:
+        available /= processes  # each has its own copy of the model
+    where = '' if available is None else f' of {available / GIB:.1f} GiB available'
+    line = (
+        f'Model: {trained / 1e6:.1f} M trained parameters; a step of {batch} images takes about '
+        f'{needed / GIB:.1f} GiB{where}'
+    )
+    if available is not None and needed > available:
+        fits = max(int(USABLE * (available - fixed) / per_image), 0)
+        advice = (
+            f'Set train_dataloader.batch_size={_power_of_two(fits)}, with '
+            'optim_wrapper.accumulative_counts for the same images a step, or choose a smaller '
+            'network or image.'
+            if fits >= 2
+            else 'Choose a smaller network or smaller images.'
+        )
+        raise UserError(f'train_dataloader.batch_size: {line}. {advice}')
+    return line
+
+
+def activation_bytes(model: nn.Module, image: tuple[int, ...]) -> float | None:
+    """Count what the backward pass of the network keeps of one image, without data or memory.
+
+    Args:
+        model: A classifier with ``extract_feat``; its weights and buffers are not changed.
+        image: Shape of an image, such as (3, 224, 224).
+
+    Returns:
+        Bytes in float32; None if the network does not run without data.
+    """
+    seen: dict[int, int] = {}
+    weights = {name: _on_meta(p) for name, p in model.named_parameters()}
+    buffers = {name: b.to('meta') for name, b in model.named_buffers()}
+    own = {id(tensor) for tensor in (*weights.values(), *buffers.values())}
+
+    def keep(tensor: Tensor) -> Tensor:
+        if id(tensor) not in own and tensor.numel() not in (0, 1):
+            seen[id(tensor.untyped_storage())] = tensor.untyped_storage().nbytes()
+            kept.append(tensor)  # no other storage gets its identity meanwhile
+        return tensor
+
+    kept: list[Tensor] = []
+    mode = model.training
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            images = torch.empty(2, *image, device='meta')
+            functional_call(Features(model), _prefixed(weights, buffers), (images,))
+    except (RuntimeError, NotImplementedError, AssertionError, TypeError, ValueError):
+        return None
+    finally:
+        model.train(mode)
+    return sum(seen.values()) / 2
+
+
+class Features(nn.Module):
+    """The part of a classifier from images to features."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Any:
+        """Map images (N, 3, H, W) to K features (N, D)."""
+        return self.model.extract_feat(images)
+
+
+def _prefixed(*parts: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f'model.{name}': tensor for part in parts for name, tensor in part.items()}
+
+
+def _on_meta(parameter: Tensor) -> Tensor:
+    return torch.empty_like(parameter, device='meta').requires_grad_(parameter.requires_grad)
+
+
+def _image_shape(dataset: object) -> tuple[int, ...] | None:
+    """Return the shape of an image as the pipeline gives it, (3, H, W)."""
+    try:
+        inputs = dataset[0]['inputs']  # type: ignore[index]
+    except (UserError, KeyError, TypeError, IndexError):
+        return None  # the training names the fault
+    first = inputs[0] if isinstance(inputs, list | tuple) else inputs
+    return tuple(first.shape) if isinstance(first, Tensor) and first.ndim == 3 else None
+
+
+def available_memory(device: torch.device) -> float | None:
+    """Return the bytes that a device has available; None where the system does not tell."""
+    if device.type == 'cuda':
+        return float(torch.cuda.mem_get_info(device)[0])
+    file = Path('/proc/meminfo')
+    found = re.search(r'MemAvailable:\s+(\d+) kB', file.read_text()) if file.is_file() else None
+    if found is None:
+        return None
+    return float(min(1024 * int(found.group(1)), _container_limit()))
+
+
+def _container_limit() -> float:
+    """Return the bytes that a container may still take, infinity without a limit."""
+    folder = Path('/sys/fs/cgroup')
+    try:
+        limit = int((folder / 'memory.max').read_text())
+        used = int((folder / 'memory.current').read_text())
+        # Files that were read and can be dropped count as used.
+        cached = re.search(r'^inactive_file (\d+)$', (folder / 'memory.stat').read_text(), re.M)
+        return limit - used + (int(cached.group(1)) if cached else 0)
+    except (OSError, ValueError):
+        return float('inf')
+
+
+def _power_of_two(limit: int) -> int:
+    return 1 << (limit.bit_length() - 1)
