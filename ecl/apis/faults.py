@@ -22,7 +22,8 @@ def explain_faults(cfg: Config, source: str) -> Iterator[None]:
     """Raise a UserError for what a user meets often and can correct.
 
     These are: an argument that is out of range, with its dotted key; memory that ran out; a data
-    worker that died or gave no batch; the end of another process of the run.
+    worker that died or gave no batch; the end of another process of the run; a package that a
+    library asks to install.
 
     Args:
         cfg: The configuration of the run.
@@ -35,6 +36,10 @@ def explain_faults(cfg: Config, source: str) -> Iterator[None]:
         yield
     except SettingError as error:
         raise UserError(f'{source}: {_key(cfg, error)}: {error.fault}') from error
+    except ImportError as error:
+        if 'pip install' not in str(error):
+            raise
+        raise UserError(f'{source}: {" ".join(str(error).split())}') from error
     except (RuntimeError, MemoryError) as error:
         for explain in (_explain_memory, _worker_fault, _lost_process):
             if line := explain(cfg, error):

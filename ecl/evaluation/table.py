@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 COLUMNS = ('overall', 'many', 'medium', 'few', 'balanced')
@@ -43,9 +44,9 @@ def metric_table(metrics: Mapping[str, float], prefix: str = 'shot') -> str:
 
     Returns:
         One row for the ensemble, one for each expert, and one for each kind of classifier where an
-        expert has two; columns overall, many, medium, few,
-        balanced and ECE, without those that have no value. Lines have less than 80 characters.
-        Empty if there is no such key.
+        expert has two; columns overall, many, medium, few, balanced and ECE, without those that
+        have no value. A single expert is the model, and balanced equals overall on balanced data:
+        neither is repeated. Lines have less than 80 characters. Empty if there is no such key.
 
     Example:
         >>> print(metric_table({'shot/overall': 50.0, 'shot/few': 12.5}))
@@ -64,7 +65,11 @@ def metric_table(metrics: Mapping[str, float], prefix: str = 'shot') -> str:
             rows.setdefault(_row_name(source or ''), {})[column] = value
     if not rows:
         return ''
+    if list(rows) == ['', 'expert 0']:
+        del rows['expert 0']
     frame = pd.DataFrame.from_dict(rows, orient='index')
+    if 'balanced' in frame and np.allclose(frame['balanced'], frame.get('overall', np.nan)):
+        frame = frame.drop(columns='balanced')
     frame = frame[[name for name in (*COLUMNS, ECE) if name in frame]]
     whole = 'ensemble' if len(rows) > 1 else 'model'
     frame.insert(0, 'accuracy (%)', [label or whole for label in rows])

@@ -219,3 +219,33 @@ def test_when_a_process_dies_the_other_ends_with_an_error(digits_config, tmp_pat
     assert both[0].returncode == 2, said
     assert 'error: rank 0 lost another process of this run' in said
     assert 'Traceback' not in said
+
+
+def test_a_package_to_install_is_named():
+    fault = ImportError('Please run "pip install wandb" to install wandb')
+    assert explained(fault) == f'a.py: {fault}'
+    with pytest.raises(ImportError, match='cannot import'), explain_faults(CONFIG, 'a.py'):
+        raise ImportError('cannot import name')
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'optim_wrapper.optimizer.lr': -1}, 'optim_wrapper .* Invalid learning rate: -1'),
+        (
+            {'model.backbone.backbone': dict(_delete_=True, type='ConvNeXt', arch='tinyy')},
+            "model .* 'tiny'",
+        ),
+        (
+            {'model.backbone.backbone': dict(_delete_=True, type='TIMMBackbone', model_name='x')},
+            r'model .* Unknown model \(x\)',
+        ),
+    ],
+)
+def test_values_that_a_library_refuses_are_told_with_their_key(
+    digits_config, tmp_path, options, message
+):
+    with pytest.raises(UserError, match=message):
+        train(digits_config, work_dir=tmp_path, cfg_options=options)
+    (log,) = tmp_path.glob('*/*.log')
+    assert 'Traceback' in log.read_text()

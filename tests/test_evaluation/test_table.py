@@ -7,7 +7,7 @@ def test_rows_and_columns():
     metrics = {
         'shot/overall': 41.234,
         'shot/many': 60.0,
-        'shot/balanced': 41.234,
+        'shot/balanced': 40.234,
         'shot/expert0/overall': 38.0,
         'shot/expert0/balanced': 38.0,
         'shot/expert10/overall': 7.5,
@@ -17,7 +17,7 @@ def test_rows_and_columns():
     rows = [[cell.strip() for cell in line.split('|')[1:-1]] for line in table.splitlines()]
     assert rows[0] == ['accuracy (%)', 'overall', 'many', 'balanced']
     assert rows[2:] == [
-        ['ensemble', '41.23', '60.00', '41.23'],
+        ['ensemble', '41.23', '60.00', '40.23'],
         ['expert 0', '38.00', '-', '38.00'],
         ['expert 10', '7.50', '-', '-'],
     ]
@@ -26,7 +26,7 @@ def test_rows_and_columns():
 def test_fits_a_terminal_in_plain_ascii():
     names = ['overall', 'many', 'medium', 'few', 'balanced']
     metrics = {f'shot/{name}': 100.0 for name in names}
-    metrics |= {f'shot/expert{k}/{name}': 100.0 for k in range(12) for name in names}
+    metrics |= {f'shot/expert{k}/{name}': 90.0 + len(name) for k in range(12) for name in names}
     lines = metric_table(metrics).splitlines()
     assert len(lines) == 2 + 13
     assert len({len(line) for line in lines}) == 1
@@ -42,6 +42,15 @@ def test_column_order_does_not_follow_the_dict():
 def test_single_model_is_no_ensemble():
     assert 'model' in metric_table({'shot/overall': 1.0})
     assert 'ensemble' not in metric_table({'shot/overall': 1.0})
+
+
+def test_a_single_expert_and_balanced_data_repeat_nothing():
+    metrics = {'overall': 50.0, 'balanced': 50.0, 'few': 3.0}
+    table = metric_table(
+        {f'shot/{part}{key}': v for part in ('', 'expert0/') for key, v in metrics.items()}
+    )
+    assert table.count('50.00') == 1
+    assert 'model' in table and 'expert' not in table and 'balanced' not in table
 
 
 def test_prefix_selects_one_metric():

@@ -3,6 +3,7 @@
 import logging
 import re
 import signal
+import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -141,10 +142,31 @@ class ResumableRunner(Runner):
             auto_scale_lr = {**auto_scale_lr, 'base_batch_size': base}
         super().scale_lr(optim_wrapper, auto_scale_lr)
 
+    def build_model(self, *args: Any, **kwargs: Any) -> nn.Module:
+        """Build the model."""
+        with self._named('model'):
+            return super().build_model(*args, **kwargs)
+
     def build_optim_wrapper(self, *args: Any, **kwargs: Any) -> OptimWrapper:
         """Build the optimizer. A line for each parameter goes to the log file alone."""
-        with quiet_console(self.logger):
+        with self._named('optim_wrapper'), quiet_console(self.logger):
             return super().build_optim_wrapper(*args, **kwargs)
+
+    @contextmanager
+    def _named(self, key: str) -> Iterator[None]:
+        """Turn a refused value, an unknown name or a missing package into a line with its key.
+
+        The log file keeps the traceback.
+        """
+        try:
+            yield
+        except (UserError, torch.OutOfMemoryError):
+            raise
+        except (AssertionError, RuntimeError, ValueError) as error:
+            with quiet_console(self.logger):
+                self.logger.info(traceback.format_exc())
+            reason = ' '.join(str(error).split())
+            raise UserError(f'{key} cannot be built: {reason}') from error
 
     def load_or_resume(self) -> None:
         """Say what a step of the training is and needs, then load or resume.
