@@ -15,7 +15,7 @@ train: $(VENV)/.runtime
 	@$(VENV)/bin/python tools/analysis/report.py --trust-checkpoint $(WORK_DIR)
 
 test: $(VENV)/.tests
-	$(VENV)/bin/python -m pytest -n 2 --dist worksteal
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.tests
 	$(VENV)/bin/python -m ruff check .

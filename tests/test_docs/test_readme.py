@@ -31,7 +31,7 @@ def images(tmp_path, monkeypatch):
         folder = tmp_path / 'my_images' / name
         folder.mkdir(parents=True)
         for i in range(number):
-            pixels = rng.integers(0, 256, (32, 32, 3), np.uint8)
+            pixels = rng.integers(0, 256, (96, 96, 3), np.uint8)
             Image.fromarray(pixels).save(folder / f'{i}.png')
     Image.fromarray(pixels).save('photo.jpg')
     return tmp_path
@@ -39,10 +39,11 @@ def images(tmp_path, monkeypatch):
 
 def test_commands_run(images, fresh_engine_state, capsys):
     blocks = re.findall(r'```bash\n(.*?)```', README.read_text('utf-8'), re.DOTALL)
-    commands = [line.split() for line in '\n'.join(blocks).splitlines() if line.startswith('ecl ')]
+    lines = [line.partition(' #')[0] for line in '\n'.join(blocks).splitlines()]
+    commands = [line.split() for line in lines if line.startswith('ecl ')]
     assert [words[1] for words in commands] == [
         *('train', 'test', 'report'),
-        *('prepare', 'train', 'predict'),
+        *('prepare', 'train', 'train', 'review', 'predict'),
     ]
     for _, name, *words in commands:
         words = [re.sub(r'epoch_\d+', 'epoch_1', word) for word in words]

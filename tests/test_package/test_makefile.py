@@ -46,7 +46,7 @@ def _make(checkout: Path, *words: str) -> list[str]:
     return (checkout / 'log').read_text().splitlines()
 
 
-TEST = '-m pytest -n 2 --dist worksteal'
+TEST = '-m pytest -n 2 --dist loadfile'
 WORK_DIR = 'work_dirs/ecl_r8_digits-lt'
 TRAIN = [
     f'tools/train.py configs/ecl/ecl_r8_digits-lt.py --work-dir {WORK_DIR}',

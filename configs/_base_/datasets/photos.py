@@ -22,7 +22,6 @@ images_per_step = 32
 train_dataloader = dict(
     batch_size=images_per_step,
     num_workers=2,
-    persistent_workers=True,
     # A last batch of one image would leave the norm layers nothing to compare.
     drop_last=True,
     dataset=dict(
@@ -42,7 +41,6 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=64,
     num_workers=2,
-    persistent_workers=True,
     dataset=dict(
         type='ImageList',
         data_root='data/mine',

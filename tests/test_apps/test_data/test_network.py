@@ -11,9 +11,7 @@ from ecl.errors import UserError
 
 QUICK = {
     'train_dataloader.num_workers': 0,
-    'train_dataloader.persistent_workers': False,
     'val_dataloader.num_workers': 0,
-    'val_dataloader.persistent_workers': False,
     'train_dataloader.batch_size': 4,
     'images_per_step': 4,
 }
