@@ -16,6 +16,7 @@ from ecl.apis.launch import alone_in, divide_batch, set_launcher
 from ecl.checkpoint_file import load_checkpoint
 from ecl.engine.hooks.console import ConsoleHook
 from ecl.engine.hooks.run_record import RECORD
+from ecl.engine.memory import MemoryHook
 from ecl.engine.resume.atomic_file import remove_temporary_files
 from ecl.engine.resume.checkpoint_hook import LAST_CHECKPOINT, kept_checkpoints
 from ecl.engine.resume.processes import exit_on_signal
@@ -94,6 +95,7 @@ def train(
         resumed = _resume(cfg, resume, seed)
         set_launcher(cfg, launcher)
         runner = ResumableRunner.from_cfg(cfg)
+        runner.register_hook(MemoryHook(console=not verbose))
         if not verbose:
             runner.register_hook(ConsoleHook())
         if resumed is not None:

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -27,11 +30,41 @@ COPIES = {'SGD': 3, 'Adam': 4, 'AdamW': 4}
 USABLE = 0.9
 
 
-def check_memory(runner: Runner) -> str | None:
+class MemoryHook(Hook):
+    """Say before the first step how much memory it takes, and refuse a batch that does not fit.
+
+    Args:
+        console: Print the line, as well as log it.
+    """
+
+    def __init__(self, console: bool = True) -> None:
+        self.console = console
+        self._checked = False
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: DATA_BATCH = None
+    ) -> None:
+        """Check the first batch.
+
+        Raises:
+            UserError: If a step needs more memory than there is.
+        """
+        if self._checked:
+            return
+        self._checked = True
+        line = check_memory(runner, data_batch)
+        if line is not None:
+            runner.logger.info(line)
+            if self.console and is_main_process():
+                print(line, flush=True)
+
+
+def check_memory(runner: Runner, data_batch: Any) -> str | None:
     """Estimate the memory of a step, and refuse a batch that does not fit.
 
     Args:
         runner: A training before its first step.
+        data_batch: The first batch, as the data loader gives it.
 
     Returns:
         A line with parameters and memory; None if the model cannot be run without data, or the
@@ -42,7 +75,7 @@ def check_memory(runner: Runner) -> str | None:
     """
     model: Any = bare_model(runner.model)
     batch = getattr(runner.train_dataloader.batch_sampler, 'batch_size', None)
-    image = _image_shape(runner.train_dataloader.dataset)
+    image = _image_shape(data_batch)
     encoder = getattr(model, 'extract_feat', None)
     if batch is None or image is None or encoder is None:
         return None
@@ -133,14 +166,14 @@ def _on_meta(parameter: Tensor) -> Tensor:
     return torch.empty_like(parameter, device='meta').requires_grad_(parameter.requires_grad)
 
 
-def _image_shape(dataset: object) -> tuple[int, ...] | None:
-    """Return the shape of an image as the pipeline gives it, (3, H, W)."""
-    try:
-        inputs = dataset[0]['inputs']  # type: ignore[index]
-    except (UserError, KeyError, TypeError, IndexError):
-        return None  # the training names the fault
-    first = inputs[0] if isinstance(inputs, list | tuple) else inputs
-    return tuple(first.shape) if isinstance(first, Tensor) and first.ndim == 3 else None
+def _image_shape(data_batch: Any) -> tuple[int, ...] | None:
+    """Return the shape of an image of a batch, (3, H, W)."""
+    first = data_batch.get('inputs') if isinstance(data_batch, dict) else None
+    while isinstance(first, list | tuple) and first:
+        first = first[0]
+    if not isinstance(first, Tensor) or first.ndim not in (3, 4):
+        return None
+    return tuple(first.shape[-3:])
 
 
 def available_memory(device: torch.device) -> float | None:

@@ -234,7 +234,7 @@ def test_a_package_to_install_is_named():
         ({'optim_wrapper.optimizer.lr': -1}, 'optim_wrapper .* Invalid learning rate: -1'),
         (
             {'model.backbone.backbone': dict(_delete_=True, type='ConvNeXt', arch='tinyy')},
-            "model .* 'tiny'",
+            "model .*'tiny'",
         ),
         (
             {'model.backbone.backbone': dict(_delete_=True, type='TIMMBackbone', model_name='x')},

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from ecl.engine.resume.runner import ResumableTrainLoop
 from ecl.errors import UserError
 from ecl.registry import LOOPS
-from ecl.settings import Number, validate_params
+from ecl.settings import Number, Whole, validate_params
 from ecl.weights import bare_model
 
 
@@ -42,7 +42,7 @@ class LinearProbeLoop(ResumableTrainLoop):
         >>> train_cfg = dict(type='LinearProbeLoop')
     """
 
-    @validate_params(inverse_regularization=Number(above=0))
+    @validate_params(max_epochs=Whole(at_least=1), inverse_regularization=Number(above=0))
     def __init__(
         self,
         *args: Any,

@@ -18,7 +18,7 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from torch import nn
 
 from ecl.checkpoint_file import read_checkpoint
-from ecl.engine.memory import PRECISIONS, check_memory
+from ecl.engine.memory import PRECISIONS
 from ecl.engine.resume.checkpoint_hook import CheckpointHook
 from ecl.engine.resume.processes import StopSignals
 from ecl.engine.resume.rank_state import SeededBatches
@@ -169,15 +169,9 @@ class ResumableRunner(Runner):
             raise UserError(f'{key} cannot be built: {reason}') from error
 
     def load_or_resume(self) -> None:
-        """Say what a step of the training is and needs, then load or resume.
-
-        Raises:
-            UserError: If a step needs more memory than there is.
-        """
+        """Say what a step of the training is, then load or resume."""
         if isinstance(self._train_loop, BaseLoop):
             self.logger.info(_describe_step(self))
-            if line := check_memory(self):
-                self.logger.info(line)
         super().load_or_resume()
 
     def preload(self, path: str | Path, checkpoint: Any) -> None:
