@@ -135,7 +135,7 @@ def cost_figure(lines: Sequence[Mapping[str, Any]]) -> Figure:
 def _clusters(costs: np.ndarray) -> list[np.ndarray]:
     """Return the places of rows whose labels stand in one column, from cheap to costly."""
     order = np.argsort(costs, kind='stable')
-    cuts = np.flatnonzero(np.diff(costs[order]) > 0.25 * costs[order][:-1]) + 1
+    cuts = np.flatnonzero(np.diff(costs[order]) > 0.4 * costs[order][:-1]) + 1
     return [part for part in np.split(order, cuts) if len(part)]
 
 
