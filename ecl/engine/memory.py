@@ -134,15 +134,12 @@ def activation_bytes(model: nn.Module, image: tuple[int, ...]) -> float | None:
         return tensor
 
     kept: list[Tensor] = []
-    mode = model.training
     try:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             images = torch.empty(2, *image, device='meta')
             functional_call(Features(model), _prefixed(weights, buffers), (images,))
     except (RuntimeError, NotImplementedError, AssertionError, TypeError, ValueError):
         return None
-    finally:
-        model.train(mode)
     return sum(seen.values()) / 2
 
 
