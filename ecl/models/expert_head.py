@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from mmengine.logging import MMLogger
 from mmpretrain.models.heads import ClsHead
+from mmpretrain.models.losses import SeesawLoss
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from ecl.models.outputs import READINGS, ExpertOutputs
+from ecl.models.outputs import READINGS, ExpertOutputs, require_hard_targets
 from ecl.registry import MODELS, build_part
 from ecl.settings import OneOf, SettingError, Whole, validate_params
 
@@ -32,8 +34,8 @@ class ECLHead(ClsHead):
             :data:`~ecl.models.outputs.READINGS`: ``'single'`` is one classifier an expert.
         expert_losses: Losses between the experts by name, each called with
             (:class:`ExpertOutputs`, targets). The log shows them as ``<name>_loss``. One expert
-            has no peers, so it has no such losses. Nor has the second stage of a training, which
-            trains classifiers on frozen features.
+            has no peers, so it has no such losses, and a warning says so. Nor has the second stage
+            of a training, which trains classifiers on frozen features.
         aggregator: Map from the experts' outputs to the logits (N, C) of the whole model. One
             with a method ``loss`` learns, and the log shows ``aggregator_loss``.
         predict_with: Classifiers that predict: ``'label'``, ``'distill'`` (the second ones) or
@@ -87,9 +89,15 @@ class ECLHead(ClsHead):
         self.reading = READINGS[reading]
         self.predict_with = predict_with
         self.expert = expert
-        between = (expert_losses or {}) if num_experts > 1 else {}
+        between = {name: cfg for name, cfg in (expert_losses or {}).items() if cfg}
+        if between and num_experts == 1:
+            MMLogger.get_current_instance().warning(
+                f'model.head.expert_losses: {", ".join(between)} are not used, because '
+                'model.backbone.num_experts is 1 and one expert has no peers.'
+            )
+            between = {}
         self.expert_losses = nn.ModuleDict(
-            {name: build_part(cfg, **known) for name, cfg in between.items() if cfg}
+            {name: build_part(cfg, **known) for name, cfg in between.items()}
         )
         self.aggregator = build_part(aggregator, **known)
 
@@ -182,6 +190,9 @@ class ECLHead(ClsHead):
             logits: Of one kind of classifiers.
             targets: Class indices (N,), or probabilities (N, C).
         """
+        for loss in self.loss_module:
+            if isinstance(loss, SeesawLoss):  # it counts the labels that it has seen
+                require_hard_targets(loss, targets)
         pairs = zip(self._label_losses(), logits, strict=True)
         return torch.stack([loss(of_one, targets) for loss, of_one in pairs]).mean()
 

@@ -135,8 +135,9 @@ def test_peers_do_not_reach_the_classifier_that_predicts():
     assert all(p.grad is None for p in head.label_classifiers.parameters())
 
 
-def test_one_expert_has_no_peers():
+def test_one_expert_has_no_peers(capfd):
     head, feats = build(num_experts=1, **TWO), features(1)
+    assert 'model.head.expert_losses: distill are not used' in ''.join(capfd.readouterr())
     assert set(head.loss(feats, samples())) == {'label_loss'}
     torch.testing.assert_close(head(feats), head.label_classifiers[0](feats[0]))
     assert len(list(head.parameters())) == 2
@@ -178,6 +179,13 @@ def test_mixed_labels_reach_the_label_loss(kind):
     soft = [DataSample().set_gt_label(0).set_gt_score(row) for row in mixed]
     terms = [head.loss_module[0](z, mixed) for z in head.outputs(feats).logits]
     torch.testing.assert_close(head.loss(feats, soft)['label_loss'], torch.stack(terms).mean())
+
+
+def test_a_loss_that_counts_labels_refuses_mixed_ones():
+    head, feats = build(label_loss=dict(type='SeesawLoss')), features()
+    soft = [DataSample().set_gt_label(0).set_gt_score(torch.full((C,), 1 / C)) for _ in range(N)]
+    with pytest.raises(UserError, match=r'SeesawLoss needs hard labels'):
+        head.loss(feats, soft)
 
 
 def test_every_expert_may_have_a_label_loss_of_its_own():

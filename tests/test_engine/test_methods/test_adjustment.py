@@ -1,9 +1,12 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.multiprocessing as mp
+from mmengine.logging import MessageHub
 from torch.utils.data import Subset
 
 from ecl.apis import Predictor, load_config, train
@@ -135,3 +138,23 @@ def test_a_predictor_adjusts_too(run):
     counts = np.array(load_checkpoint(run / 'epoch_3.pth')['meta']['class_counts'])
     expected = plain / (counts / counts.sum())
     np.testing.assert_allclose(adjusted, expected / expected.sum(), rtol=1e-4)
+
+
+def train_in_group(rank, folder):
+    torch.set_num_threads(1)
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2')
+    store = torch.distributed.FileStore(f'{folder}/rendezvous', 2)
+    torch.distributed.init_process_group('gloo', store=store, rank=rank, world_size=2)
+    train(CONFIG, work_dir=folder / 'run', cfg_options=SHORT, launcher='pytorch')
+    adjustment = MessageHub.get_current_instance().get_info('adjustment')
+    (folder / f'rank{rank}.json').write_text(json.dumps(adjustment))
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_choose_the_same_tau(tmp_path):
+    mp.start_processes(train_in_group, args=(tmp_path,), nprocs=2, start_method='fork')
+    record = json.loads((tmp_path / 'run' / 'results.json').read_text())
+    chosen = [json.loads((tmp_path / f'rank{rank}.json').read_text()) for rank in (0, 1)]
+    assert chosen[0] == chosen[1] == record['adjustment']
+    again = evaluate(CONFIG, tmp_path / 'run' / 'adjusted.pth', work_dir=tmp_path)
+    assert {key: again[key] for key in record['metrics']} == pytest.approx(record['metrics'])
