@@ -156,7 +156,9 @@ def _check_numbers(cfg: Config, source: str) -> None:
         numbers.append((f'{name}.num_workers', workers, 0))
         if workers:
             loader.setdefault('timeout', WORKER_TIMEOUT)
-        elif loader.get('timeout'):
+            continue
+        loader.pop('persistent_workers', None)  # nothing that could persist
+        if loader.get('timeout'):
             raise UserError(f'{source}: {name}.timeout needs {name}.num_workers of at least 1')
     for key, value, least in numbers:
         allowed = Whole(at_least=least, at_most=2**32 - 1)

@@ -22,6 +22,8 @@ images_per_step = 32
 train_dataloader = dict(
     batch_size=images_per_step,
     num_workers=2,
+    # Workers that start anew each epoch would copy the memory that training holds by then.
+    persistent_workers=True,
     # A last batch of one image would leave the norm layers nothing to compare.
     drop_last=True,
     dataset=dict(

@@ -69,9 +69,11 @@ def run_matrix(
         out: Where the table goes, without extension: ``OUT.md``, ``OUT.json`` and ``OUT.png``, the
             accuracy against the cost of training. By default
             ``table`` in the work dir.
-        jobs: Trainings at the same time; they share the processor's cores equally.
+        jobs: Trainings at the same time; they share the processor's cores equally, unless
+            OMP_NUM_THREADS is set.
         cfg_options: Values by dotted key for all rows, over those at the top of the matrix.
-        config: Configuration of the rows that name none, so that one matrix serves any data.
+        config: Configuration of the rows that name none, so that one matrix serves any data; see
+            :func:`~ecl.apps.experiments.plan.read_matrix`.
 
     Returns:
         The rows of the table, as in the JSON file: see
@@ -112,7 +114,7 @@ def _run_all(runs: Sequence[Run], jobs: int, renew_table: Callable[[], Any]) -> 
     waiting = [run for run in runs if not run.is_complete]
     running: dict[Run, subprocess.Popen] = {}
     failed: list[Run] = []
-    threads = str(max(1, cpu_count() // jobs))
+    threads = os.environ.get('OMP_NUM_THREADS', str(max(1, cpu_count() // jobs)))
     before, start = sum(run.finished_epochs() for run in runs), time.monotonic()
     total = sum(run.epochs for run in runs)
     columns = (

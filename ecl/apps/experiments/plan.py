@@ -139,7 +139,8 @@ def read_matrix(
     Args:
         path: The file.
         cfg_options: Values by dotted key for all rows, over those of the file.
-        config: Configuration of the rows that name none.
+        config: Configuration of the rows that name none. A row's configuration that is not beside
+            the matrix file is looked up beside this one.
 
     Raises:
         UserError: If it cannot be read, or is not of that form.
@@ -156,10 +157,13 @@ def read_matrix(
     rows = []
     for entry in content['rows']:
         _check_keys(entry, ('config', 'name', 'cfg_options', 'variants'), (), str(path))
+        given = find_config(config) if config is not None else None
         if 'config' in entry:
             file = path.parent / entry['config']
-        elif config is not None and 'name' in entry:
-            file = find_config(config)
+            if given is not None and not file.is_file():
+                file = given.parent / entry['config']
+        elif given is not None and 'name' in entry:
+            file = given
         else:
             raise UserError(
                 f"{path}: 'config' is missing in {dict(entry)}. Name it there, or name the row and "

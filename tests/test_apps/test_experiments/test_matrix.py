@@ -99,10 +99,14 @@ def test_a_failure_is_told_and_the_rest_goes_on(write_matrix, fake_training, tmp
     assert sorted(fake_training()) == ['a/seed0', 'b-unlucky/seed0', 'b-unlucky/seed0']
 
 
-def test_jobs_share_the_cores(write_matrix, fake_training, tmp_path):
+@pytest.mark.parametrize(('given', 'expected'), [(None, '1'), ('3', '3')])
+def test_jobs_share_the_cores(write_matrix, fake_training, tmp_path, monkeypatch, given, expected):
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    if given:
+        monkeypatch.setenv('OMP_NUM_THREADS', given)
     run_matrix(write_matrix(A), tmp_path / 'work', jobs=1000)
     threads = [line.split()[1] for line in (tmp_path / 'work/started').read_text().splitlines()]
-    assert threads == ['1', '1']
+    assert threads == [expected, expected]
 
 
 def test_a_table_kept_elsewhere_counts_as_done(write_matrix, fake_training, tmp_path):
@@ -150,7 +154,11 @@ def test_options_of_all_rows_give_way_to_those_of_a_row_and_the_command_to_neith
 
 @pytest.mark.parametrize('path', sorted(COMPARISONS.glob('*.yaml')), ids=lambda path: path.stem)
 def test_every_configuration_of_a_comparison_can_be_used(path, tmp_path, digits_config):
-    _, seeds, rows = read_matrix(path, config=digits_config)
+    # As the preparation writes them, side by side.
+    probe = digits_config.parents[1] / 'linear_probe/linear_probe_r8_digits-lt.py'
+    (tmp_path / 'config.py').write_text(f'_base_ = {str(digits_config)!r}\n')
+    (tmp_path / 'probe.py').write_text(f'_base_ = {str(probe)!r}\n')
+    _, seeds, rows = read_matrix(path, config=tmp_path / 'config.py')
     runs = plan(rows, seeds, tmp_path / 'work', tmp_path / 'table.json')
     assert len(runs) == len(rows) * len(seeds)
     assert len({run.fingerprint for run in runs}) == len(rows)
