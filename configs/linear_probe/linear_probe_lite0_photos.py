@@ -16,5 +16,5 @@ train_dataloader = dict(
     dataset=dict(dataset=dict(pipeline=_base_.test_pipeline)),
     sampler=dict(shuffle=False),
 )
-train_cfg = dict(_delete_=True, type='LinearProbeLoop', max_epochs=1)
+train_cfg = dict(_delete_=True, type='LinearProbeLoop')
 default_hooks = dict(adjustment=dict(type='AdjustmentHook', method='logit-adjustment', tau=1.0))

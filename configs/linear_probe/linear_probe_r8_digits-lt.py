@@ -11,5 +11,5 @@ model = dict(backbone=dict(backbone=dict(depth=8)), head=dict(num_classes=10))
 train_dataloader = dict(
     dataset=dict(dataset=dict(pipeline=_base_.test_pipeline)), sampler=dict(shuffle=False)
 )
-train_cfg = dict(_delete_=True, type='LinearProbeLoop', max_epochs=1)
+train_cfg = dict(_delete_=True, type='LinearProbeLoop')
 default_hooks = dict(adjustment=dict(type='AdjustmentHook', method='logit-adjustment', tau=1.0))

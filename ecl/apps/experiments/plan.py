@@ -210,7 +210,8 @@ def plan(rows: Sequence[Row], seeds: Sequence[int], folder: Path, table: Path) -
     checked = {}
     for row in rows:
         cfg = load_config(row.config, work_dir=folder, cfg_options=row.cfg_options)
-        checked[row.name] = cfg.train_cfg.max_epochs, _digest(_decisive(cfg.to_dict()))
+        epochs = cfg.train_cfg.get('max_epochs', 1)  # a linear probe has one
+        checked[row.name] = epochs, _digest(_decisive(cfg.to_dict()))
         for options in row.variants.values():
             load_config(row.config, cfg_options={**row.cfg_options, **options})
     before = _read(table)['rows'] if table.is_file() else []
