@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from mmpretrain.models import BaseClassifier
+from mmpretrain.models.utils import ShiftWindowMSA
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -148,9 +150,18 @@ def _images(number: int, size: tuple[int, int], preprocess: bool) -> Tensor:
     return torch.randn((number, 3, *size), generator=generator)
 
 
+def _window_reverse(windows: Tensor, H: int, W: int, window_size: int) -> Tensor:
+    """Put windows (-1, s, s, D) back into maps (N, H, W, D)."""
+    rows, columns = H // window_size, W // window_size
+    maps = windows.view(-1, rows, columns, window_size, window_size, windows.shape[-1])
+    return maps.permute(0, 1, 3, 2, 4, 5).reshape(-1, H, W, windows.shape[-1])
+
+
 def _program(network: nn.Module, images: Tensor) -> torch.export.ExportedProgram:
     batch = {0: torch.export.Dim('batch', min=1)}
-    return torch.export.export(network, (images,), dynamic_shapes={'images': batch})
+    # MMPretrain's divides floats to find the batch size, which would fix it.
+    with patch.object(ShiftWindowMSA, 'window_reverse', staticmethod(_window_reverse)):
+        return torch.export.export(network, (images,), dynamic_shapes={'images': batch})
 
 
 def _write_torch(

@@ -1,5 +1,6 @@
 """Backbone of K experts, whole networks or on a shared trunk, for any architecture."""
 
+import re
 from typing import Any
 
 import torch
@@ -232,7 +233,12 @@ def _shared_modules(network: nn.Module, shared_stages: int) -> list[str]:
             holder, names = stages[0], stages
             break
     else:
-        raise UserError(f'backbone.shared_stages: {type(network).__name__} has no stages to share')
+        # The ResNets and RegNets of timm: layer1 to layer4, s1 to s4.
+        names = [name for name in children if re.fullmatch(r'(layer|stage|s)\d', name)]
+        if not names:
+            kind = type(network).__name__
+            raise UserError(f'backbone.shared_stages: {kind} has no stages to share')
+        holder = names[0]
     if not 0 < shared_stages < len(names):
         raise UserError(
             f'backbone.shared_stages: got {shared_stages}, expected 1 to {len(names) - 1} for '
