@@ -27,6 +27,8 @@ from ecl.errors import UserError
 
 #: Suffixes of files of weights.
 WEIGHTS = ('.pth', '.pt', '.safetensors')
+#: Trained models that come with the package, by the name of their configuration.
+SHIPPED = {path.stem: path for path in Path(__file__).parent.glob('shipped/*.safetensors')}
 _trusted: ContextVar[bool] = ContextVar('trusted', default=False)
 
 
@@ -84,8 +86,8 @@ def read_checkpoint(source: str | Path) -> Any:
 
     Args:
         source: A file that ``torch.save`` wrote, a ``.safetensors`` file, a URL (downloaded once),
-            ``torchvision://<model>``, or ``package://<name>``: the one such file that an installed
-            Python package holds.
+            ``torchvision://<model>``, ``package://<name>``: the one such file that an installed
+            Python package holds, or the name of a model in ``SHIPPED``.
 
     Returns:
         What was saved. Of a safetensors file its tensors by name, or the checkpoint that
@@ -97,7 +99,8 @@ def read_checkpoint(source: str | Path) -> Any:
     """
     scheme, found, rest = str(source).partition('://')
     if not found:
-        return _read_file(Path(source).expanduser())
+        path = Path(source).expanduser()
+        return _read_file(path if path.exists() else SHIPPED.get(str(source), path))
     if scheme in ('http', 'https'):
         return _read_file(_download(str(source)))
     if scheme == 'package':

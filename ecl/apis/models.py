@@ -15,7 +15,7 @@ from mmpretrain.models import BaseClassifier
 from ecl.apis.checkpoint import read_config
 from ecl.apis.config import ConfigLike, load_config, shipped_configs
 from ecl.apis.config_check import walk
-from ecl.checkpoint_file import load_checkpoint, read_checkpoint
+from ecl.checkpoint_file import SHIPPED, load_checkpoint, read_checkpoint
 from ecl.errors import UserError
 from ecl.registry import MODELS, TRANSFORMS
 from ecl.weights import check_weights_fit, unwrap
@@ -42,7 +42,7 @@ def list_models(pattern: str = '*') -> list[str]:
 
 
 def get_model(
-    name: ConfigLike, pretrained: str | Path | None = None, device: str | None = None
+    name: ConfigLike, pretrained: str | Path | bool | None = None, device: str | None = None
 ) -> BaseClassifier:
     """Build the model of a configuration, to train or to fine-tune.
 
@@ -52,7 +52,7 @@ def get_model(
         name: The name of a configuration; also a file or its content, see
             :func:`~ecl.apis.config.load_config`.
         pretrained: File or URL of weights: a checkpoint, or a published ``.pth`` or
-            ``.safetensors``.
+            ``.safetensors``. True takes the weights that come with the package.
         device: Such as 'cpu' or 'cuda:1'. Default: the CPU.
 
     Returns:
@@ -60,16 +60,24 @@ def get_model(
         ``_config`` is the configuration.
 
     Raises:
-        UserError: If there is no such configuration, or the weights are those of another model.
+        UserError: If there is no such configuration, if no weights of it come with the package, or
+            if the weights are those of another model.
 
     Example:
-        >>> get_model('ecl_r8_digits-lt').head.num_classes
+        >>> get_model('ecl_r8_digits-lt', pretrained=True).head.num_classes
         10
     """
+    if pretrained is True:
+        if name not in SHIPPED:
+            raise UserError(
+                f'pretrained=True: no weights of {name} come with the package, only those of '
+                f'{", ".join(SHIPPED)}. Give a file or URL.'
+            )
+        pretrained = str(name)
     cfg = load_config(name)
     with DefaultScope.overwrite_default_scope('ecl'):
         model = MODELS.build({'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model})
-    if pretrained is not None:
+    if pretrained:
         weights = unwrap(read_checkpoint(pretrained))
         # A published file has no contrastive branch; the model keeps the one it was built with.
         own = {k: v for k, v in model.state_dict().items() if k.startswith(CONTRAST)}

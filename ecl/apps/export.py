@@ -201,7 +201,7 @@ def _write_onnx(
     return content, run
 
 
-def publish(checkpoint: str | Path, out: str | Path | None = None) -> Path:
+def publish(checkpoint: str | Path, out: str | Path | None = None, half: bool = False) -> Path:
     """Write weights, configuration, class names and class counts without the state of training.
 
     Optimizer, schedules, logs, momentum encoder, queue, projection and the paths of the training
@@ -213,6 +213,7 @@ def publish(checkpoint: str | Path, out: str | Path | None = None) -> Path:
         checkpoint: A checkpoint that a training wrote.
         out: Name of the file before the sum, such as ``models/ecl_digits.pth``. Default: the name
             of the checkpoint; ``work_dirs/a/epoch_60.pth`` becomes ``work_dirs/a/a_epoch_60.pth``.
+        half: Store the weights in float16, which halves the file.
 
     Returns:
         The file, such as ``models/ecl_digits-1a2b3c4d.pth``.
@@ -232,6 +233,8 @@ def publish(checkpoint: str | Path, out: str | Path | None = None) -> Path:
     meta = {key: content['meta'][key] for key in META if key in content['meta']}
     meta['cfg'] = cfg.pretty_text
     weights = {k: v for k, v in content['state_dict'].items() if not k.startswith(CONTRAST)}
+    if half:
+        weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
     buffer = io.BytesIO()  # in a file, the sum would depend on the file's name
     torch.save({'meta': meta, 'state_dict': weights}, buffer)
     buffer.seek(0)

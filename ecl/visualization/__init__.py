@@ -2,11 +2,17 @@
 
 import mmpretrain.visualization  # noqa: F401
 
-from ecl.visualization.classes import class_accuracy, class_distribution, prediction_share_figure
+from ecl.visualization.classes import (
+    accuracy_change,
+    class_accuracy,
+    class_distribution,
+    prediction_share_figure,
+)
 from ecl.visualization.heatmap import weight_heatmap
 from ecl.visualization.style import font_families
 
 __all__ = [
+    'accuracy_change',
     'class_accuracy',
     'class_distribution',
     'font_families',

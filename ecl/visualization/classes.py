@@ -164,6 +164,56 @@ def class_accuracy(
     return figure
 
 
+def accuracy_change(
+    before: np.ndarray,
+    after: np.ndarray,
+    class_counts: Sequence[int] | np.ndarray,
+    methods: tuple[str, str] = ('before', 'after'),
+    names: Sequence[str] | None = None,
+    thresholds: tuple[int, int] = THRESHOLDS,
+) -> Figure:
+    """Draw the accuracy of each class by two methods, from the largest class to the smallest.
+
+    Args:
+        before: Accuracy of each class by the first method in percent, shape (C,).
+        after: The same by the second method.
+        class_counts: Training images of each class, length C.
+        methods: Names of the two methods.
+        names: Class names in label order, written under the points of up to 40 classes.
+        thresholds: ``(low, high)``; see :func:`ecl.shots.shot_groups`.
+
+    Returns:
+        A figure without a window: hollow points for the first method, filled ones for the second,
+        and lines between them.
+
+    Example:
+        >>> figure = accuracy_change(np.array([90.0, 10.0]), np.array([88.0, 40.0]), [500, 5])
+        >>> len(figure.axes[0].lines)
+        2
+    """
+    counts = np.asarray(class_counts)
+    order = np.argsort(-counts, kind='stable')
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    figure = Figure(figsize=(9, 3.8), layout='constrained')
+    axes = figure.add_subplot()
+    for group, classes in shot_groups(counts, thresholds).items():
+        x, low, high = place[classes], before[classes], after[classes]
+        colour = GROUP_COLOURS[group]
+        axes.vlines(x, low, high, color=colour, alpha=0.45, linewidth=2)
+        label = f'{group}-shot: {np.nanmean(low):.0f} to {np.nanmean(high):.0f} %'
+        points = GROUP_MARKERS[group]
+        axes.plot(x, low, points, color=colour, fillstyle='none')
+        axes.plot(x, high, points, color=colour, label=label)
+    axes.set_title(f'{methods[0]} (hollow) and {methods[1]} (filled)', fontsize='medium')
+    axes.set_ylim(-4, 104)
+    axes.set_ylabel('accuracy (%)')
+    plain_axes(axes)
+    _name_classes(axes, order, names)
+    figure.legend(loc='outside lower center', ncols=3, frameon=False)
+    return figure
+
+
 def prediction_share_figure(shares: Mapping[str, PredictionShare]) -> Figure:
     """Draw predicted images and confidence over the rank of the class, with linear trends.
 

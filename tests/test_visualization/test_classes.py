@@ -3,7 +3,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
-from ecl.visualization import class_accuracy, class_distribution
+from ecl.visualization import accuracy_change, class_accuracy, class_distribution
 from ecl.visualization.classes import GROUP_COLOURS
 
 
@@ -82,3 +82,15 @@ def test_names_stay_clear_of_the_axis():
     (axes,) = figure.axes
     boxes = [text.get_window_extent() for text in axes.texts]
     assert all(axes.bbox.y0 < box.y0 and box.y1 < axes.bbox.y1 for box in boxes)
+
+
+def test_a_change_of_accuracy_goes_from_the_first_method_to_the_second():
+    before, after = np.array([10.0, 90.0, 50.0]), np.array([40.0, 85.0, np.nan])
+    figure = accuracy_change(before, after, [3, 500, 50], ('A', 'B'), ['rare', 'common', 'some'])
+    (axes,) = figure.axes
+    assert axes.get_title() == 'A (hollow) and B (filled)'
+    assert [label.get_text() for label in axes.get_xticklabels()] == ['common', 'some', 'rare']
+    points = {line.get_fillstyle(): line for line in axes.lines[-2:]}  # of the few-shot class
+    assert points['none'].get_xydata().tolist() == [[2, 10]]
+    assert points['full'].get_xydata().tolist() == [[2, 40]]
+    assert axes.lines[1].get_label() == 'many-shot: 90 to 85 %'

@@ -46,7 +46,7 @@ def compare(argv: Sequence[str] | None = None) -> None:
         help='a work dir, a folder of them (seeds of one method), results.json, or table.json of '
         'a matrix',
     )
-    parser.add_argument('--out', metavar='NAME', help='write NAME.md and NAME.json as well')
+    parser.add_argument('--out', metavar='NAME', help='write NAME.md, NAME.json and NAME.png')
     add_trust_argument(parser)
     arguments = vars(parser.parse_args(argv))
     with trust_checkpoints(arguments.pop('trust_checkpoint')):

@@ -13,10 +13,13 @@ from ecl.apis.config import configs_root
 from ecl.apps import export as exporter
 from ecl.apps import predict as files
 from ecl.apps.cli import COMMANDS, add_cfg_options, add_common_arguments, add_trust_argument
+from ecl.checkpoint_file import WEIGHTS
 from ecl.evaluation import markdown_table
 from ecl.evaluation.distributions import IMBALANCE_FACTORS
 from ecl.models.adjustment import ADJUSTMENTS
 
+#: Trained model that comes with the package.
+DIGITS = 'ecl_r8_digits-lt'
 #: Completion of commands, of configurations by name, and of files.
 COMPLETION = """\
 _ecl() {{
@@ -125,7 +128,7 @@ def test(argv: Sequence[str] | None = None) -> None:
 def predict(argv: Sequence[str] | None = None) -> None:
     """Predict images; exit with 1 if a file is no valid image."""
     parser = ArgumentParser(description='Predict an image or a folder of images.')
-    parser.add_argument('checkpoint', help='checkpoint file; no configuration is needed')
+    _add_checkpoint(parser)
     parser.add_argument('source', metavar='IMAGE_OR_FOLDER', help='searched at any depth')
     parser.add_argument('--topk', type=int, default=5, help='classes to name; default: 5')
     parser.add_argument('--expert', type=int, metavar='K', help='this expert alone, from 0')
@@ -150,18 +153,37 @@ def predict(argv: Sequence[str] | None = None) -> None:
     )
     add_trust_argument(parser)
     arguments = vars(parser.parse_args(argv))
+    if arguments['checkpoint'] is None and Path(arguments['source']).suffix in WEIGHTS:
+        parser.error('give an image or a folder after the checkpoint')
+    arguments['checkpoint'] = _chosen(arguments['checkpoint'])
     with apis.trust_checkpoints(arguments.pop('trust_checkpoint')):
         results = files.predict(**arguments)
     sys.exit(any(result.fault for result in results))
 
 
+def _add_checkpoint(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        'checkpoint',
+        nargs='?',
+        help='checkpoint file; no configuration is needed; default: the model of handwritten '
+        'digits that comes with the package',
+    )
+
+
+def _chosen(checkpoint: str | None) -> str:
+    if checkpoint is None:
+        print(f'No checkpoint is given: {DIGITS}, handwritten digits, predicts.', file=sys.stderr)
+    return checkpoint or DIGITS
+
+
 def demo(argv: Sequence[str] | None = None) -> None:
     """Serve the demo page."""
     parser = ArgumentParser(description='Serve a page to try a model on, to this machine alone.')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    _add_checkpoint(parser)
     parser.add_argument('--port', type=int, help='default: the first free one from 7860 on')
     add_trust_argument(parser)
     arguments = vars(parser.parse_args(argv))
+    arguments['checkpoint'] = _chosen(arguments['checkpoint'])
     from ecl.apps.demo import demo  # its packages are an extra
 
     with apis.trust_checkpoints(arguments.pop('trust_checkpoint')):
@@ -205,10 +227,11 @@ def publish(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--out', metavar='FILE.pth', help='default: FOLDER_CHECKPOINT, beside it')
+    parser.add_argument('--half', action='store_true', help='store the weights in float16')
     add_trust_argument(parser)
     arguments = parser.parse_args(argv)
     with apis.trust_checkpoints(arguments.trust_checkpoint):
-        path = exporter.publish(arguments.checkpoint, arguments.out)
+        path = exporter.publish(arguments.checkpoint, arguments.out, arguments.half)
     before, after = (Path(file).stat().st_size / 1e6 for file in (arguments.checkpoint, path))
     print(f'{path} ({after:.1f} MB, before {before:.1f} MB)')
 

@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from ecl.apis.checkpoint import latest_checkpoint
 from ecl.apis.inference import collect_predictions
 from ecl.apps.experiments.table import mean_std, write_results
+from ecl.checkpoint_file import load_checkpoint
 from ecl.engine.hooks.run_record import RECORD
 from ecl.engine.resume.atomic_file import check_folder
 from ecl.errors import UserError
 from ecl.evaluation import Difference, Predictions, between_networks, between_seeds, markdown_table
 from ecl.evaluation.table import COLUMNS
 from ecl.shots import THRESHOLDS, shot_groups
+from ecl.visualization import accuracy_change
 
 
 @dataclass
@@ -107,7 +110,8 @@ def compare(
 
     Args:
         paths: What to compare; see :func:`read_methods`.
-        out: Files to write, without extension: ``OUT.md`` and ``OUT.json``.
+        out: Files to write, without extension: ``OUT.md`` and ``OUT.json``, and ``OUT.png`` with
+            the accuracy of each class by the first method and the last, if both have checkpoints.
 
     Returns:
         For each method after the first the difference by metric.
@@ -134,7 +138,24 @@ def compare(
             },
         }
         write_results(out, text, content)
+        figure = _figure(first, others[-1])
+        if figure is not None:
+            figure.savefig(f'{out}.png', dpi=150)
     return differences
+
+
+def _figure(first: Method, last: Method) -> Figure | None:
+    """Draw the accuracy of each class by two methods, the mean over their trainings."""
+    counts = first.records[0].get('class_counts', ())
+    means, classes = [], None
+    for method in (first, last):
+        files = [file for file in map(latest_checkpoint, method.work_dirs) if file]
+        if len(files) < len(method.records) or not counts:
+            return None
+        found = [collect_predictions(file).class_accuracies(len(counts))[0] for file in files]
+        means.append(np.mean(found, axis=0))
+        classes = (load_checkpoint(files[0])['meta'].get('dataset_meta') or {}).get('classes')
+    return accuracy_change(means[0], means[1], counts, (first.name, last.name), classes)
 
 
 def _checkpoints(methods: list[Method]) -> dict[str, str]:

@@ -28,6 +28,7 @@ def two_methods(tmp_path):
 
 def test_folders_of_seeds(two_methods, tmp_path, capsys):
     differences = compare(two_methods, tmp_path / 'out')
+    assert not (tmp_path / 'out.png').exists()  # there are no checkpoints
     assert differences['two']['overall'].value == pytest.approx(5)
     assert differences['two']['few'].p < 0.01
     printed = capsys.readouterr().out
@@ -71,7 +72,8 @@ def test_single_trainings_are_compared_image_by_image(digits_run, tmp_path, caps
     record = json.loads((digits_run / 'results.json').read_text())
     record['metrics'] = {key: value - 5 for key, value in record['metrics'].items()}
     (tmp_path / 'results.json').write_text(json.dumps(record))
-    (differences,) = compare([digits_run, tmp_path]).values()
+    (differences,) = compare([digits_run, tmp_path], tmp_path / 'out').values()
+    assert (tmp_path / 'out.png').is_file()
     assert differences['overall'].value == pytest.approx(-5)
     assert 0 <= differences['overall'].p <= 1
     assert differences['balanced'].p is None
