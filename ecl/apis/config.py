@@ -72,6 +72,8 @@ def load_config(
         cfg.merge_from_dict(options)
     except (TypeError, KeyError, IndexError) as error:
         raise UserError(f'{source}, --cfg-options: {error.args[0]}') from error
+    for _, node in walk(cfg):
+        node.pop('_delete_', None)  # MMEngine leaves it where there was nothing to delete
     if work_dir is not None or cfg.get('work_dir') is None:
         cfg.work_dir = str(work_dir or Path('work_dirs') / Path(source).stem)
     cfg.setdefault('default_scope', 'ecl')

@@ -16,11 +16,13 @@ from ecl.datasets.protocol import NotedDataset
 from ecl.errors import UserError
 from ecl.registry import DATASETS
 
-#: Column names that are recognized, in lower case; the first that is there counts.
+#: Column names that are recognized, in lower case; the first that is there counts. A column of
+#: groups must be named.
 COLUMNS = {
     'image': 'image filename file_name file path image_path img_path filepath img image_id id',
     'label': 'label class class_name category species target y',
     'split': 'split set subset partition',
+    'group': '',
 }
 #: Names of the splits that are recognized, in lower case.
 SPLITS = {
@@ -39,12 +41,14 @@ class Row(NamedTuple):
         split: 'train', 'val' or 'test' for their usual names, else the name as it is; '' without a
             column of splits.
         line: Line of the table, from 1.
+        group: What the image belongs to, such as a patient; '' without a column of groups.
     """
 
     path: str
     label: str
     split: str
     line: int
+    group: str = ''
 
 
 def parse_image_table(text: str, name: str, **columns: str | None) -> list[Row]:
@@ -57,8 +61,8 @@ def parse_image_table(text: str, name: str, **columns: str | None) -> list[Row]:
     Args:
         text: The table.
         name: Its name in an error, such as its path.
-        **columns: Names of the columns ``image``, ``label`` and ``split``, where they are not
-            recognized.
+        **columns: Names of the columns ``image``, ``label``, ``split`` and ``group``, where they
+            are not recognized.
 
     Returns:
         The rows with an image.
@@ -69,7 +73,7 @@ def parse_image_table(text: str, name: str, **columns: str | None) -> list[Row]:
 
     Example:
         >>> parse_image_table('file;species\\n"a;1.jpg";owl\\n', 'birds.csv')
-        [Row(path='a;1.jpg', label='owl', split='', line=2)]
+        [Row(path='a;1.jpg', label='owl', split='', line=2, group='')]
     """
     reader = csv.reader(io.StringIO(text, newline=''), delimiter=_separator(text))
     lines = [(reader.line_num, [field.strip() for field in row]) for row in reader]
@@ -92,7 +96,8 @@ def parse_image_table(text: str, name: str, **columns: str | None) -> list[Row]:
             raise UserError(f'{name}, line {line}: got no {lacking}, expected one in each row')
         split = row[places['split']] if 'split' in places else ''
         usual = next((kind for kind, names in SPLITS.items() if split.lower() in names), split)
-        rows.append(Row(path, label, usual, line))
+        group = row[places['group']] if 'group' in places else ''
+        rows.append(Row(path, label, usual, line, group))
     if not rows:
         raise UserError(f'{name} lists no image, expected rows of image and class')
     return rows

@@ -49,6 +49,11 @@ def test_options_may_open_a_section_that_the_file_leaves_out(tiny):
     assert cfg.env_cfg.dist_cfg.backend == 'gloo'
 
 
+def test_there_may_be_nothing_to_delete(tiny):
+    added = {'env_cfg.dist_cfg': dict(_delete_=True, backend='gloo')}
+    assert load_config(tiny, cfg_options=added).env_cfg.dist_cfg == dict(backend='gloo')
+
+
 @pytest.mark.parametrize(
     ('option', 'message'),
     [

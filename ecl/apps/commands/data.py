@@ -25,6 +25,9 @@ def prepare(argv: Sequence[str] | None = None) -> None:
     table.add_argument('--suffix', default='', help='suffix to append to each image, such as .jpg')
     for column in ('image', 'label', 'split'):
         table.add_argument(f'--{column}-column', metavar='NAME', help='if it is not recognized')
+    table.add_argument(
+        '--group-column', metavar='NAME', help='images of a group, such as a patient, stay together'
+    )
     for parser_of_own in (folder, table):
         _add_division(parser_of_own)
     for name in prepare_public.BENCHMARKS:
@@ -38,6 +41,7 @@ def prepare(argv: Sequence[str] | None = None) -> None:
             test=_share(arguments, 'test'),
             val=_share(arguments, 'val') or 0,
             seed=arguments.seed,
+            group_by=arguments.group_by,
             base=arguments.base,
             workers=arguments.workers,
             network=arguments.network,
@@ -77,6 +81,12 @@ def _add_division(parser: ArgumentParser) -> None:
             help=f'{split} images as a fraction of each class, below 1',
         )
     parser.add_argument('--seed', type=int, default=0, help='seed of the division')
+    parser.add_argument(
+        '--group-by',
+        metavar='N|PATTERN',
+        help='images of a group, such as a shop, stay together: the N-th folder of the path, or '
+        'what a regular expression finds in it',
+    )
     parser.add_argument(
         '--network',
         metavar='NAME',

@@ -16,8 +16,8 @@ from ecl.apis.config import find_config
 from ecl.apps.data.config_text import Settings, config_texts, default_base, describe
 from ecl.apps.data.network import find_network
 from ecl.apps.data.scan import scan_images
-from ecl.apps.data.sources import Source, read_csv, read_folder
-from ecl.apps.data.split import Split, keep_division, split_images
+from ecl.apps.data.sources import Source, group_paths, read_csv, read_folder
+from ecl.apps.data.split import Split, divide_groups, keep_division, split_images
 from ecl.errors import UserError
 from ecl.shots import shot_groups
 
@@ -30,7 +30,7 @@ class Prepared(NamedTuple):
         classes: Class names in label order.
         split: The images of each split and those left out.
         kinds: Unusual kinds of image among the sound ones, with their number.
-        division_kept: Whether the images were divided already.
+        division: How the images were divided, if not at random.
         notes: Lines about the network that the configuration trains.
     """
 
@@ -38,7 +38,7 @@ class Prepared(NamedTuple):
     classes: tuple[str, ...]
     split: Split
     kinds: dict[str, int]
-    division_kept: bool
+    division: str
     notes: tuple[str, ...] = ()
 
     def counts(self, split: str) -> list[int]:
@@ -77,8 +77,8 @@ def prepare_csv(
         out: Folder to create.
         root: Folder that the paths in the table start from. Defaults to the folder of the table.
         suffix: Suffix to append to each image.
-        columns: Names of the columns ``image``, ``label`` and ``split``, where they are not
-            recognized.
+        columns: Names of the columns ``image``, ``label``, ``split`` and ``group``, where they are
+            not recognized.
         **options: Options of :func:`prepare_images`.
 
     Raises:
@@ -94,6 +94,7 @@ def prepare_images(
     test: int | float | None = None,
     val: int | float = 0,
     seed: int = 0,
+    group_by: str | None = None,
     base: str | Path | None = None,
     workers: int | None = None,
     network: str | None = None,
@@ -114,6 +115,8 @@ def prepare_images(
         test: Test images of each class, see :func:`~ecl.apps.data.split.split_images`.
         val: Validation images of each class, likewise.
         seed: Seed of the division.
+        group_by: Groups of images that stay in one split, by their paths; see
+            :func:`~ecl.apps.data.sources.group_paths`.
         base: Configuration to inherit from, a file or a name. Default: one for the size of the
             images.
         workers: Threads that read images.
@@ -127,7 +130,9 @@ def prepare_images(
     """
     out = Path(out)
     _check_free(out)
-    if source.division and (test is not None or val):
+    if group_by is not None:
+        group_paths(source, group_by)
+    if source.division and (test is not None or val or source.groups):
         raise UserError(
             f'{source.root} is divided into training and test images already, and that division is '
             'kept: remove the options that divide, or give one of its folders to divide it anew.'
@@ -143,8 +148,14 @@ def prepare_images(
     sound = {name: [p for p in each if not faults[p]] for name, each in source.classes.items()}
     _check_none_empty(source, sound, faults)
     digests = {path: fact.digest for path, fact in facts.items()}
+    told = ''
     if source.division:
         split = keep_division(sound, digests, source.division)
+        told = 'The division into training and test images is kept.'
+    elif source.groups:
+        division = divide_groups(sound, source.groups, test, val, seed)
+        split = keep_division(sound, digests, division)
+        told = _describe_groups(source.groups, division)
     else:
         split = split_images(sound, digests, test, val, seed)
     split.left_out.update({path: fault for path, fault in faults.items() if fault})
@@ -153,11 +164,17 @@ def prepare_images(
     sizes = [fact.size for path, fact in facts.items() if not faults[path]]
     chosen = chosen or default_base(sizes, settings)
     notes = describe(chosen, settings)
-    prepared = Prepared(
-        out, tuple(source.classes), split, dict(kinds), bool(source.division), notes
-    )
+    prepared = Prepared(out, tuple(source.classes), split, dict(kinds), told, notes)
     _write(prepared, source.root, chosen, settings)
     return prepared
+
+
+def _describe_groups(groups: Mapping[str, str], division: Mapping[str, str]) -> str:
+    """Say how many groups each split has."""
+    splits = {groups.get(path, path): split for path, split in division.items()}
+    numbers = Counter(splits.values())
+    parts = ', '.join(f'{numbers[split]} for {split}' for split in ('train', 'val', 'test'))
+    return f'Groups stay in one split: {parts}.'
 
 
 def _check_free(out: str | Path) -> None:
@@ -262,8 +279,8 @@ def print_summary(prepared: Prepared, console: Console | None = None) -> None:
     if prepared.kinds:
         kinds = ', '.join(f'{number} {kind}' for kind, number in sorted(prepared.kinds.items()))
         lines.append(f'Read as 8-bit colour, animations by their first frame: {kinds}')
-    if prepared.division_kept:
-        lines.append('The division into training and test images is kept.')
+    if prepared.division:
+        lines.append(prepared.division)
     left_out = prepared.split.left_out
     if left_out:
         lines.append(f'Left out: {len(left_out)} files (all in {prepared.out / "left_out.txt"})')

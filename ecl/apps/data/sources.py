@@ -1,6 +1,7 @@
 """Read the images to prepare: class folders, divided or not, or a CSV file."""
 
 import os
+import re
 import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -23,12 +24,14 @@ class Source:
         root: Folder that the paths start from.
         classes: Class name -> paths of its images, in label order.
         division: Path -> 'train', 'val' or 'test'; empty for images that are not divided.
+        groups: Path -> group of images that must stay in one split; empty without groups.
         left_out: Other files -> reason.
     """
 
     root: Path
     classes: dict[str, list[str]]
     division: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
 
@@ -106,8 +109,8 @@ def read_csv(
         table: The CSV file.
         root: Folder that the paths in the table start from. Defaults to the folder of the table.
         suffix: Suffix to append to each image, for tables of names without it, such as '.jpg'.
-        **columns: Names of the columns ``image``, ``label`` and ``split``, where they are not
-            recognized.
+        **columns: Names of the columns ``image``, ``label``, ``split`` and ``group``, where they
+            are not recognized.
 
     Raises:
         UserError: If the table is missing or wrong, has fewer than two classes, an image in two
@@ -127,6 +130,8 @@ def read_csv(
             source.left_out[path] = f'its split is {row.split!r}, not train, val or test'
             continue
         members[row.label][path] = None
+        if row.group:
+            source.groups[path] = row.group
         if divided and source.division.setdefault(path, row.split) != row.split:
             other = source.division[path]
             raise UserError(f'{table}, line {row.line}: {path} is in {other} and in {row.split}.')
@@ -143,6 +148,36 @@ def read_csv(
         raise UserError(f'{table} has too few classes: got {len(members)}, expected 2.')
     source.classes = {name: list(members[name]) for name in sort_classes(members)}
     return source
+
+
+def group_paths(source: Source, rule: str) -> None:
+    """Set the groups of a source by the paths of its images.
+
+    Args:
+        source: Changed in place.
+        rule: N for the N-th folder of a path, where 1 is the first one under the root; or a regular
+            expression that is searched in the path: its groups name the group, or the whole match.
+
+    Raises:
+        UserError: If it is no regular expression, or an image has no such folder or match.
+
+    Example:
+        >>> source = Source(Path('photos'), {'owl': ['owl/zoo/1.jpg', 'owl/park/2.jpg']})
+        >>> group_paths(source, '2')
+        >>> source.groups
+        {'owl/zoo/1.jpg': 'zoo', 'owl/park/2.jpg': 'park'}
+    """
+    paths = [path for members in source.classes.values() for path in members]
+    pattern = rf'(?:[^/]+/){{{int(rule) - 1}}}([^/]+)/' if rule.isdecimal() and int(rule) else rule
+    try:
+        search = re.compile(pattern).match if rule.isdecimal() else re.compile(pattern).search
+    except re.error as error:
+        raise UserError(f'--group-by {rule}: not a regular expression ({error})') from error
+    found = {path: search(path) for path in paths}
+    if lacking := [path for path, match in found.items() if match is None]:
+        what = f'no folder number {rule}' if rule.isdecimal() else 'no match'
+        raise UserError(f'--group-by {rule}: {what} in {shorten(lacking)}')
+    source.groups = {p: ' '.join(m.groups()) or m[0] for p, m in found.items() if m}
 
 
 def _find_splits(root: Path) -> dict[str, str]:

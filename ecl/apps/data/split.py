@@ -1,10 +1,12 @@
 """Divide the images of each class into training, validation and test."""
 
-from collections import defaultdict
+import warnings
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
 
 from ecl.errors import UserError
 
@@ -83,6 +85,68 @@ def split_images(
         for index in sorted(order[start:]):
             result.train.extend((path, label) for path in groups[index])
     return result
+
+
+#: Test images as a fraction of each class, where whole groups are tested.
+GROUPED = 0.25
+
+
+def divide_groups(
+    classes: Mapping[str, Sequence[str]],
+    groups: Mapping[str, str],
+    test: int | float | None = None,
+    val: int | float = 0,
+    seed: int = 0,
+) -> dict[str, str]:
+    """Divide images so that those of a group stay together.
+
+    scikit-learn's StratifiedGroupKFold chooses the groups, so the fractions hold about, for each
+    class as far as its groups allow. A class whose images are in held-out groups alone gets the
+    smallest of these groups back for training.
+
+    Args:
+        classes: Class name -> paths of its sound images.
+        groups: Path -> group. An image without one is a group of its own.
+        test: Fraction of the images to test, below 1. Default: a quarter.
+        val: Fraction of the images to validate, likewise; 0 for none.
+        seed: Seed of the draw.
+
+    Returns:
+        Path -> 'train', 'val' or 'test', as :func:`keep_division` takes it.
+
+    Raises:
+        UserError: If numbers of images are asked for, or there are too few groups.
+    """
+    test = GROUPED if test is None else test
+    if isinstance(test, int) or (isinstance(val, int) and val):
+        raise UserError('whole groups are tested: give --test-fraction or --val-fraction instead')
+    paths = [path for members in classes.values() for path in members]
+    labels = [label for label, members in enumerate(classes.values()) for _ in members]
+    division = dict.fromkeys(paths, 'train')
+    for split, share in (('test', test), ('val', val / (1 - test))):
+        rest = [index for index, path in enumerate(paths) if division[path] == 'train']
+        names = [groups.get(paths[index], paths[index]) for index in rest]
+        parts = round(1 / share) if share else 0
+        if not parts:
+            continue
+        if len(set(names)) < max(2, parts):
+            raise UserError(
+                f'got {len(set(names))} groups, expected at least {max(2, parts)} to hold out '
+                f'{share:.0%} of them for {split}'
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of classes with fewer images than parts
+            folds = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+            chosen = [labels[index] for index in rest]
+            _, held = next(folds.split(rest, chosen, names))
+        division.update((paths[rest[index]], split) for index in held)
+    for members in classes.values():
+        if any(division[path] == 'train' for path in members):
+            continue
+        sizes = Counter(groups.get(path, path) for path in members)
+        smallest = min(sizes, key=lambda group: (sizes[group], group))
+        division |= {p: 'train' for p in paths if groups.get(p, p) == smallest}
+    return division
 
 
 def keep_division(

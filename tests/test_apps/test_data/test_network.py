@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import timm
 import torch
@@ -5,8 +7,11 @@ from PIL import Image
 
 from ecl.apis import Predictor, load_config, train
 from ecl.apis.checkpoint import latest_checkpoint
+from ecl.apis.config import configs_root
 from ecl.apps.data.network import find_network
 from ecl.apps.data.prepare_folder import prepare_folder
+from ecl.apps.experiments.matrix import run_job
+from ecl.apps.experiments.plan import plan, read_matrix
 from ecl.errors import UserError
 
 QUICK = {
@@ -85,6 +90,19 @@ def test_experts_share_a_network_and_train(photos, weights, tmp_path, fresh_engi
         p.numel() for p in timm.create_model('test_efficientnet', num_classes=0).parameters()
     )
     assert single < experts < 3 * single
+
+
+@pytest.mark.parametrize('comparison', ['own_images', 'own_photos'])
+def test_methods_are_compared_on_photographs(photos, weights, tmp_path, comparison):
+    out = prepare_folder(
+        photos, tmp_path / 'mine', network='test_efficientnet', pretrained=str(weights[0])
+    ).out
+    options = {**QUICK, 'train_cfg.max_epochs': 1, 'param_scheduler': []}
+    file = configs_root() / 'comparison' / f'{comparison}.yaml'
+    _, seeds, rows = read_matrix(file, options, out / 'config.py')
+    for run in plan(rows, seeds[:1], tmp_path / 'work', tmp_path / 'table.json'):
+        run_job(**json.loads(run.specification))
+        assert run.is_complete
 
 
 def test_a_network_of_mmpretrain_has_its_weights_and_normalisation():

@@ -203,3 +203,58 @@ def test_a_table_with_names_of_classes_is_prepared(birds, tmp_path):
     assert prepared.split.left_out == {'gone.png': 'the file is missing'}
     dataset = _dataset(prepared.out, 'train', birds)
     assert count_classes(dataset) == [7, 11, 4]
+
+
+SPLITS = ('train', 'test')
+
+
+@pytest.fixture
+def shops(tmp_path, write_image):
+    """Two classes from six shops, a folder each below the class."""
+    for name in ('apple', 'pear'):
+        for shop in range(6):
+            for index in range(2 + (name == 'apple')):
+                seed = 100 * shop + 10 * index + (name == 'apple')
+                write_image(tmp_path / 'fruit' / name / f'shop{shop}' / f'{index}.png', seed)
+    return tmp_path / 'fruit'
+
+
+@pytest.mark.parametrize('rule', ['2', r'shop\d', r'/(shop)(\d)/'])
+def test_images_of_a_group_stay_in_one_split(shops, tmp_path, rule):
+    prepared = prepare_folder(shops, tmp_path / 'mine', test=0.34, group_by=rule)
+    of_split = [{path.split('/')[1] for path, _ in getattr(prepared.split, s)} for s in SPLITS]
+    train, test = of_split
+    assert len(train) == 4
+    assert len(test) == 2
+    assert not train & test
+    assert 'Groups stay in one split: 4 for train, 0 for val, 2 for test.' in _printed(prepared)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(group_by='3'), '--group-by 3: no folder number 3 in .*apple'),
+        (dict(group_by='store'), '--group-by store: no match in'),
+        (dict(group_by='('), 'not a regular expression'),
+        (dict(group_by='1'), 'got 2 groups, expected at least 4'),
+        (dict(group_by='2', test=3), 'give --test-fraction'),
+    ],
+)
+def test_groups_that_cannot_be_kept_say_why(shops, tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        prepare_folder(shops, tmp_path / 'mine', **options)
+    assert not (tmp_path / 'mine').exists()
+
+
+def test_a_column_names_the_groups(shops, tmp_path):
+    paths = sorted(path.relative_to(shops).as_posix() for path in shops.rglob('*.png'))
+    rows = ['file,label,camera', *(f'{p},{p.split("/")[0]},{p.split("/")[1]}' for p in paths)]
+    (tmp_path / 'fruit.csv').write_text('\n'.join(rows))
+    prepared = prepare_csv(
+        tmp_path / 'fruit.csv', tmp_path / 'mine', root=shops, columns=dict(group='camera')
+    )
+    train, test = (
+        {path.split('/')[1] for path, _ in getattr(prepared.split, name)} for name in SPLITS
+    )
+    assert test
+    assert not train & test

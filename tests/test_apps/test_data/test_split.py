@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecl.apps.data.split import keep_division, split_images
+from ecl.apps.data.split import divide_groups, keep_division, split_images
 from ecl.errors import UserError
 
 
@@ -131,3 +131,44 @@ def test_without_test_images_the_validation_images_are_tested():
     division = {path: 'val' if split == 'test' else split for path, split in DIVISION.items()}
     split = keep_division(CLASSES, _distinct(CLASSES), division)
     assert (len(split.test), split.val) == (4, [])
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 11), min_size=3, max_size=30), min_size=2, max_size=4),
+    st.sampled_from([0.2, 0.25, 0.5]),
+    st.sampled_from([0, 0.2]),
+    st.integers(0, 9),
+)
+def test_groups_stay_in_one_split_and_every_class_is_trained(members, test, val, seed):
+    classes = _classes([len(each) for each in members])
+    groups = {
+        path: f'shop{shop}'
+        for paths, shops in zip(classes.values(), members, strict=True)
+        for path, shop in zip(paths, shops, strict=True)
+    }
+    try:
+        division = divide_groups(classes, groups, test, val, seed)
+    except UserError as error:
+        assert 'groups, expected at least' in str(error)
+        return
+    assert division == divide_groups(classes, groups, test, val, seed)
+    for shop in set(groups.values()):
+        assert len({division[path] for path, group in groups.items() if group == shop}) == 1
+    for paths in classes.values():
+        assert 'train' in {division[path] for path in paths}
+
+
+def test_the_fraction_of_groups_is_about_that_of_images():
+    classes = _classes([120, 60])
+    groups = {path: path[-6:-4] for members in classes.values() for path in members}
+    division = divide_groups(classes, groups, 0.2, 0.2)
+    numbers = Counter(division.values())
+    assert 26 <= numbers['test'] <= 46
+    assert 26 <= numbers['val'] <= 46
+
+
+@pytest.mark.parametrize(('test', 'val'), [(3, 0), (0.2, 1)])
+def test_groups_are_divided_by_fractions(test, val):
+    classes = _classes([8, 8])
+    with pytest.raises(UserError, match='give --test-fraction'):
+        divide_groups(classes, {}, test, val)
