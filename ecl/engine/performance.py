@@ -52,13 +52,20 @@ def keep_memory() -> None:
         library.mallopt(M_TRIM_THRESHOLD, LARGEST)
 
 
+def return_memory() -> None:
+    """Return freed memory to the system, where the C library is glibc."""
+    if platform.libc_ver()[0] == 'glibc':
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 @HOOKS.register_module()
 class KeepMemoryHook(Hook):
     """Keep large freed buffers in the process instead of returning them to the system.
 
     Each training step on a CPU frees its feature maps. By default glibc returns them to the kernel,
     which clears and maps the pages again for the next step. With this hook memory stays at its
-    peak. Results do not change. The hook does nothing on a GPU or without glibc.
+    peak until the next validation, whose data workers would copy it. Results do not change. The
+    hook does nothing on a GPU or without glibc.
 
     Example:
         >>> default_hooks = dict(keep_memory=dict(type='KeepMemoryHook'))
@@ -68,3 +75,8 @@ class KeepMemoryHook(Hook):
         """Set the options before workers are started."""
         if not torch.cuda.is_available():
             keep_memory()
+
+    def before_val(self, runner: Runner) -> None:
+        """Return freed memory before workers are forked."""
+        if not torch.cuda.is_available():
+            return_memory()

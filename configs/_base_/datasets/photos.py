@@ -41,7 +41,8 @@ train_dataloader = dict(
     collate_fn=dict(type='default_collate'),
 )
 val_dataloader = dict(
-    batch_size=64,
+    # Small enough for the memory of a training step.
+    batch_size=16,
     num_workers=2,
     dataset=dict(
         type='ImageList',
