@@ -71,3 +71,12 @@ def test_freed_memory_is_used_again_instead_of_mapped_anew():
     KeepMemoryHook().before_run(None)
     # The least, since a system short of memory takes pages back at any time.
     assert min(page_faults() for _ in range(10)) < 50
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='an option of glibc')
+def test_a_validation_returns_freed_memory():
+    hook = KeepMemoryHook()
+    hook.before_run(None)
+    page_faults()
+    hook.before_val(None)
+    assert page_faults() > 10_000

@@ -112,8 +112,9 @@ def _notes(lines: Sequence[Mapping[str, Any]]) -> str:
         'Accuracy in percent after the last epoch, mean ± sample standard deviation over the '
         'seeds: of the ensemble (overall, and the mean of the class accuracies of the many-, '
         'medium- and few-shot classes), and of one expert alone (mean over the experts). Seconds '
-        'of one epoch, validation included; trained parameters; multiply-adds of the prediction '
-        'for one image by all experts, and of a training step for one image; augmented views of an '
+        'of one epoch, validation included, which depend on the machine and its other load; '
+        'trained parameters; multiply-adds of the prediction for one image by all experts, and of '
+        'a training step for one image; augmented views of an '
         'image in a training step.'
     ]
     for heading, key in (('Protocol', 'protocol'), ('Versions', 'versions')):
