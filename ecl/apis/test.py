@@ -31,6 +31,7 @@ from ecl.evaluation import (
     calibration_errors,
     class_table,
     distribution_table,
+    interval_line,
     metric_table,
 )
 from ecl.evaluation.table import ECE
@@ -171,6 +172,7 @@ def _summary(
     more = _by_predictor('calibration', {ECE: calibration_errors(predictions)})
     more |= _by_predictor('distribution', accuracies)
     tables = [metric_table(metrics | more)]
+    tables += filter(None, [interval_line(metrics, len(predictions.labels))])
     tables += [distribution_table(predictions.names, accuracies)] if accuracies else []
     return metrics | more, '\n\n'.join(tables)
 

@@ -21,7 +21,7 @@ from ecl.evaluation.predictions import (
     between_seeds,
     class_table,
 )
-from ecl.evaluation.table import markdown_table, metric_table
+from ecl.evaluation.table import interval_line, markdown_table, metric_table
 from ecl.evaluation.thresholds import Acceptance, acceptance, class_thresholds
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     'class_table',
     'class_thresholds',
     'distribution_table',
+    'interval_line',
     'markdown_table',
     'metric_table',
 ]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
 COLUMNS = ('overall', 'many', 'medium', 'few', 'balanced')
 #: Expected calibration error; see :func:`ecl.evaluation.calibration_errors`.
@@ -74,6 +75,34 @@ def metric_table(metrics: Mapping[str, float], prefix: str = 'shot') -> str:
     whole = 'ensemble' if len(rows) > 1 else 'model'
     frame.insert(0, 'accuracy (%)', [label or whole for label in rows])
     return markdown_table(frame)
+
+
+def interval_line(metrics: Mapping[str, float], num_images: int) -> str:
+    """Say between which values the overall accuracy lies, as far as the test images tell.
+
+    The interval is Wilson's, of 95 %. Trainings with other seeds differ by more.
+
+    Args:
+        metrics: Percentages under the keys of :class:`ShotAccuracy`.
+        num_images: Number of test images.
+
+    Returns:
+        A line, or an empty string without an overall accuracy.
+
+    Example:
+        >>> interval_line({'shot/overall': 90.0}, 50)
+        '95 % interval of the overall accuracy on 50 images: 78.6 to 95.7'
+    """
+    overall = metrics.get('shot/overall')
+    if overall is None or not num_images:
+        return ''
+    right = round(overall / 100 * num_images)
+    low, high = (
+        100 * float(bound) for bound in binomtest(right, num_images).proportion_ci(method='wilson')
+    )
+    return (
+        f'95 % interval of the overall accuracy on {num_images:,} images: {low:.1f} to {high:.1f}'
+    )
 
 
 def _row_name(source: str) -> str:

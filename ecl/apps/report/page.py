@@ -21,7 +21,7 @@ from ecl.apps.report.panels import TOPICS, Panel
 from ecl.apps.report.run import Run, read_run
 from ecl.engine.resume.atomic_file import write_text
 from ecl.errors import UserError
-from ecl.evaluation import ShotAccuracy, calibration_errors
+from ecl.evaluation import ShotAccuracy, calibration_errors, interval_line
 from ecl.evaluation.table import COLUMNS, ECE
 from ecl.shots import shot_groups
 from ecl.visualization import font_families
@@ -287,6 +287,7 @@ def _facts(run: Run) -> dict[str, str]:
         'shot groups': f'many: more than {high} training images, few: less than {low}',
         'tested on': f'{tested["num_images"]:,} images of {tested["source"]}'
         + (f' ({tested["split"]})' if tested.get('split') else ''),
+        'overall accuracy': interval_line(record.get('metrics', {}), tested['num_images']),
         'checkpoint': f'{run.checkpoint.name}, the latest',
         'seed': record.get('seed'),
         'time': record and f'{timedelta(seconds=round(record["wall_seconds"]))} h',

@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 
 from ecl.datasets import describe
 from ecl.engine.resume.atomic_file import write_text
-from ecl.evaluation import ShotAccuracy, metric_table
+from ecl.evaluation import ShotAccuracy, interval_line, metric_table
 from ecl.registry import HOOKS
 
 RECORD = 'results.json'
@@ -89,6 +89,9 @@ class RunRecordHook(Hook):
         record = self._record(runner)
         path = Path(runner.work_dir, RECORD)
         table = metric_table(record['metrics'])
+        evaluated = record['protocol']['evaluated'] or {}
+        if line := interval_line(record['metrics'], evaluated.get('num_images', 0)):
+            table += f'\n{line}'
         # Before the file, which a full disk refuses.
         runner.logger.info(f'Results, for {path}' + (f':\n{table}' if table else ''))
         write_text(path, json.dumps(record, indent=2, allow_nan=False) + '\n')
