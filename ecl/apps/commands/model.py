@@ -260,10 +260,14 @@ def list_configs(argv: Sequence[str] | None = None) -> None:
 
 
 def completion(argv: Sequence[str] | None = None) -> None:
-    """Print the completion script for bash."""
-    ArgumentParser(
-        description='Print the completion script for bash: '
-        'ecl completion > ~/.local/share/bash-completion/completions/ecl'
-    ).parse_args(argv)
+    """Print the completion script for a shell."""
+    parser = ArgumentParser(
+        description='Print the completion script. bash: ecl completion > '
+        '~/.local/share/bash-completion/completions/ecl; zsh: add to ~/.zshrc the line '
+        'source <(ecl completion zsh)'
+    )
+    parser.add_argument('shell', nargs='?', choices=('bash', 'zsh'), default='bash')
+    if parser.parse_args(argv).shell == 'zsh':
+        print('autoload -Uz compinit bashcompinit && compinit && bashcompinit')
     configs = ' '.join(apis.list_models())
     print(COMPLETION.format(commands=' '.join(COMMANDS), configs=configs), end='')
