@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import mmcv
 import numpy as np
+from imagehash import phash
 from PIL import Image
 
 from ecl.errors import UserError
@@ -59,12 +60,15 @@ class ImageFacts(NamedTuple):
         kind: What is unusual about a sound image: 'CMYK', '16-bit', 'palette', 'animated' or ''.
             All are read as 8-bit colour, an animation by its first frame.
         size: Width and height in pixels; (0, 0) where unknown.
+        look: Perceptual hash of a sound image, 64 bits as hexadecimal digits; few bits differ
+            between images that look alike.
     """
 
     digest: str = ''
     fault: str = ''
     kind: str = ''
     size: tuple[int, int] = (0, 0)
+    look: str = ''
 
 
 def find_images(folder: str | Path) -> ImageFiles:
@@ -172,7 +176,7 @@ def inspect_image(path: str | Path) -> ImageFacts:
         decode_image(content)
     except Exception as error:
         return ImageFacts(digest, fault=_line(error), size=size)
-    return ImageFacts(digest, kind=kind, size=size)
+    return ImageFacts(digest, '', kind, size, str(phash(image)))
 
 
 @cache

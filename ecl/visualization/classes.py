@@ -189,7 +189,7 @@ def accuracy_change(
     Example:
         >>> figure = accuracy_change(np.array([90.0, 10.0]), np.array([88.0, 40.0]), [500, 5])
         >>> len(figure.axes[0].lines)
-        2
+        4
     """
     counts = np.asarray(class_counts)
     order = np.argsort(-counts, kind='stable')

@@ -16,6 +16,7 @@ from ecl.apis.config import find_config
 from ecl.apps.data.config_text import Settings, config_texts, default_base, describe
 from ecl.apps.data.network import find_network
 from ecl.apps.data.scan import scan_images
+from ecl.apps.data.similar import Pair, similar_images
 from ecl.apps.data.sources import Source, group_paths, read_csv, read_folder
 from ecl.apps.data.split import Split, divide_groups, keep_division, split_images
 from ecl.errors import UserError
@@ -31,6 +32,7 @@ class Prepared(NamedTuple):
         split: The images of each split and those left out.
         kinds: Unusual kinds of image among the sound ones, with their number.
         division: How the images were divided, if not at random.
+        similar: Test and validation images that look like a training image.
         notes: Lines about the network that the configuration trains.
     """
 
@@ -39,6 +41,7 @@ class Prepared(NamedTuple):
     split: Split
     kinds: dict[str, int]
     division: str
+    similar: list[Pair]
     notes: tuple[str, ...] = ()
 
     def counts(self, split: str) -> list[int]:
@@ -105,9 +108,9 @@ def prepare_images(
 
     ``out`` gets ``train.txt``, ``test.txt``, ``val.txt`` if asked for, with lines of
     ``path label``; ``classes.txt``; ``config.py``, and for photographs ``probe.py``, the linear
-    probe; and, if files were left out, ``left_out.txt`` with path and reason. The images stay where
-    they are. If anything fails, nothing is written. Images that are divided already keep their
-    division.
+    probe; if files were left out, ``left_out.txt`` with path and reason; and if test images look
+    like training images, ``similar.txt`` with both paths. The images stay where they are. If
+    anything fails, nothing is written. Images that are divided already keep their division.
 
     Args:
         source: The images.
@@ -160,11 +163,13 @@ def prepare_images(
         split = split_images(sound, digests, test, val, seed)
     split.left_out.update({path: fault for path, fault in faults.items() if fault})
     split.left_out.update(source.left_out)
+    held_out = {path: facts[path].look for path, _ in (*split.val, *split.test)}
+    similar = similar_images(held_out, {path: facts[path].look for path, _ in split.train})
     kinds = Counter(fact.kind for path, fact in facts.items() if fact.kind and not faults[path])
     sizes = [fact.size for path, fact in facts.items() if not faults[path]]
     chosen = chosen or default_base(sizes, settings)
     notes = describe(chosen, settings)
-    prepared = Prepared(out, tuple(source.classes), split, dict(kinds), told, notes)
+    prepared = Prepared(out, tuple(source.classes), split, dict(kinds), told, similar, notes)
     _write(prepared, source.root, chosen, settings)
     return prepared
 
@@ -216,6 +221,9 @@ def _write(prepared: Prepared, source: Path, base: Path, settings: Settings) -> 
         if split.left_out:
             lines = (f'{_shown(path)}\t{reason}' for path, reason in sorted(split.left_out.items()))
             _save(draft / 'left_out.txt', lines)
+        if prepared.similar:
+            pairs = (f'{a}\t{b}\t{distance} bits' for a, b, distance in prepared.similar)
+            _save(draft / 'similar.txt', pairs)
         counts = prepared.counts('train')
         for name, text in config_texts(
             source, prepared.out, base, counts, bool(split.val), settings
@@ -281,6 +289,13 @@ def print_summary(prepared: Prepared, console: Console | None = None) -> None:
         lines.append(f'Read as 8-bit colour, animations by their first frame: {kinds}')
     if prepared.division:
         lines.append(prepared.division)
+    if prepared.similar:
+        held_out = sum(counts['val'] + counts['test'])
+        lines.append(
+            f'{len(prepared.similar)} of {held_out} test and validation images look like a '
+            f'training image (pairs in {prepared.out / "similar.txt"}). Accuracy on them says '
+            'little: keep what belongs together in one split with --group-by.'
+        )
     left_out = prepared.split.left_out
     if left_out:
         lines.append(f'Left out: {len(left_out)} files (all in {prepared.out / "left_out.txt"})')

@@ -123,7 +123,7 @@ def _remembered(memory: Path) -> Iterator[tuple[str, tuple[list[int], ImageFacts
         return
     for line in memory.read_text('utf-8').splitlines():
         try:
-            key, stamp, (digest, fault, kind, size) = json.loads(line)
+            key, stamp, (digest, fault, kind, size, look) = json.loads(line)
         except ValueError:  # a line that an interrupt cut short
             continue
-        yield key, (stamp, ImageFacts(digest, fault, kind, tuple(size)))
+        yield key, (stamp, ImageFacts(digest, fault, kind, tuple(size), look))

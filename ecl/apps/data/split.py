@@ -129,15 +129,17 @@ def divide_groups(
         parts = round(1 / share) if share else 0
         if not parts:
             continue
-        if len(set(names)) < max(2, parts):
-            raise UserError(
-                f'got {len(set(names))} groups, expected at least {max(2, parts)} to hold out '
-                f'{share:.0%} of them for {split}'
-            )
+        chosen = [labels[index] for index in rest]
+        found = {'groups': len(set(names)), 'images of a class': max(Counter(chosen).values())}
+        for what, number in found.items():
+            if number < max(2, parts):
+                raise UserError(
+                    f'got {number} {what}, expected at least {max(2, parts)} to hold out '
+                    f'{share:.0%} of them for {split}'
+                )
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # of classes with fewer images than parts
             folds = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
-            chosen = [labels[index] for index in rest]
             _, held = next(folds.split(rest, chosen, names))
         division.update((paths[rest[index]], split) for index in held)
     for members in classes.values():

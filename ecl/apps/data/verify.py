@@ -15,6 +15,7 @@ from rich.table import Table
 
 from ecl.apis.config import load_config
 from ecl.apps.data.scan import image_keys, inspect_all
+from ecl.apps.data.similar import similar_images
 from ecl.datasets import ImageList, count_classes, describe, gt_labels
 from ecl.datasets.classes import check_same_classes
 from ecl.datasets.image_file import ImageFacts
@@ -229,7 +230,7 @@ def _examine_copies(
     facts: dict[str, ImageFacts],
     report: Report,
 ) -> None:
-    """Find images in both training and test data, and training images with several labels."""
+    """Find test images that are or look like training images, and images of several labels."""
     trained: dict[str, str] = {}
     labels: dict[str, set[int]] = defaultdict(set)
     copies = 0
@@ -255,6 +256,17 @@ def _examine_copies(
                 for key in dict.fromkeys(keys[split])
                 if facts[key].digest in trained
             ]
+    kinds: dict[bool, dict[str, str]] = {True: {}, False: {}}
+    for split, named in keys.items():
+        kinds[split.startswith('train')].update((key, facts[key].look) for key in named)
+    copied = {key for key in kinds[False] if facts[key].digest in trained}
+    held_out = {key: look for key, look in kinds[False].items() if key not in copied}
+    if similar := similar_images(held_out, kinds[True]):
+        one, other, _ = similar[0]
+        report.notes.append(
+            f'{len(similar)} of {len(kinds[False])} test images look like a training image, such '
+            f'as {one} and {other}'
+        )
 
 
 def repeated_lines(content: str, name: str) -> Iterator[str]:

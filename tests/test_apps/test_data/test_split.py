@@ -149,7 +149,7 @@ def test_groups_stay_in_one_split_and_every_class_is_trained(members, test, val,
     try:
         division = divide_groups(classes, groups, test, val, seed)
     except UserError as error:
-        assert 'groups, expected at least' in str(error)
+        assert ', expected at least' in str(error)
         return
     assert division == divide_groups(classes, groups, test, val, seed)
     for shop in set(groups.values()):
