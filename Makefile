@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV ?= .venv
-CONFIG ?= configs/ecl/ecl_r8_digits-lt.py
-WORK_DIR ?= work_dirs/$(basename $(notdir $(CONFIG)))
+WORK_DIR ?= work_dirs/quick_start
+ECL = $(VENV)/bin/ecl
 # Images this small leave a second thread waiting, and a busy machine makes it wait long.
 export OMP_NUM_THREADS ?= 1
 
@@ -10,9 +10,11 @@ PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-ch
 .PHONY: train test lint docs clean
 
 train: $(VENV)/.runtime
-	$(VENV)/bin/python tools/train.py $(CONFIG) --work-dir $(WORK_DIR)
-	@echo 'Writing a page about the training ...'
-	@$(VENV)/bin/python tools/analysis/report.py --trust-checkpoint $(WORK_DIR)
+	$(ECL) matrix configs/comparison/quick_start.yaml --work-dir $(WORK_DIR) --jobs 2
+	@$(ECL) compare $(WORK_DIR)/cross-entropy $(WORK_DIR)/ecl --out $(WORK_DIR)/comparison
+	@echo 'Accuracy of each class: $(WORK_DIR)/comparison.png'
+	@echo 'Writing a page about the trainings ...'
+	@$(ECL) report $(WORK_DIR)/ecl/seed0 $(WORK_DIR)/cross-entropy/seed0 --out $(WORK_DIR)/report.html
 
 test: $(VENV)/.tests
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile

@@ -21,7 +21,7 @@ from ecl.evaluation.predictions import (
     between_seeds,
     class_table,
 )
-from ecl.evaluation.table import interval_line, markdown_table, metric_table
+from ecl.evaluation.table import accuracy_interval, interval_line, markdown_table, metric_table
 from ecl.evaluation.thresholds import Acceptance, acceptance, class_thresholds
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     'ShotAccuracy',
     'acceptance',
     'accuracy_by_distribution',
+    'accuracy_interval',
     'accuracy_on_lists',
     'between_networks',
     'between_seeds',

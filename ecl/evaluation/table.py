@@ -77,8 +77,8 @@ def metric_table(metrics: Mapping[str, float], prefix: str = 'shot') -> str:
     return markdown_table(frame)
 
 
-def interval_line(metrics: Mapping[str, float], num_images: int) -> str:
-    """Say between which values the overall accuracy lies, as far as the test images tell.
+def accuracy_interval(metrics: Mapping[str, float], num_images: int) -> tuple[float, float] | None:
+    """Compute between which values the overall accuracy lies, as far as the test images tell.
 
     The interval is Wilson's, of 95 %. Trainings with other seeds differ by more.
 
@@ -87,19 +87,27 @@ def interval_line(metrics: Mapping[str, float], num_images: int) -> str:
         num_images: Number of test images.
 
     Returns:
-        A line, or an empty string without an overall accuracy.
+        The lower and the upper end in percent, or None without an overall accuracy.
+    """
+    overall = metrics.get('shot/overall')
+    if overall is None or not num_images:
+        return None
+    test = binomtest(round(overall / 100 * num_images), num_images)
+    low, high = test.proportion_ci(method='wilson')
+    return 100 * float(low), 100 * float(high)
+
+
+def interval_line(metrics: Mapping[str, float], num_images: int) -> str:
+    """Describe :func:`accuracy_interval` in one line; empty without an overall accuracy.
 
     Example:
         >>> interval_line({'shot/overall': 90.0}, 50)
         '95 % interval of the overall accuracy on 50 images: 78.6 to 95.7'
     """
-    overall = metrics.get('shot/overall')
-    if overall is None or not num_images:
+    interval = accuracy_interval(metrics, num_images)
+    if interval is None:
         return ''
-    right = round(overall / 100 * num_images)
-    low, high = (
-        100 * float(bound) for bound in binomtest(right, num_images).proportion_ci(method='wilson')
-    )
+    low, high = interval
     return (
         f'95 % interval of the overall accuracy on {num_images:,} images: {low:.1f} to {high:.1f}'
     )

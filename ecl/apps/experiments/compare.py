@@ -174,7 +174,7 @@ def _differences(
     first: Method, other: Method, predictions: Mapping[str, Predictions]
 ) -> dict[str, Difference]:
     found = {}
-    for column in COLUMNS:
+    for column in ('few', 'medium', 'many', 'overall', 'balanced'):
         one, two = (method.values(f'shot/{column}') for method in (first, other))
         if not one or not two:
             continue

@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from html import escape
 from pathlib import Path
@@ -21,7 +21,7 @@ from ecl.apps.report.panels import TOPICS, Panel
 from ecl.apps.report.run import Run, read_run
 from ecl.engine.resume.atomic_file import write_text
 from ecl.errors import UserError
-from ecl.evaluation import ShotAccuracy, calibration_errors, interval_line
+from ecl.evaluation import ShotAccuracy, accuracy_interval, calibration_errors
 from ecl.evaluation.table import COLUMNS, ECE
 from ecl.shots import shot_groups
 from ecl.visualization import font_families
@@ -104,8 +104,8 @@ def headline(run: Run) -> dict[str, dict[str, float]]:
         run: A run.
 
     Returns:
-        By the name of the predictor, the model as a whole first: ``overall``, ``balanced``, those
-        of ``many``, ``medium`` and ``few`` that there are, and ``ECE``.
+        By the name of the predictor, the model as a whole first: ``overall``, ``balanced`` if it
+        differs, those of ``many``, ``medium`` and ``few`` that there are, and ``ECE``.
     """
     predictions = run.predictions
     metric = ShotAccuracy(run.thresholds, class_counts=run.class_counts.tolist())
@@ -116,6 +116,11 @@ def headline(run: Run) -> dict[str, dict[str, float]]:
     ):
         accuracies = metric.compute_metrics(np.stack([predictions.labels, predicted], 1).tolist())
         rows[name] = {**accuracies, ECE: float(error)}
+    if list(rows) == ['ensemble', 'expert 0']:  # the same
+        rows = {'model': rows['ensemble']}
+    if all(np.isclose(row['balanced'], row['overall']) for row in rows.values()):
+        for row in rows.values():
+            del row['balanced']
     return rows
 
 
@@ -221,6 +226,12 @@ def report(work_dirs: Sequence[str | Path], out: str | Path | None = None) -> Pa
     if out.is_dir() or (out.parent.exists() and not out.parent.is_dir()):
         raise UserError(f'cannot write {out}: it is a folder, or its folder is a file')
     runs = [read_run(work_dir) for work_dir in work_dirs]
+    if len({run.name for run in runs}) < len(runs):  # seeds of several methods
+        parents = [Path(work_dir).resolve().parent.name for work_dir in work_dirs]
+        runs = [
+            replace(run, name=f'{parent}, {run.name}')
+            for run, parent in zip(runs, parents, strict=True)
+        ]
     text = _render(runs)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, text)
@@ -277,6 +288,7 @@ def _facts(run: Run) -> dict[str, str]:
     counts, record, protocol = run.class_counts, run.record, run.protocol
     tested = protocol['evaluated']
     low, high = run.thresholds
+    interval = accuracy_interval(record.get('metrics', {}), tested['num_images']) or ()
     facts = {
         'configuration': record.get('config'),
         'training data': ', '.join(
@@ -287,7 +299,8 @@ def _facts(run: Run) -> dict[str, str]:
         'shot groups': f'many: more than {high} training images, few: less than {low}',
         'tested on': f'{tested["num_images"]:,} images of {tested["source"]}'
         + (f' ({tested["split"]})' if tested.get('split') else ''),
-        'overall accuracy': interval_line(record.get('metrics', {}), tested['num_images']),
+        'overall accuracy': interval
+        and f'{interval[0]:.1f} to {interval[1]:.1f} % (95 % interval)',
         'checkpoint': f'{run.checkpoint.name}, the latest',
         'seed': record.get('seed'),
         'time': record and f'{timedelta(seconds=round(record["wall_seconds"]))} h',
