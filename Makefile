@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 WORK_DIR ?= work_dirs/quick_start
-ECL = $(VENV)/bin/ecl
+TOOL = $(VENV)/bin/python tools/analysis
 # Images this small leave a second thread waiting, and a busy machine makes it wait long.
 export OMP_NUM_THREADS ?= 1
 
@@ -10,11 +10,11 @@ PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-ch
 .PHONY: train test lint docs clean
 
 train: $(VENV)/.runtime
-	$(ECL) matrix configs/comparison/quick_start.yaml --work-dir $(WORK_DIR) --jobs 2
-	@$(ECL) compare $(WORK_DIR)/cross-entropy $(WORK_DIR)/ecl --out $(WORK_DIR)/comparison
+	$(TOOL)/matrix.py configs/comparison/quick_start.yaml --work-dir $(WORK_DIR) --jobs 2
+	@$(TOOL)/compare.py $(WORK_DIR)/cross-entropy $(WORK_DIR)/ecl --out $(WORK_DIR)/comparison
 	@echo 'Accuracy of each class: $(WORK_DIR)/comparison.png'
 	@echo 'Writing a page about the trainings ...'
-	@$(ECL) report $(WORK_DIR)/ecl/seed0 $(WORK_DIR)/cross-entropy/seed0 --out $(WORK_DIR)/report.html
+	@$(TOOL)/report.py $(WORK_DIR)/ecl/seed0 $(WORK_DIR)/cross-entropy/seed0 --out $(WORK_DIR)/report.html
 
 test: $(VENV)/.tests
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile

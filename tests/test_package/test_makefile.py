@@ -31,7 +31,7 @@ def _write(path: Path, text: str) -> None:
 
 def _environment() -> dict[str, str]:
     """Without what a make that runs this suite hands down to its commands."""
-    ours = ('VENV', 'PYTHON', 'CONFIG', 'WORK_DIR')
+    ours = ('VENV', 'PYTHON', 'TOOL', 'WORK_DIR')
     return {
         k: v for k, v in os.environ.items() if k not in ours and not k.startswith(('MAKE', 'MFL'))
     }
@@ -47,10 +47,12 @@ def _make(checkout: Path, *words: str) -> list[str]:
 
 
 TEST = '-m pytest -n 2 --dist loadfile'
-WORK_DIR = 'work_dirs/ecl_r8_digits-lt'
+WORK_DIR = 'work_dirs/quick_start'
+ONE, TWO = f'{WORK_DIR}/cross-entropy', f'{WORK_DIR}/ecl'
 TRAIN = [
-    f'tools/train.py configs/ecl/ecl_r8_digits-lt.py --work-dir {WORK_DIR}',
-    f'tools/analysis/report.py --trust-checkpoint {WORK_DIR}',
+    f'tools/analysis/matrix.py configs/comparison/quick_start.yaml --work-dir {WORK_DIR} --jobs 2',
+    f'tools/analysis/compare.py {ONE} {TWO} --out {WORK_DIR}/comparison',
+    f'tools/analysis/report.py {TWO}/seed0 {ONE}/seed0 --out {WORK_DIR}/report.html',
 ]
 
 
