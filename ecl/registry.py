@@ -9,7 +9,10 @@ datasets and transforms are therefore registered there too, under names that are
 """
 
 import inspect
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from mmengine.registry import Registry
 from torch import nn
@@ -85,3 +88,17 @@ def build_part(cfg: dict, **known: object) -> nn.Module:
     cls = cfg['type'] if inspect.isclass(cfg['type']) else MODELS.get(cfg['type'])
     accepted = inspect.signature(cls).parameters if cls else {}
     return MODELS.build(cfg, default_args={k: v for k, v in known.items() if k in accepted})
+
+
+@contextmanager
+def quiet_console(logger: logging.Logger) -> Iterator[None]:
+    """Show warnings alone on the console. The log file keeps all lines."""
+    consoles = [one for one in logger.handlers if not isinstance(one, logging.FileHandler)]
+    levels = [console.level for console in consoles]
+    for console in consoles:
+        console.setLevel(max(console.level, logging.WARNING))
+    try:
+        yield
+    finally:
+        for console, level in zip(consoles, levels, strict=True):
+            console.setLevel(level)

@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose
 from mmengine.device import get_device
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmpretrain.models import BaseClassifier
 
@@ -17,7 +18,7 @@ from ecl.apis.config import ConfigLike, load_config, shipped_configs
 from ecl.apis.config_check import walk
 from ecl.checkpoint_file import SHIPPED, load_checkpoint, read_checkpoint
 from ecl.errors import UserError
-from ecl.registry import MODELS, TRANSFORMS
+from ecl.registry import MODELS, TRANSFORMS, quiet_console
 from ecl.weights import check_weights_fit, unwrap
 
 #: Prefix of the weights that only training uses: momentum encoder, queue, projection.
@@ -75,7 +76,10 @@ def get_model(
             )
         pretrained = str(name)
     cfg = load_config(name)
-    with DefaultScope.overwrite_default_scope('ecl'):
+    with (
+        DefaultScope.overwrite_default_scope('ecl'),
+        quiet_console(MMLogger.get_current_instance()),
+    ):
         model = MODELS.build({'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model})
     if pretrained:
         weights = unwrap(read_checkpoint(pretrained))
@@ -113,7 +117,10 @@ def build_model(
             part['pretrained'] = False  # timm would load weights on building
             part.pop('checkpoint_path', None)
     network.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
-    with DefaultScope.overwrite_default_scope('ecl'):
+    with (
+        DefaultScope.overwrite_default_scope('ecl'),
+        quiet_console(MMLogger.get_current_instance()),
+    ):
         model = MODELS.build(network)
     weights = {k: v for k, v in content['state_dict'].items() if not k.startswith(CONTRAST)}
     check_weights_fit({'state_dict': weights}, model, source)

@@ -77,10 +77,12 @@ class MultiExpertBackbone(BaseModule):
         num_experts: K, at least 1.
         shared_stages: 0 shares nothing. s > 0 computes the stem and the first s stages once
             (ResNet, ConvNeXt, Swin) or the first s blocks (ViT, EfficientNet, MobileNet).
+        frozen_stages: Stem and stages (or blocks) that keep their weights, counted likewise; their
+            norm layers keep their statistics. For fine-tuning with few images, or in less time.
         init_cfg: Initialisation of the whole, after that of the experts.
 
     Raises:
-        UserError: If K < 1, or the backbone has no such stages to share.
+        UserError: If K < 1, or the backbone has no such stages to share or to freeze.
 
     Example:
         >>> import torch
@@ -89,12 +91,17 @@ class MultiExpertBackbone(BaseModule):
         [(4, 64, 4, 4), (4, 64, 4, 4)]
     """
 
-    @validate_params(num_experts=Whole(at_least=1), shared_stages=Whole(at_least=0))
+    @validate_params(
+        num_experts=Whole(at_least=1),
+        shared_stages=Whole(at_least=0),
+        frozen_stages=Whole(at_least=0),
+    )
     def __init__(
         self,
         backbone: dict,
         num_experts: int = 3,
         shared_stages: int = 0,
+        frozen_stages: int = 0,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -104,6 +111,13 @@ class MultiExpertBackbone(BaseModule):
         self._records: list[_Record] = []
         if shared_stages and num_experts > 1:
             self._share(shared_stages)
+        self.frozen_stages = frozen_stages
+        for module in self._frozen():
+            module.requires_grad_(False)
+        if frozen_stages:
+            for expert in self.experts:
+                for parameter in _network(expert).parameters(recurse=False):
+                    parameter.requires_grad_(False)
         # Convolutions run faster in this layout, on a CPU and in mixed precision on a GPU.
         self.to(memory_format=torch.channels_last)
 
@@ -119,9 +133,24 @@ class MultiExpertBackbone(BaseModule):
                 other._is_init = True
         super().init_weights()
 
+    def train(self, mode: bool = True) -> 'MultiExpertBackbone':
+        """Set the mode of all stages but the frozen ones, which stay in evaluation mode."""
+        super().train(mode)
+        for module in self._frozen():
+            module.eval()
+        return self
+
+    def _frozen(self) -> list[nn.Module]:
+        networks = [_network(expert) for expert in self.experts] if self.frozen_stages else []
+        return [
+            network.get_submodule(name)
+            for network in networks
+            for name in first_modules(network, self.frozen_stages, 'frozen_stages')
+        ]
+
     def _share(self, shared_stages: int) -> None:
         trunk, *others = (_network(expert) for expert in self.experts)
-        for name in _shared_modules(trunk, shared_stages):
+        for name in first_modules(trunk, shared_stages, 'shared_stages'):
             module = trunk.get_submodule(name)
             record = _Record()
             module.register_forward_hook(record)
@@ -221,8 +250,17 @@ def _network(expert: nn.Module) -> nn.Module:
     return getattr(expert, 'timm_model', expert)
 
 
-def _shared_modules(network: nn.Module, shared_stages: int) -> list[str]:
-    """Names of the modules up to the end of the given stage, in the order of their construction."""
+def first_modules(network: nn.Module, number: int, option: str) -> list[str]:
+    """Return the names of the modules up to the end of a stage, in the order of construction.
+
+    Args:
+        network: A network of stages or blocks.
+        number: Stages, at least 1 and fewer than there are.
+        option: Option that gives the number, for the error.
+
+    Raises:
+        UserError: If the network has no such stages.
+    """
     children = [name for name, _ in network.named_children()]
     for attribute in _STAGE_NAMES:
         stages = getattr(network, attribute, None)
@@ -237,19 +275,19 @@ def _shared_modules(network: nn.Module, shared_stages: int) -> list[str]:
         names = [name for name in children if re.fullmatch(r'(layer|stage|s)\d', name)]
         if not names:
             kind = type(network).__name__
-            raise UserError(f'backbone.shared_stages: {kind} has no stages to share')
+            raise UserError(f'backbone.{option}: {kind} has no stages')
         holder = names[0]
-    if not 0 < shared_stages < len(names):
+    if not 0 < number < len(names):
         raise UserError(
-            f'backbone.shared_stages: got {shared_stages}, expected 1 to {len(names) - 1} for '
+            f'backbone.{option}: got {number}, expected 1 to {len(names) - 1} for '
             f'{type(network).__name__}'
         )
-    shared = []
+    first = []
     for name in children[: children.index(holder)]:
         child = network.get_submodule(name)
         # ConvNeXt keeps the downsampling before each stage in a list of its own.
         if isinstance(child, nn.ModuleList) and len(child) == len(names):
-            shared += [f'{name}.{i}' for i in range(shared_stages)]
+            first += [f'{name}.{i}' for i in range(number)]
         else:
-            shared.append(name)
-    return shared + names[:shared_stages]
+            first.append(name)
+    return first + names[:number]

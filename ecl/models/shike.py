@@ -52,7 +52,7 @@ class DepthFusionBackbone(MultiExpertBackbone):
         shared_stages: int = 0,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
-        super().__init__(backbone, num_experts, shared_stages, init_cfg)
+        super().__init__(backbone, num_experts, shared_stages, init_cfg=init_cfg)
         stages = trial_outputs(self.experts[0])
         self._forget()
         if len(stages) < 2 or any(stage.ndim != 4 for stage in stages):

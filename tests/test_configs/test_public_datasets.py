@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from ecl.datasets.protocol import PUBLIC_LISTS
+from ecl.registry import TRANSFORMS
 
 ROOT = Path(__file__).parents[2] / 'configs' / 'ecl'
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -34,3 +36,13 @@ def test_lists_classes_and_normalisation(name, images, statistics):
     assert preprocessor.to_rgb
     for given, wanted in zip((preprocessor.mean, preprocessor.std), statistics, strict=True):
         assert np.allclose(np.divide(given, 255), wanted, atol=1e-4)
+
+
+def test_a_rotation_fills_the_corners_with_one_shade():
+    cfg = Config.fromfile(ROOT.parent / '_base_/datasets/imagenet_lt.py')
+    (rotation,) = (step for step in cfg.policies if step.type == 'Rotate')
+    fill = rotation.pad_val
+    with DefaultScope.overwrite_default_scope('ecl'):
+        transform = TRANSFORMS.build(dict(type='Rotate', angle=30, prob=1.0, pad_val=fill))
+    corner = transform(dict(img=np.full((32, 32, 3), 200, np.uint8)))['img'][0, 0]
+    assert len(set(corner.tolist())) == 1

@@ -10,7 +10,7 @@ from ecl import weights
 from ecl.checkpoint_file import read_checkpoint
 from ecl.errors import UserError
 from ecl.models import FeaturePooling, MultiExpertBackbone
-from ecl.models.multi_expert import _shared_modules
+from ecl.models.multi_expert import first_modules
 from ecl.registry import MODELS
 
 CIFAR = dict(type='ResNetCIFAR', depth=8)
@@ -67,7 +67,7 @@ def test_shared_stages_compute_what_one_network_would(kind):
     net = MultiExpertBackbone(cfg, num_experts=2, shared_stages=shared_stages)
     whole = MODELS.build(cfg)
     net.eval(), whole.eval()
-    shared = set(_shared_modules(net.experts[0], shared_stages))
+    shared = set(first_modules(net.experts[0], shared_stages, 'shared_stages'))
     for name, module in net.experts[0].named_modules():
         if name in shared:
             whole.set_submodule(name, module)
@@ -104,6 +104,26 @@ def test_any_architecture_trains_a_step_as_experts(kind, shared):
     sum(model(torch.rand(4, 3, 64, 64), samples, mode='loss').values()).backward()
     assert not [n for n, p in model.named_parameters() if p.grad is None]
     assert model.eval()(torch.rand(2, 3, 64, 64)).shape == (2, 3)
+
+
+@pytest.mark.parametrize('kind', FAMILIES)
+@pytest.mark.parametrize('shared', [False, True])
+def test_frozen_stages_keep_weights_and_statistics(kind, shared):
+    cfg, number, _ = FAMILIES[kind]
+    net = MultiExpertBackbone(
+        cfg, num_experts=2, shared_stages=number if shared else 0, frozen_stages=number
+    )
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=0.1)
+    sum(out.pow(2).mean() for out in net.train()(torch.rand(4, 3, 64, 64))).backward()
+    optimizer.step()
+    same = {name for name, value in net.state_dict().items() if torch.equal(value, before[name])}
+    for expert in range(2):
+        names = first_modules(net.experts[expert], number, 'frozen_stages')
+        frozen = tuple(f'experts.{expert}.{name}.' for name in names)
+        assert {name for name in before if name.startswith(frozen)} <= same
+        last = [n for n, _ in net.experts[expert].named_parameters() if n.endswith('weight')][-1]
+        assert f'experts.{expert}.{last}' not in same
 
 
 @pytest.mark.parametrize('kind', FAMILIES)

@@ -9,12 +9,13 @@ import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.dataset import default_collate
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmpretrain.models import BaseClassifier
 from torch.utils.data import Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from ecl.registry import DATASETS, MODELS
+from ecl.registry import DATASETS, MODELS, quiet_console
 from ecl.visualization.style import GROUP_COLOURS, plain_axes
 
 #: Images of the training step that is counted.
@@ -37,7 +38,8 @@ def model_cost(cfg: Config) -> dict[str, int]:
         - ``views``: augmented views of each image that a training step processes.
     """
     init_default_scope(cfg.get('default_scope', 'ecl'))
-    model = MODELS.build({'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model})
+    with quiet_console(MMLogger.get_current_instance()):
+        model = MODELS.build({'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model})
     image = DATASETS.build(cfg.test_dataloader.dataset)[0]['inputs']
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model.eval()(image.unsqueeze(0).float())

@@ -13,8 +13,7 @@ from mmengine.runner import Runner
 
 from ecl.engine.resume.atomic_file import warn_on_write_error
 from ecl.engine.resume.checkpoint_hook import GREATER_KEYS, LESS_KEYS
-from ecl.engine.resume.runner import quiet_console
-from ecl.registry import HOOKS
+from ecl.registry import HOOKS, quiet_console
 
 #: Steps after the first one that are timed.
 TIMED = 2

@@ -23,7 +23,7 @@ from ecl.engine.resume.checkpoint_hook import CheckpointHook
 from ecl.engine.resume.processes import StopSignals
 from ecl.engine.resume.rank_state import SeededBatches
 from ecl.errors import UserError
-from ecl.registry import LOOPS
+from ecl.registry import LOOPS, quiet_console
 from ecl.weights import bare_model, check_weights_fit, fit_weights, unwrap
 
 #: What is lost without a default hook.
@@ -47,20 +47,6 @@ ENGINE_HOOKS = (
 
 #: Beginnings of warnings about MMEngine's own code.
 _OF_MMENGINE_ALONE = ('"FileClient" will be deprecated', '"HardDiskBackend" is the alias')
-
-
-@contextmanager
-def quiet_console(logger: logging.Logger) -> Iterator[None]:
-    """Show warnings alone on the console. The log file keeps all lines."""
-    consoles = [one for one in logger.handlers if not isinstance(one, logging.FileHandler)]
-    levels = [console.level for console in consoles]
-    for console in consoles:
-        console.setLevel(max(console.level, logging.WARNING))
-    try:
-        yield
-    finally:
-        for console, level in zip(consoles, levels, strict=True):
-            console.setLevel(level)
 
 
 class RunConfig(Config):
