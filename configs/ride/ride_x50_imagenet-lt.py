@@ -1,0 +1,52 @@
+"""RIDE, three ResNeXt-50 (32 x 4d), ImageNet-LT, the released recipe.
+
+The experts share the first two stages. Their stages have full widths, unlike the released ones.
+"""
+
+_base_ = [
+    '../_base_/models/resnet_cifar.py',
+    '../_base_/datasets/imagenet_lt.py',
+    '../_base_/schedules/imagenet_lt_200e.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    backbone=dict(
+        num_experts=3,
+        shared_stages=2,
+        backbone=dict(_delete_=True, type='ResNeXt', depth=50, groups=32, width_per_group=4),
+    ),
+    head=dict(
+        num_classes=1000,
+        classifier=dict(_delete_=True, type='CosineLinear', scale=30.0),
+        label_loss=dict(
+            _delete_=True,
+            type='LDAMLoss',
+            scale=30.0,
+            max_margin=0.5,
+            reweight_from=0.8,
+            beta=0.9999,
+        ),
+        expert_losses=dict(diversity=dict(type='ExpertDiversityLoss', loss_weight=0.2)),
+        aggregator=dict(type='RouterAggregator'),
+    ),
+)
+# One view: crop, flip and colour jitter.
+images_per_step = 64
+train_dataloader = dict(
+    batch_size=images_per_step,
+    dataset=dict(
+        dataset=dict(
+            pipeline=[
+                _base_.load,
+                dict(type='RandomResizedCrop', scale=224, backend='pillow'),
+                dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+                dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
+                dict(type='PackInputs'),
+            ]
+        )
+    ),
+)
+optim_wrapper = dict(optimizer=dict(lr=0.025, weight_decay=5e-4))
+param_scheduler = dict(type='CosineAnnealingLR', T_max=180, eta_min=0, by_epoch=True)
+train_cfg = dict(max_epochs=180)
