@@ -31,7 +31,8 @@ def model_cost(cfg: Config) -> dict[str, int]:
         cfg: A configuration with training and test data.
 
     Returns:
-        - ``parameters``: those that the training updates, all experts and auxiliary layers.
+        - ``parameters``: those that the training updates, all experts and auxiliary layers. A
+          linear probe trains the classifiers alone, on features of a forward pass.
         - ``multiply_adds``: of the prediction for one image by all experts together, in its
           convolutions and matrix products.
         - ``training_multiply_adds``: of a training step, forward and backward, for one image.
@@ -43,11 +44,20 @@ def model_cost(cfg: Config) -> dict[str, int]:
     image = DATASETS.build(cfg.test_dataloader.dataset)[0]['inputs']
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model.eval()(image.unsqueeze(0).float())
+    predicted = counter.get_total_flops() // 2
+    if cfg.train_cfg.get('type') == 'LinearProbeLoop':
+        trained = sum(p.numel() for p in model.head.label_classifiers.parameters())
+        return {
+            'parameters': trained,
+            'multiply_adds': predicted,
+            'training_multiply_adds': predicted,
+            'views': 1,
+        }
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     views = dataset[0]['inputs']
     return {
         'parameters': sum(p.numel() for p in model.parameters() if p.requires_grad),
-        'multiply_adds': counter.get_total_flops() // 2,
+        'multiply_adds': predicted,
         'training_multiply_adds': _training_multiply_adds(model.train(), dataset),
         'views': len(views) if isinstance(views, list) else 1,
     }

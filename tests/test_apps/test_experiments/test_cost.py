@@ -37,6 +37,13 @@ def test_one_view(digits_config):
     assert cost['views'] == 1
 
 
+def test_a_linear_probe_trains_the_classifier_on_features(digits_config):
+    probe = load_config(digits_config.parents[1] / 'linear_probe/linear_probe_r8_digits-lt.py')
+    cost = model_cost(probe)
+    assert cost['parameters'] == 10 * 64 + 10
+    assert cost['training_multiply_adds'] == cost['multiply_adds'] > 0
+
+
 def test_a_training_step_costs_what_hooks_count(digits_config):
     """A convolution or product costs as much again for its inputs and its weights backwards."""
     options = {
