@@ -3,7 +3,15 @@ import pytest
 from ecl.errors import UserError
 
 FOLDER = dict(
-    test=None, val=0, seed=0, base=None, workers=None, network=None, pretrained=None, experts=1
+    test=None,
+    val=0,
+    seed=0,
+    group_by=None,
+    base=None,
+    workers=None,
+    network=None,
+    pretrained=None,
+    experts=1,
 )
 
 
@@ -12,6 +20,7 @@ FOLDER = dict(
     [
         ('', {}),
         ('--test-per-class 5 --val-per-class 2 --seed 3', {'test': 5, 'val': 2, 'seed': 3}),
+        ('--group-by 2', {'group_by': '2'}),
         ('--test-fraction .2 --val-fraction .1', {'test': 0.2, 'val': 0.1}),
         ('--base b.py --workers 4', {'base': 'b.py', 'workers': 4}),
         ('--network n --pretrained w.pth', {'network': 'n', 'pretrained': 'w.pth'}),
@@ -34,9 +43,9 @@ def test_arguments_of_a_table_reach_the_preparation(load_tool, monkeypatch):
         'ecl.apps.data.prepare_folder.prepare_csv', lambda *a, **k: calls.append((a, k))
     )
     monkeypatch.setattr('ecl.apps.data.prepare_folder.print_summary', lambda prepared: None)
-    words = '--images z --suffix .jpg --label-column kind --seed 3'
+    words = '--images z --suffix .jpg --label-column kind --group-column shop --seed 3'
     tool.main(['csv', 'x.csv', '--out', 'y', *words.split()])
-    columns = {'image': None, 'label': 'kind', 'split': None}
+    columns = {'image': None, 'label': 'kind', 'split': None, 'group': 'shop'}
     assert calls == [(('x.csv', 'y', 'z', '.jpg', columns), {**FOLDER, 'seed': 3})]
 
 
