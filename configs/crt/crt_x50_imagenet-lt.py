@@ -12,16 +12,10 @@ model = dict(
     ),
     head=dict(num_classes=1000),
 )
-# One view: crop, flip and colour jitter.
-one_view = [
-    dict(type='LoadImage'),
-    dict(type='RandomResizedCrop', scale=224, backend='pillow'),
-    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-    dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
-    dict(type='PackInputs'),
-]
 images_per_step = 512
-train_dataloader = dict(batch_size=images_per_step, dataset=dict(dataset=dict(pipeline=one_view)))
+train_dataloader = dict(
+    batch_size=images_per_step, dataset=dict(dataset=dict(pipeline=_base_.light_pipeline))
+)
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.2, momentum=0.9, weight_decay=5e-4))
 param_scheduler = dict(type='CosineAnnealingLR', T_max=90, end=90, by_epoch=True)
 train_cfg = dict(by_epoch=True, max_epochs=100, val_interval=10)

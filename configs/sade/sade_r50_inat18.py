@@ -6,7 +6,7 @@ The experts share the first two stages. Their stages have full widths, unlike th
 _base_ = [
     '../_base_/models/resnet_cifar.py',
     '../_base_/datasets/inat2018.py',
-    '../_base_/schedules/inat18_400e.py',
+    '../_base_/schedules/inat18_100e.py',
     '../_base_/default_runtime.py',
 ]
 
@@ -25,24 +25,4 @@ model = dict(
         aggregator=dict(type='WeightedAggregator'),
     ),
 )
-# One view: crop, flip and colour jitter.
-images_per_step = 512
-train_dataloader = dict(
-    batch_size=images_per_step,
-    dataset=dict(
-        dataset=dict(
-            pipeline=[
-                _base_.load,
-                dict(type='RandomResizedCrop', scale=224, backend='pillow'),
-                dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-                dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
-                dict(type='PackInputs'),
-            ]
-        )
-    ),
-)
-optim_wrapper = dict(optimizer=dict(lr=0.2, weight_decay=2e-4))
-param_scheduler = dict(
-    _delete_=True, type='MultiStepLR', milestones=[60, 80], gamma=0.1, by_epoch=True
-)
-train_cfg = dict(max_epochs=100)
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.light_pipeline)))

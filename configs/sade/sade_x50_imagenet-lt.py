@@ -6,7 +6,7 @@ The experts share the first two stages. Their stages have full widths, unlike th
 _base_ = [
     '../_base_/models/resnet_cifar.py',
     '../_base_/datasets/imagenet_lt.py',
-    '../_base_/schedules/imagenet_lt_200e.py',
+    '../_base_/schedules/imagenet_lt_180e.py',
     '../_base_/default_runtime.py',
 ]
 
@@ -27,22 +27,7 @@ model = dict(
         aggregator=dict(type='WeightedAggregator'),
     ),
 )
-# One view: crop, flip and colour jitter.
 images_per_step = 64
 train_dataloader = dict(
-    batch_size=images_per_step,
-    dataset=dict(
-        dataset=dict(
-            pipeline=[
-                _base_.load,
-                dict(type='RandomResizedCrop', scale=224, backend='pillow'),
-                dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-                dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
-                dict(type='PackInputs'),
-            ]
-        )
-    ),
+    batch_size=images_per_step, dataset=dict(dataset=dict(pipeline=_base_.light_pipeline))
 )
-optim_wrapper = dict(optimizer=dict(lr=0.025, weight_decay=5e-4))
-param_scheduler = dict(type='CosineAnnealingLR', T_max=180, eta_min=0, by_epoch=True)
-train_cfg = dict(max_epochs=180)

@@ -61,6 +61,14 @@ train_pipeline = [
     dict(type='MultiView', num_views=[1, 1], transforms=[view, key_view]),
     dict(type='PackInputs'),
 ]
+# One view, for methods without a contrastive branch.
+light_pipeline = [
+    load,
+    dict(type='RandomResizedCrop', scale=224, backend='pillow'),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
+    dict(type='PackInputs'),
+]
 test_pipeline = [
     load,
     dict(type='ResizeEdge', scale=256, edge='short', backend='pillow'),
