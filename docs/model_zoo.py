@@ -273,7 +273,8 @@ def written_pages() -> dict[Path, str]:
         for page in (ROOT / page for page in entry['pages']):
             texts[page] = with_table(texts.get(page) or page.read_text(), lines, name)
     page = ROOT / 'docs/en/methods.md'
-    texts[page] = with_table(page.read_text(), shared_table(), 'methods')
+    text = texts.get(page) or page.read_text()
+    texts[page] = with_table(text, shared_table(), 'methods')
     return texts
 
 
