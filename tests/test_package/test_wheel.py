@@ -76,3 +76,4 @@ def test_train_test_predict_and_report(run, installed, tmp_path):
     assert (work_dir / 'report.html').is_file()
     Image.fromarray(Digits(split='test')[0]['img']).save(tmp_path / 'a.png')
     assert run('predict', checkpoint, 'a.png', '--topk', '1').count('%') == 1
+    assert run('predict', 'a.png', '--topk', '1').count('%') == 1  # by the model in the wheel
