@@ -291,10 +291,12 @@ def print_summary(prepared: Prepared, console: Console | None = None) -> None:
         lines.append(prepared.division)
     if prepared.similar:
         held_out = sum(counts['val'] + counts['test'])
+        # A division that exists is kept, whatever the groups.
+        advice = '' if prepared.division else ': keep what belongs together with --group-by'
         lines.append(
             f'{len(prepared.similar)} of {held_out} test and validation images look like a '
             f'training image (pairs in {prepared.out / "similar.txt"}). Accuracy on them says '
-            'little: keep what belongs together in one split with --group-by.'
+            f'little{advice}.'
         )
     left_out = prepared.split.left_out
     if left_out:

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-#: Largest number of different bits, of 64, in the hashes of two similar images. Among 1.6 million
-#: pairs of photographs from different shops (Grocery Store Dataset) none was that similar.
+#: Largest number of different bits, of 64, in the hashes of two similar images. Among the 6.6
+#: million pairs of photographs from different shops (Grocery Store Dataset, 2,485 test and 2,640
+#: training images) 3 are that similar, by chance; none differs by 8 bits or fewer.
 DISTANCE = 10
 #: Images that are compared with all others at a time.
 _CHUNK = 256

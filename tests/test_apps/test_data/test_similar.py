@@ -65,4 +65,20 @@ def test_similar_images_are_named_when_images_are_prepared(scene, tmp_path, writ
     lines = (tmp_path / 'mine' / 'similar.txt').read_text().splitlines()
     assert len(lines) == len(prepared.similar)
     print_summary(prepared)
-    assert f'{len(lines)} of 8 test and validation images look like' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f'{len(lines)} of 8 test and validation images look like' in printed
+    assert '--group-by' in printed
+
+
+def test_a_division_that_is_kept_gets_no_advice_to_divide(scene, tmp_path, write_image, capsys):
+    for split in ('train', 'test'):
+        for index, name in enumerate(('heron', 'owl')):
+            write_image(
+                tmp_path / 'photos' / split / name / '0.png', 10 * index + len(split), (64, 64)
+            )
+    for index, split in enumerate(('train', 'test')):
+        scene.rotate(index).save(tmp_path / 'photos' / split / 'owl' / 'burst.png')
+    print_summary(prepare_folder(tmp_path / 'photos', tmp_path / 'mine'))
+    printed = capsys.readouterr().out
+    assert '1 of 3 test and validation images look like' in printed
+    assert '--group-by' not in printed
