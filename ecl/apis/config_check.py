@@ -19,7 +19,6 @@ from mmengine.optim import BaseOptimWrapper, OptimWrapper, _ParamScheduler
 from mmengine.registry import Registry
 from mmengine.runner import (
     BaseLoop,
-    EpochBasedTrainLoop,
     IterBasedTrainLoop,
     LogProcessor,
     Runner,
@@ -33,6 +32,7 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
 import ecl.registry
+from ecl.engine.resume.runner import ResumableTrainLoop
 from ecl.errors import UserError
 
 #: Top-level keys that MMEngine reads beside the arguments of Runner.
@@ -196,7 +196,7 @@ def _untyped(path: str, node: Mapping) -> list[Callable | Accepted]:
     if path.endswith('_dataloader'):
         return [DataLoader]
     if path == 'train_cfg':
-        return [EpochBasedTrainLoop if node.get('by_epoch', True) else IterBasedTrainLoop]
+        return [ResumableTrainLoop if node.get('by_epoch', True) else IterBasedTrainLoop]
     defaults: dict[str, Callable] = {
         'val_cfg': ValLoop,
         'test_cfg': TestLoop,

@@ -165,9 +165,28 @@ class MultiExpertBackbone(BaseModule):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Map images (N, 3, H, W) to the last output of each expert, such as (N, D, h, w)."""
         try:
-            return tuple(self.output(k, expert(x)) for k, expert in enumerate(self.experts))
+            return tuple(self.output(k, stages) for k, stages in enumerate(self._stages(x)))
         finally:
             self._forget()
+
+    def _stages(self, x: Tensor) -> list[tuple[Tensor, ...]]:
+        """Return the outputs of each network; in a CUDA graph, separate networks run at once."""
+        if self._records or not (x.is_cuda and torch.cuda.is_current_stream_capturing()):
+            return [expert(x) for expert in self.experts]
+        main, streams, outputs = torch.cuda.current_stream(), [], []
+        for expert in self.experts:
+            stream = torch.cuda.Stream()
+            stream.wait_stream(main)
+            x.record_stream(stream)
+            with torch.cuda.stream(stream):
+                stages = expert(x)
+            for stage in stages:
+                stage.record_stream(main)
+            streams.append(stream)
+            outputs.append(stages)
+        for stream in streams:
+            main.wait_stream(stream)
+        return outputs
 
     def output(self, k: int, stages: tuple[Tensor, ...]) -> Tensor:
         """Return the output of expert k, of 0 to K - 1, from the outputs of its network.

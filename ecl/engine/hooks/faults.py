@@ -110,8 +110,17 @@ class InvalidLossHook(Hook):
     def _watch(self, module: nn.Module, args: tuple, kwargs: dict, losses: Any) -> None:
         if not (module.training and isinstance(losses, dict)):
             return
-        names = [name for name in losses if 'loss' in name]
-        values = torch.stack([_mean(losses[name]) for name in names])
+        names, values = loss_values(losses)
+        self.watch(names, values, kwargs.get('data_samples') or next(iter(args[1:2]), None) or [])
+
+    def watch(self, names: list[str], values: Tensor, samples: Any) -> None:
+        """Check losses (L,) before the next step of the optimizer, or after the iteration.
+
+        Args:
+            names: L names.
+            values: On any device.
+            samples: Data samples of the batch, for the report.
+        """
         finite = values.isfinite().to(values.dtype)
         all_reduce(finite, 'min')
         both = torch.stack([values, finite]).to('cpu', non_blocking=True)
@@ -119,7 +128,6 @@ class InvalidLossHook(Hook):
         if finite.is_cuda:
             arrived = torch.cuda.Event()
             arrived.record()
-        samples = kwargs.get('data_samples') or next(iter(args[1:2]), None) or []
         self._pending.append(_Losses(names, both, arrived, samples))
 
     @torch.compiler.disable
@@ -155,12 +163,18 @@ class InvalidLossHook(Hook):
         saved = [hook for hook in hooks if hook.save_interim(runner, runner.epoch, runner.iter)]
         raise UserError(
             f'{" and ".join(f"{name} is {value}" for name, value in bad.items())} in epoch '
-            f'{place["epoch"]}, iteration {place["iteration"]}, on {_some(images)} (see {path}); '
+            f'{place["epoch"]}, iteration {place["iteration"]}{_some(images)} (see {path}); '
             + ('' if weights_finite else 'the weights were not finite before this step; ')
             + ('the training is saved as before this step; ' if saved else '')
             + 'limit gradients by optim_wrapper.clip_grad and resume an earlier checkpoint, or '
             'start again with a lower learning rate'
         )
+
+
+def loss_values(losses: dict[str, Any]) -> tuple[list[str], Tensor]:
+    """Return the names of the losses among the outputs of a step, and their values (L,)."""
+    names = [name for name in losses if 'loss' in name]
+    return names, torch.stack([_mean(losses[name]) for name in names])
 
 
 def _mean(loss: Tensor | list[Tensor]) -> Tensor:
@@ -171,7 +185,8 @@ def _mean(loss: Tensor | list[Tensor]) -> Tensor:
 
 def _some(images: list[str]) -> str:
     more = len(images) - NAMED_IMAGES
-    return ', '.join(images[:NAMED_IMAGES]) + (f' and {more} more images' if more > 0 else '')
+    named = ', '.join(images[:NAMED_IMAGES]) + (f' and {more} more images' if more > 0 else '')
+    return named and f', on {named}'
 
 
 @HOOKS.register_module()

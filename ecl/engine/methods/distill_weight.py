@@ -66,7 +66,7 @@ class DistillWeightHook(Hook):
         self.thresholds = thresholds
         self._handles: list[RemovableHandle] = []
         self._sums: Tensor | None = None
-        self._step: Tensor | None = None  # the share of the step that is running
+        self._step: Tensor | None = None  # the share of the step that is running; stays in place
         self._history: np.ndarray | None = None
 
     def before_train(self, runner: Runner) -> None:
@@ -101,7 +101,9 @@ class DistillWeightHook(Hook):
         labels = target_distribution(targets, outputs.logits.size(-1))
         with torch.autocast(weights.device.type, enabled=False):
             step = torch.stack([weights, torch.ones_like(weights)]) @ labels
-        self._step = step if self._step is None else self._step + step
+        if self._step is None:
+            self._step = torch.zeros_like(step)
+        self._step += step
 
     def after_train_iter(
         self,
@@ -113,7 +115,8 @@ class DistillWeightHook(Hook):
         """Count the step, which has ended well; pass the means over the groups on to the log."""
         if self._step is not None:
             before = 0 if self._sums is None else self._sums.to(self._step.device)
-            self._sums, self._step = self._step + before, None
+            self._sums = self._step + before
+            self._step.zero_()
         due = self.every_n_inner_iters(batch_idx, self.interval)
         due = due or self.end_of_epoch(runner.train_dataloader, batch_idx)
         if self._sums is None or not due:

@@ -4,8 +4,9 @@ import logging
 import re
 import signal
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from torch import nn
+from torch.utils.data import DataLoader
 
 from ecl.checkpoint_file import read_checkpoint
+from ecl.datasets import InMemoryDataset
+from ecl.engine.graph import DeviceBatches, GraphedStep, obstacle, own_stream
 from ecl.engine.memory import PRECISIONS
 from ecl.engine.resume.checkpoint_hook import CheckpointHook
 from ecl.engine.resume.processes import StopSignals
@@ -44,7 +48,8 @@ ENGINE_HOOKS = (
     'checkpoint',
 )
 
-
+#: One for each runner of this process.
+_NUMBERS = count()
 #: Beginnings of warnings about MMEngine's own code.
 _OF_MMENGINE_ALONE = ('"FileClient" will be deprecated', '"HardDiskBackend" is the alias')
 
@@ -98,8 +103,10 @@ class ResumableRunner(Runner):
     ) -> None:
         self._read: dict[str, Any] = {}
         cfg = RunConfig.of(cfg) if isinstance(cfg, Config) else cfg
+        # MMEngine keeps log, scalars and messages by this name and the second of the start.
+        name = f'{kwargs.pop("experiment_name", None) or "training"}_{next(_NUMBERS)}'
         with ExitStack() as self._building:
-            super().__init__(*args, cfg=cfg, **kwargs)
+            super().__init__(*args, cfg=cfg, experiment_name=name, **kwargs)
         self.logger.info(f'Environment, configuration and hooks: see the log in {self._log_dir}')
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
@@ -246,14 +253,45 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     :func:`ecl.apis.train` uses it for every configuration with ``train_cfg.by_epoch``.
 
-    Its arguments are those of :class:`mmengine.runner.EpochBasedTrainLoop`.
+    Args:
+        runner, dataloader, max_epochs, val_begin, val_interval, dynamic_intervals: See
+            :class:`mmengine.runner.EpochBasedTrainLoop`.
+        graph: Replay the step as a CUDA graph: see :class:`~ecl.engine.graph.GraphedStep`. Where
+            that is not possible, the log says why and the steps run one by one.
 
     Raises:
         UserError: On resuming inside an epoch without StepSeedHook.
     """
 
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: DataLoader | dict[str, Any],
+        max_epochs: int,
+        val_begin: int = 1,
+        val_interval: int = 1,
+        dynamic_intervals: list[tuple[int, int]] | None = None,
+        graph: bool = False,
+    ) -> None:
+        super().__init__(
+            runner, dataloader, max_epochs, val_begin, val_interval, dynamic_intervals
+        )
+        self.graph = graph
+        self._graphed: GraphedStep | None = None
+        self._on_device: DeviceBatches | None = None
+
     def run(self) -> nn.Module:
         """Train from the current epoch and iteration to the end."""
+        reason = obstacle(self.runner) if self.graph else 'not asked for'
+        if reason and self.graph:
+            self.runner.logger.warning(f'train_cfg.graph: not used, because {reason}')
+        if reason:
+            return self._run()
+        with own_stream():
+            self._graphed = GraphedStep(self.runner)
+            return self._run()
+
+    def _run(self) -> nn.Module:
         with StopSignals() as self.stop:
             self.runner.call_hook('before_train')
             if 0 < self._iter == self._epoch * len(self.dataloader):
@@ -277,13 +315,36 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         if done:
             # The value that MMEngine set in the step before the interruption.
             self.runner.message_hub.update_info('iter', self._iter - 1)
-        for index, batch in enumerate(self.dataloader, done):
+        for index, batch in enumerate(self._batches(), done):
             self.run_iter(index, batch)
             if self.stop.agreed():
                 self._save()
                 self.stop.leave()
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
+
+    def _batches(self) -> Iterable[Any]:
+        """The batches of an epoch."""
+        if self._graphed is None:
+            return self.dataloader
+        self._graphed.begin_epoch()
+        if self._on_device is None and isinstance(self.dataloader.dataset, InMemoryDataset):
+            device = next(self.runner.model.parameters()).device
+            sampler = self.dataloader.batch_sampler
+            self._on_device = DeviceBatches(self.dataloader.dataset, sampler, device)
+        return self._on_device or self.dataloader
+
+    def run_iter(self, idx: int, data_batch: Any) -> None:
+        """Take a step."""
+        self.runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
+        if self._graphed is not None:
+            outputs = self._graphed(data_batch)
+        else:
+            outputs = self.runner.model.train_step(data_batch, self.runner.optim_wrapper)
+        self.runner.call_hook(
+            'after_train_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs
+        )
+        self._iter += 1
 
     def validates_after(self, epoch: int) -> bool:
         """Return whether a validation follows the ``epoch``-th epoch, counted from 1."""
