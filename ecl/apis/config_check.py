@@ -32,7 +32,7 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
 import ecl.registry
-from ecl.engine.resume.runner import ResumableTrainLoop
+from ecl.engine.resume.loop import ResumableTrainLoop
 from ecl.errors import UserError
 
 #: Top-level keys that MMEngine reads beside the arguments of Runner.

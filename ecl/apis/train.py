@@ -2,12 +2,13 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.hooks import Hook
 
 from ecl.apis.checkpoint import check_resumable, load_latest
 from ecl.apis.config import ConfigLike, config_name, load_config, use_mixed_precision
@@ -35,6 +36,7 @@ def train(
     verbose: bool = False,
     validate: bool = True,
     auto_scale_lr: bool = False,
+    hooks: Sequence[Hook] = (),
 ) -> dict[str, Any] | None:
     """Train a model; logs, checkpoints and the run record go to the work dir.
 
@@ -61,6 +63,7 @@ def train(
         validate: Validate. Without it the record has no metrics.
         auto_scale_lr: Scale the learning rate by the images of a step, relative to
             ``auto_scale_lr.base_batch_size`` of the configuration, or to its ``images_per_step``.
+        hooks: Further hooks.
 
     Returns:
         The content of ``results.json``, or None if the configuration writes no run record.
@@ -98,6 +101,8 @@ def train(
         runner.register_hook(MemoryHook(console=not verbose))
         if not verbose:
             runner.register_hook(ConsoleHook())
+        for hook in hooks:
+            runner.register_hook(hook)
         if resumed is not None:
             runner.preload(cfg.load_from, resumed)
         del resumed  # the runner frees it before the first step

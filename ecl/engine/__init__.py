@@ -12,9 +12,10 @@ from .methods.linear_probe import LinearProbeLoop
 from .methods.second_stage import SecondStageHook
 from .performance import Bfloat16OptimWrapper, KeepMemoryHook
 from .resume.checkpoint_hook import CheckpointHook
+from .resume.loop import ResumableTrainLoop
 from .resume.processes import epoch_worker_init_fn
 from .resume.rank_state import StepSeedHook, SyncNormHook
-from .resume.runner import ResumableRunner, ResumableTrainLoop
+from .resume.runner import ResumableRunner
 
 __all__ = [
     'AdjustmentHook',

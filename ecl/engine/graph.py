@@ -1,7 +1,7 @@
 """Capture the training step of one GPU as a CUDA graph, and replay it.
 
-A step of several small networks has thousands of kernels, and launching them one by one takes longer
-than running them. A graph launches all of them at once.
+A step of several small networks has thousands of kernels, and launching them one by one takes
+longer than running them. A graph launches all of them at once.
 """
 
 import random
@@ -35,9 +35,9 @@ def capture(function: Callable[[], Tensor]) -> Callable[[], Tensor]:
         A function that repeats the work and returns the same tensor, with its new content.
     """
     graph = torch.cuda.CUDAGraph()
+    stream = torch.cuda.current_stream()
     # Another thread may pin memory for the next batch meanwhile.
-    mode = dict(capture_error_mode='thread_local')
-    with torch.cuda.graph(graph, stream=torch.cuda.current_stream(), **mode):
+    with torch.cuda.graph(graph, stream=stream, capture_error_mode='thread_local'):
         result = function()
 
     def replay() -> Tensor:
@@ -201,7 +201,7 @@ class GraphedStep:
 
 def _host_numbers(device: torch.device) -> list[Any]:
     """What the random number generators of the host will draw next, beside that of the device."""
-    states = [random.getstate(), np.random.get_state()[2]]
+    states: list[Any] = [random.getstate(), str(np.random.get_state())]
     return states if device.type == 'cpu' else [*states, torch.get_rng_state().tolist()]
 
 

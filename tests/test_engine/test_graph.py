@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 import ecl.engine.graph
-import ecl.engine.resume.runner
+import ecl.engine.resume.loop
 from ecl.apis import train
 from ecl.apis.checkpoint import latest_checkpoint
 from ecl.checkpoint_file import load_checkpoint
@@ -60,8 +60,8 @@ def captured(monkeypatch):
         return replay
 
     monkeypatch.setattr(ecl.engine.graph, 'capture', capture)
-    monkeypatch.setattr(ecl.engine.resume.runner, 'obstacle', lambda runner: None)
-    monkeypatch.setattr(ecl.engine.resume.runner, 'own_stream', nullcontext)
+    monkeypatch.setattr(ecl.engine.resume.loop, 'obstacle', lambda runner: None)
+    monkeypatch.setattr(ecl.engine.resume.loop, 'own_stream', nullcontext)
     return seen
 
 
@@ -91,7 +91,9 @@ def test_replayed_steps_train_as_steps_one_by_one(tmp_path, captured, name, opti
     assert of_graph['metrics'] == pytest.approx(record['metrics'], abs=0.5)
     assert _logged(tmp_path / 'graph') == pytest.approx(_logged(tmp_path / 'plain'), rel=1e-4)
     if name == 'ecl':
-        weights = [np.load(tmp_path / f'{x}/distill_weights.npz')['weights'] for x in ('plain', 'graph')]
+        weights = [
+            np.load(tmp_path / f'{x}/distill_weights.npz')['weights'] for x in ('plain', 'graph')
+        ]
         np.testing.assert_allclose(*weights, rtol=1e-4)
 
 
@@ -141,9 +143,7 @@ def test_a_loss_that_is_not_finite_changes_nothing(tmp_path, captured, monkeypat
     monkeypatch.setattr(GraphedStep, '__call__', poisoned)
     with pytest.raises(UserError, match=rf'label_loss is nan .*iteration {bad + 1} \(see'):
         run(tmp_path / 'bad', **graph)
-    one, other = (
-        load_checkpoint(latest_checkpoint(tmp_path / name)) for name in ('before', 'bad')
-    )
+    one, other = (load_checkpoint(latest_checkpoint(tmp_path / name)) for name in ('before', 'bad'))
     for key, value in one['state_dict'].items():
         assert torch.equal(other['state_dict'][key], value), key
     assert one['param_schedulers'] == other['param_schedulers']
@@ -183,9 +183,7 @@ def test_what_keeps_a_step_from_being_captured(change, reason):
 
 
 def test_batches_on_the_device_are_those_of_the_loader():
-    dataset = InMemoryDataset(
-        dict(type='Digits', split='test', pipeline=[dict(type='PackInputs')])
-    )
+    dataset = InMemoryDataset(dict(type='Digits', split='test', pipeline=[dict(type='PackInputs')]))
     sampler = SeededBatches([[3, 1, 4], [1, 5]], seed=0, rank=0)
     first, second = DeviceBatches(dataset, sampler, torch.device('cpu'))
     assert torch.equal(first['inputs'], dataset.images[[3, 1, 4]])

@@ -28,6 +28,14 @@ def matrix(argv: Sequence[str] | None = None) -> None:
         '--out', metavar='NAME', help='table NAME.md and NAME.json; default: in the work dir'
     )
     parser.add_argument('--jobs', type=int, default=1, help='trainings at the same time')
+    parser.add_argument(
+        '--together',
+        action='store_true',
+        help='trainings at the same time share one process and its GPU, in turns of a step',
+    )
+    parser.add_argument(
+        '--minutes', type=float, help='leave out trainings that do not fit, for a later call'
+    )
     add_cfg_options(parser)
     # Ended like Ctrl-C, so that the trainings end too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

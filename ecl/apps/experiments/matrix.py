@@ -1,35 +1,27 @@
 """Train configurations with several seeds and write their results as one table."""
 
-import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from joblib import cpu_count
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ecl.apis.checkpoint import latest_checkpoint
-from ecl.apis.config import load_config
-from ecl.apis.test import test
-from ecl.apis.train import train
-from ecl.apps.cli import run_tool
-from ecl.apps.experiments.cost import cost_figure, model_cost
-from ecl.apps.experiments.plan import COST, Run, plan, read_matrix
+from ecl.apps.experiments.cost import cost_figure
+from ecl.apps.experiments.plan import Run, plan, read_matrix
 from ecl.apps.experiments.table import write_table
-from ecl.engine.hooks.run_record import RECORD
-from ecl.engine.resume.atomic_file import write_text
+from ecl.apps.experiments.workers import LOG, Processes, Turns, Workers
 from ecl.errors import UserError
 
-JOB = (sys.executable, '-m', 'ecl.apps.experiments.matrix')
 #: Seconds between two checks of the trainings.
 INTERVAL = 1.0
-LOG = 'matrix.log'
+#: Share of a time that is planned for: validations and tests come on top of the epochs.
+MARGIN = 0.9
 GROUPS = ('overall', 'many', 'medium', 'few')
 
 
@@ -40,6 +32,8 @@ def run_matrix(
     jobs: int = 1,
     cfg_options: Mapping[str, Any] | None = None,
     config: str | Path | None = None,
+    together: bool = False,
+    minutes: float | None = None,
 ) -> list[dict[str, Any]]:
     """Train every configuration of a matrix with every seed, and write one table.
 
@@ -69,11 +63,15 @@ def run_matrix(
         out: Where the table goes, without extension: ``OUT.md``, ``OUT.json`` and ``OUT.png``, the
             accuracy against the cost of training. By default
             ``table`` in the work dir.
-        jobs: Trainings at the same time; they share the processor's cores equally, unless
-            OMP_NUM_THREADS is set.
+        jobs: Trainings at the same time. As processes they share the processor's cores equally,
+            unless OMP_NUM_THREADS is set.
         cfg_options: Values by dotted key for all rows, over those at the top of the matrix.
         config: Configuration of the rows that name none, so that one matrix serves any data; see
             :func:`~ecl.apps.experiments.plan.read_matrix`.
+        together: The trainings at the same time share one process and its GPU, in turns of a step;
+            see :class:`~ecl.apps.experiments.workers.Turns`.
+        minutes: Time for this call. After the first epochs the last trainings are left out if not
+            all fit, and at the end those that still run are saved; a later call goes on with them.
 
     Returns:
         The rows of the table, as in the JSON file: see
@@ -85,6 +83,8 @@ def run_matrix(
     """
     if jobs < 1:
         raise UserError(f'--jobs must be at least 1, not {jobs}')
+    if minutes is not None and minutes <= 0:
+        raise UserError(f'--minutes must be above 0, not {minutes:g}')
     title, seeds, rows = read_matrix(Path(path), cfg_options, config)
     folder = Path(work_dir or Path('work_dirs') / Path(path).stem)
     target = Path(out or folder / 'table')
@@ -99,22 +99,31 @@ def run_matrix(
         ]
         return write_table(title, found, target)
 
-    failed = _run_all(runs, jobs, table)
+    workers = Turns() if together else Processes(jobs)
+    failed, left_over = _run_all(runs, workers, jobs, minutes, table)
     result = table()
     cost_figure(result).savefig(f'{target}.png', dpi=150)
     print(Path(f'{target}.md').read_text())
     if failed:
         logs = ', '.join(f'{run} ({run.work_dir / LOG})' for run in failed)
         raise UserError(f'{len(failed)} of {len(runs)} trainings failed: {logs}')
+    if left_over:
+        print(f'{len(left_over)} of {len(runs)} trainings are left: call again to go on.')
     return result
 
 
-def _run_all(runs: Sequence[Run], jobs: int, renew_table: Callable[[], Any]) -> list[Run]:
-    """Run ``jobs`` processes at a time until every run has ended; return those that failed."""
+def _run_all(
+    runs: Sequence[Run],
+    workers: Workers,
+    jobs: int,
+    minutes: float | None,
+    renew_table: Callable[[], Any],
+) -> tuple[list[Run], list[Run]]:
+    """Carry out the runs, ``jobs`` at a time; return those that failed and those left over."""
     waiting = [run for run in runs if not run.is_complete]
-    running: dict[Run, subprocess.Popen] = {}
     failed: list[Run] = []
-    threads = os.environ.get('OMP_NUM_THREADS', str(max(1, cpu_count() // jobs)))
+    left_over: list[Run] = []
+    budget = None if minutes is None else _Budget(60 * minutes)
     before, start = sum(run.finished_epochs() for run in runs), time.monotonic()
     total = sum(run.epochs for run in runs)
     columns = (
@@ -124,43 +133,73 @@ def _run_all(runs: Sequence[Run], jobs: int, renew_table: Callable[[], Any]) -> 
         TimeElapsedColumn(),
         TextColumn('{task.fields[left]}'),
     )
-    with Progress(*columns) as progress:
-        say = partial(progress.console.print, markup=False, highlight=False, soft_wrap=True)
+    # Trainings in turns redirect the output of the process.
+    console = Console(file=sys.stdout)
+    with Progress(
+        *columns, console=console, redirect_stdout=False, redirect_stderr=False
+    ) as progress:
+        say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
         say(f'{len(runs)} trainings, {len(runs) - len(waiting)} complete')
         bar = progress.add_task('', total=total, completed=before, left='')
         try:
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    run = waiting.pop(0)
-                    running[run] = _start(run, threads)
+            while waiting or workers.running:
+                while waiting and len(workers.running) < jobs:
+                    workers.start(waiting.pop(0))
                 time.sleep(INTERVAL)
-                over = [run for run, process in running.items() if process.poll() is not None]
                 epochs = sum(run.finished_epochs() for run in runs)
                 left = _time_left(time.monotonic() - start, epochs - before, total - epochs)
-                names = ' | '.join(str(run) for run in running)
+                names = ' | '.join(str(run) for run in workers.running)
                 progress.update(bar, description=names, completed=epochs, left=left)
+                over = workers.ended()
                 for run in over:
-                    running.pop(run)
-                    if not run.is_complete:
+                    if not run.is_complete and run not in left_over:
                         failed.append(run)
                     say(f'{_outcome(run)}; {left}' if left else _outcome(run))
                     renew_table()
+                for run in budget.exceeded_by(workers.running, waiting) if budget else ():
+                    say(f'{run} does not fit into {minutes:g} minutes: left for the next call')
+                    left_over.append(run)
+                    if run in waiting:
+                        waiting.remove(run)
+                    else:
+                        workers.stop(run)
         finally:
-            for process in running.values():
-                process.terminate()
-            for process in running.values():
-                process.wait()
-    return failed
+            workers.close()
+    return failed, left_over
 
 
-def _start(run: Run, threads: str) -> subprocess.Popen:
-    with (run.work_dir / LOG).open('a') as log:
-        return subprocess.Popen(
-            [*JOB, run.specification],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, 'OMP_NUM_THREADS': threads},
-        )
+class _Budget:
+    """Which trainings fit into a time, told by the pace of their first epochs."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+        self._at_start: dict[Run, int] = {}
+        self._first: tuple[float, int] | None = None
+        self._chosen = False
+        self._stopped: set[Run] = set()
+
+    def exceeded_by(self, running: list[Run], waiting: list[Run]) -> list[Run]:
+        """Return further trainings to leave out: the last ones, as soon as the pace is known."""
+        now = time.monotonic()
+        done = {run: run.finished_epochs() for run in running}
+        new = [done[run] - self._at_start.setdefault(run, done[run]) for run in running]
+        unfinished = [run for run in (*running, *waiting) if run not in self._stopped]
+        keep = len(unfinished)
+        if now >= self._end:
+            keep = 0
+        elif running and not self._chosen and min(new) >= 1:
+            total = sum(new)
+            if self._first is None:
+                # The first epoch builds, and measures, what later ones find.
+                self._first = (now, total)
+            elif min(new) >= 3:
+                self._chosen = True
+                pace = (total - self._first[1]) / (now - self._first[0])
+                affordable = MARGIN * pace * (self._end - now)
+                need = accumulate(run.epochs - run.finished_epochs() for run in unfinished)
+                keep = sum(epochs <= affordable for epochs in need)
+        self._stopped.update(unfinished[keep:])
+        return unfinished[keep:]
 
 
 def _time_left(seconds: float, epochs_done: int, epochs_left: int) -> str:
@@ -180,43 +219,3 @@ def _outcome(run: Run) -> str:
     log = run.work_dir / LOG
     lines = [line for line in log.read_text(errors='replace').splitlines() if line.strip()]
     return '\n    '.join([f'{run} FAILED, the end of {log}:', *lines[-3:]])
-
-
-def run_job(
-    config: str,
-    seed: int,
-    work_dir: str,
-    cfg_options: dict[str, Any],
-    variants: dict[str, dict[str, Any]],
-) -> None:
-    """Train or resume, then evaluate the variants; existing results are kept.
-
-    Args:
-        config: A configuration file.
-        seed: Random seed.
-        work_dir: Folder of the results.
-        cfg_options: Values by dotted key that replace those of the file.
-        variants: File name in the work dir -> further such values, for an evaluation of the
-            trained weights whose metrics go to that file.
-
-    Raises:
-        UserError: If another process trains in the folder, or from training and testing.
-    """
-    folder = Path(work_dir)
-    if not (folder / RECORD).is_file():
-        train(config, work_dir=work_dir, resume='auto', seed=seed, cfg_options=cfg_options)
-    for name, options in variants.items():
-        if not (folder / name).is_file():
-            test(
-                config,
-                latest_checkpoint(work_dir) or folder / 'last_checkpoint',
-                work_dir=work_dir,
-                out=folder / name,
-                cfg_options={**cfg_options, **options},
-            )
-    cost = model_cost(load_config(config, seed=seed, cfg_options=cfg_options))
-    write_text(folder / COST, json.dumps(cost))
-
-
-if __name__ == '__main__':
-    run_tool(lambda: run_job(**json.loads(sys.argv[1])))

@@ -67,7 +67,7 @@ class Run:
 
     @property
     def specification(self) -> str:
-        """Arguments of :func:`~ecl.apps.experiments.matrix.run_job`, as JSON."""
+        """Arguments of :func:`~ecl.apps.experiments.workers.run_job`, as JSON."""
         files = self.variant_files
         return json.dumps(
             dict(

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.dist import all_gather_object, is_main_process
+from mmengine.runner import Runner
 from mmpretrain.models import BaseClassifier
 from rich.console import Console
 from rich.progress import track
@@ -13,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ecl.engine.resume.runner import ResumableTrainLoop
+from ecl.engine.resume.loop import ResumableTrainLoop
 from ecl.errors import UserError
 from ecl.registry import LOOPS
 from ecl.settings import Number, Whole, validate_params
@@ -45,12 +46,13 @@ class LinearProbeLoop(ResumableTrainLoop):
     @validate_params(max_epochs=Whole(at_least=1), inverse_regularization=Number(above=0))
     def __init__(
         self,
-        *args: Any,
+        runner: Runner,
+        dataloader: DataLoader | dict[str, Any],
         max_epochs: int = 1,
         inverse_regularization: float = 0.01,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, max_epochs=max_epochs, **kwargs)
+        super().__init__(runner, dataloader, max_epochs, **kwargs)
         self.inverse_regularization = inverse_regularization
 
     def run_epoch(self) -> None:

@@ -10,8 +10,8 @@ from ecl.apis.checkpoint import latest_checkpoint
 from ecl.apis.config import configs_root
 from ecl.apps.data.network import find_network
 from ecl.apps.data.prepare_folder import prepare_folder
-from ecl.apps.experiments.matrix import run_job
 from ecl.apps.experiments.plan import plan, read_matrix
+from ecl.apps.experiments.workers import run_job
 from ecl.errors import UserError
 
 QUICK = {

@@ -14,7 +14,7 @@ from PIL import Image
 import ecl
 from ecl.apis.launch import alone_in
 from ecl.apps.data.prepare_folder import prepare_folder
-from ecl.apps.experiments import matrix
+from ecl.apps.experiments import matrix, workers
 from ecl.apps.experiments.matrix import run_matrix
 from ecl.apps.experiments.plan import plan, read_matrix
 from ecl.apps.experiments.table import write_table
@@ -61,7 +61,7 @@ def write_matrix(tmp_path, digits_config):
 @pytest.fixture
 def fake_training(monkeypatch, tmp_path):
     """Replace the trainings; returns a list of what was started so far."""
-    monkeypatch.setattr(matrix, 'JOB', (sys.executable, '-c', FAKE))
+    monkeypatch.setattr(workers, 'JOB', (sys.executable, '-c', FAKE))
     monkeypatch.setattr(matrix, 'INTERVAL', 0.05)
 
     def started():
