@@ -20,5 +20,5 @@ model = dict(
             nested=dict(type='NCLLoss', num_hard=2442, kl_weight=0.6, hard_kl_weight=0.6),
         ),
     ),
-    contrast=dict(loss_weight=1.0),
+    contrast=dict(neck=dict(out_channels=1024), loss_weight=1.0),
 )

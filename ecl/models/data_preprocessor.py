@@ -50,6 +50,8 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
                 'data_preprocessor.views are for RGB images: change them to RGB in the data '
                 'pipeline and set data_preprocessor.to_rgb=False'
             )
+        # MMPretrain offers no argument: images in pinned memory need no waiting copy.
+        self._non_blocking = True
         self.views = [[TRANSFORMS.build(each) for each in view] for view in views or ()]
 
     def set_class_counts(self, counts: Sequence[int]) -> None:

@@ -88,3 +88,13 @@ def test_few_files_to_open(path):
 def test_the_images_of_a_step_are_those_of_one_process(path):
     cfg = Config.fromfile(path)
     assert cfg.images_per_step == cfg.train_dataloader.batch_size
+
+
+@pytest.mark.parametrize('path', sorted(ROOT.glob('ecl/ecl_*50_imagenet-lt.py')), ids=lambda p: p.stem)
+def test_a_checkpoint_of_large_networks_stays_below_1500_megabytes(path, no_initial_weights):
+    cfg = Config.fromfile(path)
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.get('data_preprocessor')))
+    trained = sum(p.nbytes for p in model.parameters() if p.requires_grad)
+    # SGD keeps one more copy of what is trained.
+    assert trained + sum(value.nbytes for value in model.state_dict().values()) < 1.5e9

@@ -32,6 +32,12 @@ FORBIDDEN = ('_local_scalar_dense', 'nonzero', 'masked_select', 'unique', 'lift_
 #: Methods whose loss reads values, by MMPretrain's own code: LabelSmoothLoss checks the labels, and
 #: SeesawLoss counts the classes of the batch.
 MMPRETRAIN_READS = ('label_smoothing', 'seesaw')
+#: Operations without work on the device.
+FREE = (
+    *('view', '_unsafe_view', '_reshape_alias', 'alias', 'as_strided', 'detach', 'expand'),
+    *('permute', 'select', 'slice', 'split', 'split_with_sizes', 'squeeze', 't', 'transpose'),
+    *('unbind', 'unsqueeze', 'empty', 'empty_like', 'empty_strided', 'new_empty'),
+)
 INDEXING = ('index', 'index_put', 'index_put_')
 
 
@@ -64,6 +70,10 @@ class Recorder(TorchDispatchMode):
             path, line = caller()
             self.waits[f'{name} {path}:{line}'] += 1
         return func(*args, **(kwargs or {}))
+
+    @property
+    def work(self):
+        return sum(count for name, count in self.names.items() if name not in FREE)
 
     def ours(self):
         return {wait: n for wait, n in self.waits.items() if str(PACKAGE) in wait}
@@ -123,7 +133,8 @@ def test_no_method_waits_for_the_device(path):
 def test_the_fast_path_has_few_operations_and_waits_nowhere():
     recorder = record_step(FAST)
     assert not recorder.waits
-    assert sum(recorder.names.values()) < 3800
+    # Experts and momentum encoder, forward and backward, take about 1,370 of them, the views 640.
+    assert recorder.work < 2350
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ images_per_step = 64
 train_dataloader = dict(
     batch_size=images_per_step,
     num_workers=8,
+    persistent_workers=True,
     # A last batch of one image would leave the norm layers nothing to compare.
     drop_last=True,
     dataset=dict(

@@ -27,7 +27,8 @@ model = dict(
     ),
     contrast=dict(
         type='MomentumContrast',
-        neck=dict(type='ContrastiveNeck', hid_channels=2048, out_channels=1024),
+        # Keys of MoCo v2's size; with NCL's 1,024 the queue alone would be 805 MB.
+        neck=dict(type='ContrastiveNeck', hid_channels=2048, out_channels=128),
         queue_size=65536,
         momentum=0.999,
         temperature=0.2,

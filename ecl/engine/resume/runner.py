@@ -16,6 +16,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
+from torch.utils.data import DataLoader
 
 from ecl.checkpoint_file import read_checkpoint
 from ecl.engine.memory import PRECISIONS
@@ -109,6 +110,17 @@ class ResumableRunner(Runner):
         logger.addFilter(lambda record: not record.getMessage().startswith(_OF_MMENGINE_ALONE))
         self._building.enter_context(quiet_console(logger))
         return logger
+
+    @staticmethod
+    def build_dataloader(
+        dataloader: DataLoader | dict[str, Any],
+        seed: int | None = None,
+        diff_rank_seed: bool = False,
+    ) -> DataLoader:
+        """Build a data loader; where there is a GPU, its batches lie in memory that it can read."""
+        if isinstance(dataloader, dict) and torch.cuda.is_available():
+            dataloader = {'pin_memory': True, **dataloader}
+        return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
 
     def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
         """Register the default hooks, without those that are None."""
