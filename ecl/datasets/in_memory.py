@@ -1,6 +1,8 @@
 """Datasets whose images lie in memory: any small dataset decoded once, and the digits."""
 
+from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -17,13 +19,26 @@ from ecl.registry import DATASETS
 from ecl.settings import OneOf, Whole, validate_params
 
 
+@dataclass
+class _Decoded:
+    """Images (N, 3, H, W), and the path of each, or None."""
+
+    images: torch.Tensor
+    paths: list[str | None]
+
+
+#: What is in use, by the configuration of its dataset.
+_in_use: WeakValueDictionary[str, _Decoded] = WeakValueDictionary()
+
+
 @DATASETS.register_module()
 class InMemoryDataset(Dataset):
     """Run a dataset's pipeline once for each image and keep the results in one shared tensor.
 
     For data that fit in memory after a pipeline without random steps: long-tailed CIFAR has 30 MB
-    of training images. All workers share the tensor. Random steps belong to the views of
-    MultiViewDataPreprocessor, which augment whole batches.
+    of training images. All workers share the tensor, and so do datasets of one configuration in a
+    process. Random steps belong to the views of MultiViewDataPreprocessor, which augment whole
+    batches.
 
     Args:
         dataset: The source: a config or a dataset, wrappers included. Its pipeline ends in
@@ -42,7 +57,16 @@ class InMemoryDataset(Dataset):
     def __init__(self, dataset: dict | Dataset) -> None:
         self.dataset: Any = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         self._labels = gt_labels(self.dataset)
-        self.images = _decode(self.dataset)
+        key = repr(dataset)
+        decoded = _in_use.get(key) if isinstance(dataset, dict) else None
+        if decoded is None or len(decoded.paths) != len(self):
+            decoded = _in_use[key] = _decode(self.dataset)
+        self._decoded = decoded
+
+    @property
+    def images(self) -> torch.Tensor:
+        """The images, shape (N, 3, H, W), in shared memory."""
+        return self._decoded.images
 
     @property
     def source_indices(self) -> np.ndarray:
@@ -69,17 +93,22 @@ class InMemoryDataset(Dataset):
 
     def __getitem__(self, idx: int) -> dict:
         sample = DataSample().set_gt_label(int(self._labels[idx]))
+        if (path := self._decoded.paths[idx]) is not None:
+            sample.set_metainfo({'img_path': path})
         return {'inputs': self.images[idx], 'data_samples': sample}
 
     def __len__(self) -> int:
         return len(self._labels)
 
 
-def _decode(dataset: Any) -> torch.Tensor:
+def _decode(dataset: Any) -> _Decoded:
     images: torch.Tensor | None = None
+    paths = []
     console = Console(stderr=True)
     for index in track(range(len(dataset)), 'Images into memory', console=console, transient=True):
-        image = dataset[index]['inputs']
+        item = dataset[index]
+        image = item['inputs']
+        paths.append(item.get('data_samples', {}).get('img_path'))
         if images is None:
             if not isinstance(image, torch.Tensor):
                 raise UserError(
@@ -95,7 +124,7 @@ def _decode(dataset: Any) -> torch.Tensor:
         images[index] = image
     if images is None:
         raise UserError('InMemoryDataset: the dataset has no images')
-    return images
+    return _Decoded(images, paths)
 
 
 @DATASETS.register_module()

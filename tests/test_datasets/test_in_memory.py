@@ -1,9 +1,19 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import Dataset
 
-from ecl.datasets import Digits, InMemoryDataset, LongTailDataset, count_classes, describe
+from ecl.datasets import (
+    Digits,
+    InMemoryDataset,
+    LongTailDataset,
+    count_classes,
+    describe,
+    in_memory,
+)
 from ecl.errors import UserError
 
 PACK = [dict(type='PackInputs')]
@@ -36,6 +46,22 @@ def test_the_pipeline_runs_once(source, monkeypatch):
 
 def test_processes_share_the_images(source):
     assert InMemoryDataset(source).images.is_shared()
+
+
+def test_images_of_one_configuration_are_decoded_once(tmp_path):
+    folder = tmp_path / 'class'
+    folder.mkdir()
+    for level in (10, 200):
+        Image.new('RGB', (4, 4), (level,) * 3).save(folder / f'{level}.png')
+    pipeline = [dict(type='LoadImageFromFile'), *PACK]
+    source = dict(type='ImageFolder', data_root=str(tmp_path), pipeline=pipeline)
+    first, second = InMemoryDataset(dict(source)), InMemoryDataset(dict(source))
+    assert second.images is first.images
+    assert Path(first[1]['data_samples'].img_path) == folder / '200.png'
+    Image.new('RGB', (4, 4)).save(folder / '90.png')
+    assert len(InMemoryDataset(dict(source)).images) == 3
+    del first, second
+    assert not in_memory._in_use
 
 
 class Sizes(Dataset):

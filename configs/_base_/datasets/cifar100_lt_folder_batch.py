@@ -58,13 +58,16 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     batch_size=500,
-    num_workers=1,
+    num_workers=0,
     dataset=dict(
-        type='ImageFolder',
-        data_root='data/cifar100',
-        split='test',
-        pipeline=pipeline,
-        test_mode=True,
+        type='InMemoryDataset',
+        dataset=dict(
+            type='ImageFolder',
+            data_root='data/cifar100',
+            split='test',
+            pipeline=pipeline,
+            test_mode=True,
+        ),
     ),
     sampler=dict(type='DefaultSampler', shuffle=False),
     collate_fn=dict(type='default_collate'),
