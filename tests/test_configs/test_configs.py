@@ -90,9 +90,7 @@ def test_the_images_of_a_step_are_those_of_one_process(path):
     assert cfg.images_per_step == cfg.train_dataloader.batch_size
 
 
-@pytest.mark.parametrize(
-    'path', sorted(ROOT.glob('ecl/ecl_*50_imagenet-lt.py')), ids=lambda p: p.stem
-)
+@pytest.mark.parametrize('name', ['ecl_r50_imagenet-lt', 'ecl_x50_imagenet-lt'])
 def test_a_checkpoint_of_large_networks_stays_below_1500_megabytes(name, no_initial_weights):
     cfg = Config.fromfile(ROOT / f'ecl/{name}.py')
     init_default_scope(cfg.default_scope)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from ecl.apps.cli import add_cfg_options
 from ecl.apps.data import browse as pictures
-from ecl.apps.data import prepare_folder, prepare_public, verify
+from ecl.apps.data import prepare_folder, prepare_public, resize, verify
 from ecl.datasets.image_csv import COLUMNS
 from ecl.errors import UserError
 
@@ -35,8 +35,20 @@ def prepare(argv: Sequence[str] | None = None) -> None:
         public.add_argument('images', help='folder of the unpacked images')
         public.add_argument('--lists', help='folder of the split lists')
         public.add_argument('--root', default='data', help='folder of the data')
+    smaller = commands.add_parser('resize', help='copies of images at a size that reads faster')
+    smaller.add_argument('source', help='folder of images, at any depth')
+    smaller.add_argument('--out', required=True, help='folder of the copies')
+    smaller.add_argument(
+        '--short-side', type=int, default=320, metavar='N', help='pixels (default: 320)'
+    )
+    smaller.add_argument('--lists', help='folder of lists: copy only the images that they name')
+    smaller.add_argument('--workers', type=int, metavar='N', help='threads')
     arguments = parser.parse_args(argv)
-    if arguments.command in ('folder', 'csv'):
+    if arguments.command == 'resize':
+        del arguments.command
+        written, existed = resize.resize_images(**vars(arguments))
+        print(f'{written} copies in {arguments.out}; {existed} were there already')
+    elif arguments.command in ('folder', 'csv'):
         options = dict(
             test=_share(arguments, 'test'),
             val=_share(arguments, 'val') or 0,

@@ -1,0 +1,117 @@
+"""Copy images at a smaller size, so that reading them does not hold up a training."""
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from PIL import Image, ImageOps
+from rich.console import Console
+from rich.progress import track
+
+from ecl.datasets.image_file import find_images
+from ecl.datasets.image_list import parse_image_list
+from ecl.errors import UserError
+
+#: JPEG quality of a copy.
+QUALITY = 95
+NAMED_IMAGES = 3
+
+
+def resize_images(
+    source: str | Path,
+    out: str | Path,
+    short_side: int = 320,
+    lists: str | Path | None = None,
+    workers: int | None = None,
+) -> tuple[int, int]:
+    """Copy the images of a folder with the same names, resized to a short side.
+
+    Smaller images are copied as they are. Files that exist are kept, so a second call goes on
+    where the first was interrupted.
+
+    Args:
+        source: A folder of images, at any depth.
+        out: Folder of the copies.
+        short_side: Pixels of the shorter side, at least 1. 320 leaves room for crops of 224.
+        lists: Folder of lists of ``path label``, at any depth; only their images are copied.
+        workers: Threads. Defaults to the number of cores, at most 16.
+
+    Returns:
+        Numbers of copies written and of those that existed.
+
+    Raises:
+        UserError: If a folder is wrong or the source has no images; at the end, if images cannot be
+            read.
+    """
+    source, out = Path(source), Path(out)
+    if short_side < 1:
+        raise UserError(f'--short-side must be at least 1, not {short_side}')
+    if not source.is_dir():
+        raise UserError(f'{source} is not a folder')
+    if out.resolve() == source.resolve() or source.resolve() in out.resolve().parents:
+        raise UserError(f'--out {out} lies in {source}; name a folder elsewhere')
+    names = _listed(Path(lists), source) if lists else find_images(source).images
+    if not names:
+        raise UserError(f'{source} has no images')
+    missing = [name for name in names if not (out / name).exists()]
+    for folder in {(out / name).parent for name in missing}:
+        folder.mkdir(parents=True, exist_ok=True)
+    copy = partial(_copy, source=source, out=out, short_side=short_side)
+    console = Console(stderr=True)
+    with ThreadPoolExecutor(workers or min(16, os.cpu_count() or 1)) as pool:
+        results = track(
+            pool.map(copy, missing), 'resizing', len(missing), console=console, transient=True
+        )
+        faults = [fault for fault in results if fault]
+    if faults:
+        more = f' and {len(faults) - NAMED_IMAGES} more' if len(faults) > NAMED_IMAGES else ''
+        raise UserError(
+            f'{len(faults)} of {len(names)} images cannot be read, all others are copied: '
+            f'{"; ".join(faults[:NAMED_IMAGES])}{more}'
+        )
+    return len(missing), len(names) - len(missing)
+
+
+def _listed(lists: Path, source: Path) -> list[str]:
+    """Return the images that lists name; those that are not there belong to other lists."""
+    if not lists.is_dir():
+        raise UserError(f'--lists {lists} is not a folder')
+    names: dict[str, None] = {}
+    for path in sorted(lists.rglob('*.txt')):
+        names |= dict.fromkeys(parse_image_list(path.read_text('utf-8-sig'), str(path))[0])
+    return [name for name in names if (source / name).is_file()]
+
+
+def _copy(name: str, source: Path, out: Path, short_side: int) -> str | None:
+    """Write one copy; return what is wrong with the image."""
+    target = out / name
+    part = target.with_name(f'.{target.name}.part')
+    try:
+        with Image.open(source / name) as image:
+            kind, size = image.format or 'PNG', image.size
+            factor = short_side / min(size)
+            if factor < 1:
+                # A JPEG is decoded at an eighth, a quarter or a half where that is enough.
+                image.draft('RGB', (round(2 * size[0] * factor), round(2 * size[1] * factor)))
+                upright = ImageOps.exif_transpose(image)
+                factor = short_side / min(upright.size)
+                shape = [max(short_side, round(side * factor)) for side in upright.size]
+                small = upright.resize(shape, Image.Resampling.BICUBIC, reducing_gap=2.0)
+                small.save(part, kind, quality=QUALITY, **_profile(image))
+            else:
+                shutil.copyfile(source / name, part)
+        part.replace(target)
+    # Whatever a damaged file makes a decoder raise.
+    except Exception as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename and Path(error.filename) == part:
+            raise
+        return f'{name} ({" ".join(str(error).split())})'
+    return None
+
+
+def _profile(image: Image.Image) -> dict[str, bytes]:
+    profile = image.info.get('icc_profile')
+    return {'icc_profile': profile} if profile else {}
