@@ -1,5 +1,6 @@
 """Every config loads, is free of misspelt names, and builds its model and pipelines."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from torch import nn
 
 import ecl.datasets  # noqa: F401  registers the transforms
 from ecl.apis.config_check import check_config
+from ecl.apis.launch import divide_batch
 from ecl.registry import MODELS, TRANSFORMS
 
 ROOT = Path(__file__).parents[2] / 'configs'
@@ -85,9 +87,14 @@ def test_few_files_to_open(path):
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda p: str(p.relative_to(ROOT)))
-def test_the_images_of_a_step_are_those_of_one_process(path):
+@pytest.mark.parametrize('processes', [1, 2])
+def test_the_images_of_a_step_are_those_that_the_first_line_says(path, processes, monkeypatch):
+    monkeypatch.setenv('WORLD_SIZE', str(processes))
     cfg = Config.fromfile(path)
-    assert cfg.images_per_step == cfg.train_dataloader.batch_size
+    said = re.search(r'(\d+) images per step', path.read_text().split('\n')[0])
+    assert cfg.images_per_step == int(said[1] if said else cfg.train_dataloader.batch_size)
+    divide_batch(cfg, 'pytorch', path.name)
+    assert processes * cfg.train_dataloader.batch_size == cfg.images_per_step
 
 
 @pytest.mark.parametrize('name', ['ecl_r50_imagenet-lt', 'ecl_x50_imagenet-lt'])

@@ -31,6 +31,8 @@ def test_two_processes_train_without_a_gpu(tools, digits_config, environment, tm
     )
     assert result.returncode == 0, result.stderr[-2000:]
     assert '| ensemble ' in result.stdout + result.stderr
+    log = next(work_dir.glob('*/*.log')).read_text()
+    assert 'Step: 32 images (2 processes x 16 images), learning rate 0.1' in log
     record = json.loads((work_dir / 'results.json').read_text())
     assert record['epochs'] == 1
     # Each process ends the epoch with norm statistics of its own; the checkpoint has to stand
