@@ -66,6 +66,8 @@ def obstacle(runner: Runner) -> str | None:
         return 'there are several processes'
     if optimizer is None or not optimizer.defaults.get('fused'):
         return 'optim_wrapper.optimizer.fused is not True'
+    if optimizer.defaults.get('capturable') is False:
+        return 'optim_wrapper.optimizer.capturable is not True'
     if wrapper._accumulative_counts > 1:
         return 'optim_wrapper.accumulative_counts is above 1'
     if wrapper.clip_grad_kwargs:
@@ -90,6 +92,7 @@ class GraphedStep:
         self._runner = runner
         self._model: Any = bare_model(runner.model)
         self._device = next(self._model.parameters()).device
+        self._setup: tuple[list[bool], list[dict[str, Any]]] | None = None
         self._eager_steps = 0
         self._replay: Callable[[], Tensor] | None = None
         self._inputs: list[Tensor] = []
@@ -102,7 +105,15 @@ class GraphedStep:
         )
 
     def begin_epoch(self) -> None:
-        """Drop the graph if the losses of this epoch are not those of the last one."""
+        """Drop the graph if the step is another one in this epoch, as in a second stage."""
+        optimizer = self._runner.optim_wrapper.optimizer
+        options = [
+            {key: value for key, value in group.items() if key not in ('params', 'lr')}
+            for group in self._groups
+        ]
+        setup = [p.requires_grad for p in self._model.parameters()], options
+        if setup != self._setup or not optimizer.state:
+            self._setup, self._eager_steps, self._replay = setup, 0, None
         if self._follows_progress:
             self._replay = None
 

@@ -28,6 +28,7 @@ SHORT = {
     'train_cfg.val_interval': 2,
 }
 FILES = {'train_dataloader.dataset.max_per_class': 60}
+TWO_STAGES = {'train_cfg.max_epochs': 4, 'default_hooks.second_stage.begin': 0.5}
 #: Views are drawn by the step itself, and the images lie on the device.
 IN_MEMORY = {
     'data_preprocessor.views': [[dict(type='BatchRandomCrop', crop_size=8, padding=1)]] * 2,
@@ -77,6 +78,7 @@ def run(folder, name='ecl', **options):
         ('ecl', FILES, 1),
         ('ecl', IN_MEMORY, 1),
         ('bcl', FILES, 1),
+        ('crt', {**FILES, **TWO_STAGES}, 2),
         ('ldam_drw', FILES, 2),  # its weights begin in the course of the training
     ],
 )
@@ -167,14 +169,16 @@ def test_where_steps_cannot_be_captured_the_log_says_why(tmp_path):
         ({'device': 'cpu'}, 'the device is no GPU'),
         ({'fused': False}, 'optim_wrapper.optimizer.fused is not True'),
         ({'accumulated': 2}, 'optim_wrapper.accumulative_counts is above 1'),
+        ({'capturable': False}, 'optim_wrapper.optimizer.capturable is not True'),
         ({'clip': {'max_norm': 1}}, 'optim_wrapper.clip_grad is set'),
     ],
 )
 def test_what_keeps_a_step_from_being_captured(change, reason):
     options = {'device': 'cuda', 'fused': True, 'accumulated': 1, 'clip': None, **change}
     parameter = SimpleNamespace(device=torch.device(options['device']))
+    defaults = {key: options[key] for key in ('fused', 'capturable') if key in options}
     wrapper = SimpleNamespace(
-        optimizer=SimpleNamespace(defaults={'fused': options['fused']}),
+        optimizer=SimpleNamespace(defaults=defaults),
         _accumulative_counts=options['accumulated'],
         clip_grad_kwargs=options['clip'],
     )
