@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -136,7 +137,15 @@ def seed_generators(*entropy: int) -> None:
     for_random, for_numpy, for_torch = np.random.SeedSequence(entropy).generate_state(3)
     random.seed(int(for_random))
     np.random.seed(for_numpy)
-    torch.manual_seed(int(for_torch))
+    if _cpu_alone():  # a hundred times faster: PyTorch notes where a GPU to come was seeded
+        torch.default_generator.manual_seed(int(for_torch))
+    else:
+        torch.manual_seed(int(for_torch))
+
+
+@cache
+def _cpu_alone() -> bool:
+    return not torch.accelerator.is_available()
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch import distributed, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
 from ecl.checkpoint_file import load_checkpoint
+from ecl.engine.resume import rank_state
 from ecl.engine.resume.rank_state import (
     SeededBatches,
     SyncNormHook,
@@ -32,6 +33,15 @@ def network():
     model.register_buffer('queue', torch.randn(5, 7))
     model.register_buffer('mask', torch.tensor([True, False]))
     return model
+
+
+@pytest.mark.parametrize('alone', [True, False])
+def test_the_cpu_is_seeded_alike_with_and_without_a_gpu(monkeypatch, alone):
+    seed_generators(3, 1, 4)
+    expected = torch.rand(5)
+    monkeypatch.setattr(rank_state, '_cpu_alone', lambda: alone)
+    seed_generators(3, 1, 4)
+    assert torch.equal(torch.rand(5), expected)
 
 
 def test_one_process_has_nothing_of_its_own():
