@@ -6,7 +6,7 @@ import traceback
 import warnings
 from argparse import ArgumentParser
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -246,13 +246,13 @@ def check_device(out: str | Path, config: str | Path = DIGITS, steps: int = 40) 
     return passed
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line."""
     parser = ArgumentParser(description='Check a device, and time a training on it.')
     parser.add_argument('out', help='folder of the results')
     parser.add_argument('--config', default=DIGITS, help='configuration whose step is timed')
     parser.add_argument('--steps', type=int, default=40, help='timed steps')
-    raise SystemExit(0 if check_device(**vars(parser.parse_args())) else 1)
+    raise SystemExit(0 if check_device(**vars(parser.parse_args(argv))) else 1)
 
 
 if __name__ == '__main__':

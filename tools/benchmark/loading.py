@@ -3,7 +3,7 @@
 import json
 import time
 from argparse import ArgumentParser
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -60,13 +60,13 @@ def benchmark_loading(
     return {**rates, 'megapixels': pixels / len(paths) / 1e6}
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line and print the result."""
     parser = ArgumentParser(description='Images per second that one core reads and augments.')
     parser.add_argument('config', help='training configuration')
     parser.add_argument('--images', type=int, default=200, help='images of a turn (default: 200)')
     add_cfg_options(parser)
-    print(json.dumps(benchmark_loading(**vars(parser.parse_args())), indent=1))
+    print(json.dumps(benchmark_loading(**vars(parser.parse_args(argv))), indent=1))
 
 
 if __name__ == '__main__':
