@@ -130,6 +130,30 @@ def test_no_method_waits_for_the_device(path):
     assert sum(recorder.names.values()) > 100
 
 
+def held(model):
+    """What the modules hold: buffers, and attributes that are tensors or numbers."""
+    buffers = {f'{name}()': id(buffer) for name, buffer in model.named_buffers()}
+    attributes = {
+        f'{name}.{key}': id(value) if isinstance(value, torch.Tensor) else value
+        for name, module in model.named_modules()
+        for key, value in vars(module).items()
+        if isinstance(value, torch.Tensor | int | float)
+    }
+    return buffers | attributes
+
+
+@pytest.mark.parametrize('path', [*DIGITS, FAST], ids=lambda path: path.stem)
+def test_a_step_changes_state_in_place_alone(path):
+    # A graph reads and writes the memory that it was captured with, and runs no Python.
+    if path.parent.name in MMPRETRAIN_READS:
+        return
+    model, wrapper, data = build(path)
+    model.train_step(data, wrapper)
+    before = held(model)
+    model.train_step(data, wrapper)
+    assert held(model) == before
+
+
 def test_the_fast_path_has_few_operations_and_waits_nowhere():
     recorder = record_step(FAST)
     assert not recorder.waits

@@ -17,6 +17,8 @@ from ecl.registry import HOOKS, quiet_console
 
 #: Steps after the first one that are timed.
 TIMED = 2
+#: Values of a scalar that stay in memory and in the checkpoints. The files of the log have all.
+KEPT = 10_000
 #: Accuracies on the line of an epoch, by their keys among the metrics.
 SHOWN = {'shot/overall': 'accuracy', 'shot/many': 'many', 'shot/few': 'few'}
 
@@ -126,7 +128,10 @@ def duration(seconds: float) -> str:
 
 @HOOKS.register_module()
 class LoggerHook(EngineLoggerHook):
-    """Log as MMEngine's hook of that name does, but keep training when a scalar cannot be written.
+    """Log as MMEngine's hook of that name does, with two differences.
+
+    A scalar that cannot be written does not end the training. Only the newest 10,000 values of a
+    scalar stay in memory.
 
     Args:
         kwargs: Arguments of :class:`mmengine.hooks.LoggerHook`, such as ``interval``.
@@ -142,9 +147,12 @@ class LoggerHook(EngineLoggerHook):
         data_batch: DATA_BATCH = None,
         outputs: dict | None = None,
     ) -> None:
-        """Log a step."""
+        """Log a step, and forget old values, which each step would copy."""
         with warn_on_write_error(runner.logger, 'scalars of the log'):
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        if self.every_n_inner_iters(batch_idx, self.interval):
+            for history in runner.message_hub.log_scalars.values():
+                history.max_length = KEPT
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         """Log the metrics of a validation."""

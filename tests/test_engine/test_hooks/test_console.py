@@ -1,3 +1,4 @@
+import json
 import logging
 import re
 from types import SimpleNamespace
@@ -6,6 +7,8 @@ import pytest
 from mmengine.logging import HistoryBuffer
 
 from ecl.apis import train
+from ecl.apis.checkpoint import latest_checkpoint
+from ecl.checkpoint_file import load_checkpoint
 from ecl.engine.hooks.console import ConsoleHook, duration
 
 
@@ -73,3 +76,13 @@ def test_the_log_file_is_complete_whatever_the_console_shows(
     lines = [line for line in console.splitlines() if line.startswith('epoch ')]
     assert len(lines) == (0 if verbose else 2)
     assert console.count('| ensemble') == 1
+
+
+def test_old_values_leave_memory_and_stay_in_the_files(digits_config, tmp_path, monkeypatch):
+    monkeypatch.setattr('ecl.engine.hooks.console.KEPT', 8)
+    options = {'train_cfg.max_epochs': 3, 'default_hooks.logger.interval': 5}
+    train(digits_config, work_dir=tmp_path, cfg_options=options, validate=False)
+    saved = load_checkpoint(latest_checkpoint(tmp_path))['message_hub']['log_scalars']
+    assert max(len(history.data[0]) for history in saved.values()) == 8
+    lines = next(tmp_path.glob('*/vis_data/scalars.json')).read_text().splitlines()
+    assert [json.loads(line)['step'] for line in lines if 'loss' in line] == [5, 10, 16, 21, 27, 32]
