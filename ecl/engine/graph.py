@@ -50,10 +50,11 @@ def capture(function: Callable[[], Tensor]) -> Callable[[], Tensor]:
 @contextmanager
 def own_stream() -> Iterator[None]:
     """Train on a stream of its own: the default one cannot be captured."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
+    default, stream = torch.cuda.current_stream(), torch.cuda.Stream()
+    stream.wait_stream(default)
     with torch.cuda.stream(stream):
         yield
+    default.wait_stream(stream)
 
 
 def obstacle(runner: Runner) -> str | None:
