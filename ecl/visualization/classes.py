@@ -239,7 +239,7 @@ def prediction_share_figure(shares: Mapping[str, PredictionShare]) -> Figure:
         for axes, curve in ((upper, values.share), (lower, values.confidence)):
             size = np.clip(1200 / len(curve), 3, 36)
             axes.scatter(range(len(curve)), curve, size, color=colour, alpha=0.4, linewidths=0)
-            axes.plot(linear_trend(curve), style, color=colour, linewidth=2, label=label)
+            axes.plot(linear_trend(curve), ls=style, color=colour, lw=2, label=label)
     upper.axhline(100, color='0.5', linewidth=1, linestyle=':')
     upper.set_ylim(bottom=0)
     upper.set_ylabel('predicted images\n(100: balanced)')

@@ -16,3 +16,11 @@ def test_points_and_trends_are_those_of_the_values():
         for points, line, curve in zip(axes.collections, axes.lines, curves, strict=False):
             np.testing.assert_allclose(points.get_offsets()[:, 1], curve)
             np.testing.assert_allclose(line.get_ydata(), curve, atol=1e-9)
+
+
+def test_many_methods_have_a_line_each():
+    share = PredictionShare(np.array([180.0, 100.0, 20.0]), np.array([0.9, 0.7, 0.5]))
+    names = [f'method {number}' for number in range(9)]
+    upper, lower = prediction_share_figure(dict.fromkeys(names, share)).axes
+    assert len(upper.get_legend_handles_labels()[1]) == len(names)
+    assert len(lower.lines) == len(names)
