@@ -3,6 +3,7 @@
 import signal
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from types import FrameType
 
 from ecl.apis import trust_checkpoints
 from ecl.apps import report as pages
@@ -37,9 +38,14 @@ def matrix(argv: Sequence[str] | None = None) -> None:
         '--minutes', type=float, help='leave out trainings that do not fit, for a later call'
     )
     add_cfg_options(parser)
-    # Ended like Ctrl-C, so that the trainings end too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _interrupt_once)
     matrices.run_matrix(**vars(parser.parse_args(argv)))
+
+
+def _interrupt_once(number: int, frame: FrameType | None) -> None:
+    """End like Ctrl-C, so that the trainings are saved; launchers send the signal twice."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def compare(argv: Sequence[str] | None = None) -> None:

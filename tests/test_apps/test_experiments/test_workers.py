@@ -127,7 +127,10 @@ def test_an_interrupted_matrix_goes_on_exactly(alone, tmp_path):
         time.sleep(0.02)
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
+    time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)  # as timeout and torchrun do
     assert process.wait(60) != 0
     assert not (tmp_path / 'bcl/seed0/results.json').is_file()
+    assert latest_checkpoint(tmp_path / 'bcl/seed0') is not None
     subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
     assert_same_weights(alone, tmp_path)
