@@ -57,10 +57,12 @@ class InMemoryDataset(Dataset):
     def __init__(self, dataset: dict | Dataset) -> None:
         self.dataset: Any = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         self._labels = gt_labels(self.dataset)
-        key = repr(dataset)
-        decoded = _in_use.get(key) if isinstance(dataset, dict) else None
+        key = repr(dataset) if isinstance(dataset, dict) else ''
+        decoded = _in_use.get(key)
         if decoded is None or len(decoded.paths) != len(self):
-            decoded = _in_use[key] = _decode(self.dataset)
+            decoded = _decode(self.dataset)
+            if key:
+                _in_use[key] = decoded
         self._decoded = decoded
 
     @property

@@ -18,7 +18,7 @@ from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import Runner
 from torch.profiler import ProfilerActivity, profile
 
-from _timing import Enough, machine
+from _timing import Enough, Stopwatch, machine
 from ecl.apis.checkpoint import latest_checkpoint
 from ecl.apis.config import configs_root
 from ecl.apis.train import train
@@ -44,14 +44,14 @@ class Clock(Hook):
 
     Args:
         first: Steps before the first timed one.
-        steps: Timed steps.
-        watch: Count the kernels of three further steps, and the places where one more waits.
+        steps: Timed steps. The kernels of three further ones are counted, and the places where
+            one more waits.
     """
 
     priority = 'LOWEST'
 
-    def __init__(self, first: int, steps: int, watch: bool) -> None:
-        self.first, self.steps, self.watch = first, steps, watch
+    def __init__(self, first: int, steps: int) -> None:
+        self.first, self.steps = first, steps
         self.found: dict[str, Any] = {}
 
     def before_train_iter(
@@ -60,19 +60,17 @@ class Clock(Hook):
         """Start the clock, the profiler or the watch for waits."""
         done = runner.iter - self.first
         if done == 0:
-            self._start = self._now()
+            self._stopwatch = Stopwatch(next(runner.model.parameters()).device)
         if done == self.steps:
-            self.found['milliseconds'] = 1000 * (self._now() - self._start) / self.steps
+            self.found['milliseconds'] = 1000 * self._stopwatch.reading(self.steps).wall
             if torch.cuda.is_available():
                 self.found['peak_mib'] = torch.cuda.max_memory_allocated() / 2**20
-            if not self.watch:
-                raise Enough
             activities = [ProfilerActivity.CPU]
             activities += [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
             self._profiler = profile(activities=activities)
             self._profiler.start()
         if done == self.steps + 3:
-            self._now()
+            self._stopwatch.restart()  # waits for the device
             self._profiler.stop()
             self._count_kernels()
             self._waits = warnings.catch_warnings(record=True)
@@ -87,11 +85,6 @@ class Clock(Hook):
             waits = [f'{w.filename}:{w.lineno}' for w in self._seen if 'synchron' in str(w.message)]
             self.found['waits'] = dict(Counter(waits))
             raise Enough
-
-    def _now(self) -> float:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        return time.perf_counter()
 
     def _count_kernels(self) -> None:
         on_gpu = [e for e in self._profiler.events() if e.device_type.name == 'CUDA']
@@ -142,7 +135,7 @@ class TakeAll(Hook):
 
 def step(config: Path, folder: Path, steps: int, graph: bool) -> str:
     """Time a step of a training, and count kernels and waits."""
-    clock = Clock(WARM_UP + 2, steps, watch=True)
+    clock = Clock(WARM_UP + 2, steps)
     options = {'train_cfg.graph': graph, 'optim_wrapper.optimizer.fused': True}
     with suppress(Enough):
         train(config, folder, cfg_options=options, validate=False, hooks=[clock])

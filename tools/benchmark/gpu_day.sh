@@ -36,13 +36,11 @@ part() { # NAME SECONDS COMMAND...: run it, keep its output, tell how it ended
 if [[ -d data/cifar100 ]] && $python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
     config=configs/ecl/ecl_r32_cifar100-lt-if100_fast.py
     matrix=(configs/comparison/cifar100-lt.yaml --jobs 6)
-    first=ecl
     steps=40
 else
     config=configs/ecl/ecl_r8_digits-lt.py
     matrix=(configs/comparison/quick_start.yaml --jobs 3 --cfg-options train_cfg.max_epochs=2
         optim_wrapper.optimizer.fused=True train_cfg.graph=True)
-    first=ecl
     steps=3
 fi
 echo "gpu_day, $(date '+%Y-%m-%d %H:%M'), $(git rev-parse --short HEAD 2>/dev/null)" >>"$summary"
@@ -50,7 +48,7 @@ part checks 240 $python tools/benchmark/device_check.py "$out/checks" --config "
 part step 120 $python tools/benchmark/step.py "$config" --steps $steps --repeats 3 --json "$out/step.json"
 part matrix $((60 * minutes)) $python tools/analysis/matrix.py "${matrix[@]}" --together \
     --minutes "$((2 * minutes / 3))" --work-dir "$out/matrix"
-run=$(find "$out/matrix/$first" -maxdepth 1 -name 'seed*' 2>/dev/null | sort | head -n 1)
+run=$(find "$out/matrix/ecl" -maxdepth 1 -name 'seed*' 2>/dev/null | sort | head -n 1)
 if [[ -n $run && -f $run/last_checkpoint ]]; then
     trained=$run/$(head -n 1 "$run/last_checkpoint")
     settings=$(find "$run" -maxdepth 1 -name '*.py' | head -n 1)

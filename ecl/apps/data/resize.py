@@ -1,15 +1,12 @@
 """Copy images at a smaller size, so that reading them does not hold up a training."""
 
-import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageOps
-from rich.console import Console
-from rich.progress import track
 
+from ecl.apps.data.scan import map_files
 from ecl.datasets.image_file import find_images
 from ecl.datasets.image_list import parse_image_list
 from ecl.errors import UserError
@@ -59,12 +56,8 @@ def resize_images(
     for folder in {(out / name).parent for name in missing}:
         folder.mkdir(parents=True, exist_ok=True)
     copy = partial(_copy, source=source, out=out, short_side=short_side)
-    console = Console(stderr=True)
-    with ThreadPoolExecutor(workers or min(16, os.cpu_count() or 1)) as pool:
-        results = track(
-            pool.map(copy, missing), 'resizing', len(missing), console=console, transient=True
-        )
-        faults = [fault for fault in results if fault]
+    results = map_files(copy, missing, len(missing), 'resizing', workers)
+    faults = [fault for fault in results if fault]
     if faults:
         more = f' and {len(faults) - NAMED_IMAGES} more' if len(faults) > NAMED_IMAGES else ''
         raise UserError(

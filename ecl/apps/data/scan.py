@@ -4,11 +4,11 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, tee
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ecl.datasets.image_file import ImageFacts, inspect_image
+
+Result = TypeVar('Result')
 
 
 def scan_images(
@@ -34,25 +36,45 @@ def scan_images(
         Each path with the result of :func:`~ecl.datasets.image_file.inspect_image`, in the order
         given.
     """
+    paths, copies = tee(paths)
+    with warnings.catch_warnings():
+        # Reported as a fault of the file. Filters are common to all threads.
+        warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+        yield from zip(
+            copies, map_files(inspect_image, paths, total, 'reading images', workers), strict=True
+        )
+
+
+def map_files(
+    function: Callable[[str], Result],
+    paths: Iterable[str],
+    total: int,
+    what: str,
+    workers: int | None = None,
+) -> Iterator[Result]:
+    """Apply a function to files in threads, with a progress bar.
+
+    Args:
+        function: Of a path; most of its time without the global interpreter lock.
+        paths: The files.
+        total: Their number, for the bar.
+        what: What is done, for the bar.
+        workers: Threads. Defaults to the number of cores, at most 16.
+
+    Yields:
+        The results, in the order of the files.
+    """
     workers = workers or min(16, os.cpu_count() or 1)
-    columns = (
-        TextColumn('reading images'),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     remaining = iter(paths)
     with (
-        warnings.catch_warnings(),
         Progress(*columns, console=Console(stderr=True), transient=True) as progress,
         ThreadPoolExecutor(workers) as pool,
     ):
-        # Reported as a fault of the file. Filters are common to all threads.
-        warnings.simplefilter('ignore', Image.DecompressionBombWarning)
         task = progress.add_task('', total=total)
         # In parts, since submitting a million files at once takes much memory.
         while batch := list(islice(remaining, 32 * workers)):
-            yield from zip(batch, pool.map(inspect_image, batch), strict=True)
+            yield from pool.map(function, batch)
             progress.advance(task, len(batch))
 
 
