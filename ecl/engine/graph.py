@@ -94,16 +94,13 @@ class GraphedStep:
         self._model: Any = bare_model(runner.model)
         self._device = next(self._model.parameters()).device
         self._setup: tuple[list[bool], list[dict[str, Any]]] | None = None
+        self._progress: list[dict[str, Any]] = []
         self._eager_steps = 0
         self._replay: Callable[[], Tensor] | None = None
         self._inputs: list[Tensor] = []
         self._names: list[str] = []
         self._groups = runner.optim_wrapper.optimizer.param_groups
         self._rates = [torch.zeros((), device=self._device) for _ in self._groups]
-        # A share of the training that modules compute with is a constant of the graph.
-        self._follows_progress = any(
-            callable(getattr(module, 'set_progress', None)) for module in self._model.modules()
-        )
 
     def begin_epoch(self) -> None:
         """Drop the graph if the step is another one in this epoch, as in a second stage."""
@@ -115,8 +112,14 @@ class GraphedStep:
         setup = [p.requires_grad for p in self._model.parameters()], options
         if setup != self._setup or not optimizer.state:
             self._setup, self._eager_steps, self._replay = setup, 0, None
-        if self._follows_progress:
-            self._replay = None
+        # Numbers that follow the progress of the training are constants of a graph; buffers are not.
+        progress = [
+            {key: value for key, value in vars(module).items() if isinstance(value, int | float)}
+            for module in self._model.modules()
+            if callable(getattr(module, 'set_progress', None))
+        ]
+        if progress != self._progress:
+            self._progress, self._replay = progress, None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Take a step.

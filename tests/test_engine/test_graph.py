@@ -79,7 +79,7 @@ def run(folder, name='ecl', **options):
         ('ecl', IN_MEMORY, 1),
         ('bcl', FILES, 1),
         ('crt', {**FILES, **TWO_STAGES}, 2),
-        ('ldam_drw', FILES, 2),  # its weights begin in the course of the training
+        ('ldam_drw', FILES, 1),
     ],
 )
 def test_replayed_steps_train_as_steps_one_by_one(tmp_path, captured, name, options, captures):

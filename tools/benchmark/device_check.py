@@ -23,6 +23,7 @@ from ecl.apis.checkpoint import latest_checkpoint
 from ecl.apis.config import configs_root
 from ecl.apis.train import train
 from ecl.apps.cli import run_tool
+from ecl.apps.experiments.matrix import run_matrix
 from ecl.checkpoint_file import load_checkpoint
 from ecl.engine.graph import WARM_UP
 from ecl.engine.resume.atomic_file import write_text
@@ -178,11 +179,32 @@ def resumes(folder: Path, graph: bool) -> str:
     whole = weights(folder / 'whole', **options)
     with suppress(SystemExit):
         weights(folder / 'parts', **options, hooks=[StopAfter(WARM_UP + 2)])
-    parts = weights(folder / 'parts', **options)
-    unequal = [key for key, value in whole.items() if not torch.equal(value, parts[key])]
+    return equal(whole, weights(folder / 'parts', **options))
+
+
+def together_agrees(config: Path, folder: Path) -> str:
+    """Compare a training beside another one bit by bit with the same training alone."""
+    options = {**SHORT, 'train_cfg.max_epochs': 1, 'train_cfg.graph': True}
+    slow = {'optim_wrapper.optimizer.lr': 0.01}
+    rows = [dict(name=name, cfg_options=changes) for name, changes in (('one', slow), ('other', {}))]
+    folder.mkdir(parents=True, exist_ok=True)
+    matrix = folder / 'two.json'
+    write_text(matrix, json.dumps(dict(title='Two', seeds=[0], rows=rows)))
+    run_matrix(matrix, folder, jobs=2, config=config, cfg_options=options, together=True)
+    train(config, folder / 'alone', cfg_options={**options, **slow})
+    found = [
+        load_checkpoint(latest_checkpoint(path) or path)['state_dict']
+        for path in (folder / 'one/seed0', folder / 'alone')
+    ]
+    return equal(*found)
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> str:
+    """Expect equal weights."""
+    unequal = [key for key, value in one.items() if not torch.equal(value, other[key])]
     if unequal:
-        raise UserError(f'{len(unequal)} of {len(whole)} tensors differ, such as {unequal[0]}')
-    return f'{len(whole)} tensors equal'
+        raise UserError(f'{len(unequal)} of {len(one)} tensors differ, such as {unequal[0]}')
+    return f'{len(one)} tensors equal'
 
 
 def refuses(match: str, folder: Path, **options: Any) -> str:
@@ -219,6 +241,7 @@ def check_device(out: str | Path, config: str | Path = DIGITS, steps: int = 40) 
         'loss not finite, graph': lambda path: refuses(
             'as before this step', path, hooks=[Burst()], **{'train_cfg.graph': True}
         ),
+        'side by side': lambda path: together_agrees(Path(config), path),
         'out of memory': lambda path: refuses('memory', path, hooks=[TakeAll()]),
     }
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')

@@ -45,7 +45,7 @@ else
 fi
 echo "gpu_day, $(date '+%Y-%m-%d %H:%M'), $(git rev-parse --short HEAD 2>/dev/null)" >>"$summary"
 part checks 240 $python tools/benchmark/device_check.py "$out/checks" --config "$config" --steps $steps
-part step 120 $python tools/benchmark/step.py "$config" --steps $steps --repeats 3 --json "$out/step.json"
+part step 120 $python tools/benchmark/step.py "$config" --steps $((steps / 3)) --repeats 3 --json "$out/step.json"
 part matrix $((60 * minutes)) $python tools/analysis/matrix.py "${matrix[@]}" --together \
     --minutes "$((2 * minutes / 3))" --work-dir "$out/matrix"
 run=$(find "$out/matrix/ecl" -maxdepth 1 -name 'seed*' 2>/dev/null | sort | head -n 1)
@@ -56,7 +56,7 @@ if [[ -n $run && -f $run/last_checkpoint ]]; then
     part export 120 $python tools/export.py "$trained" --out "$out/model.pt2" --format torch
     part report 60 $python tools/analysis/report.py "$run" --out "$out/report.html"
 fi
-grep -hE '^(step|graph|resume|loss|out of)' "$out/checks.log" >>"$summary"
+grep -hE '^(step|graph|resume|loss|side|out of)' "$out/checks.log" >>"$summary"
 [[ -f $out/matrix/table.md ]] && cat "$out/matrix/table.md" >>"$summary"
 echo "all parts: $((SECONDS - start)) s" | tee -a "$summary"
 exit $failed

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
+import torch
 from joblib import cpu_count
 from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
@@ -108,8 +109,17 @@ class _Seat:
 
     run: Run
     log: TextIO
+    random_state: torch.Generator | None
     signal: int = 0
     over: bool = False
+
+
+def gpu_generator() -> torch.Generator | None:
+    """Return what draws the random numbers of the GPU in use; None without one."""
+    if not torch.cuda.is_available():
+        return None
+    torch.cuda.init()
+    return torch.cuda.default_generators[torch.cuda.current_device()]
 
 
 class Turns:
@@ -126,6 +136,8 @@ class Turns:
         self._seats: list[_Seat] = []
         self._holder: _Seat | None = None
         self._console = sys.stdout, sys.stderr
+        # A step that is still running reads its seed from the state, so each training has its own.
+        self._random = gpu_generator()
 
     @property
     def running(self) -> list[Run]:
@@ -134,7 +146,8 @@ class Turns:
 
     def start(self, run: Run) -> None:
         """Start a training; its output goes to ``LOG`` in its folder."""
-        seat = _Seat(run, (run.work_dir / LOG).open('a', buffering=1))
+        log = (run.work_dir / LOG).open('a', buffering=1)
+        seat = _Seat(run, log, self._random.clone_state() if self._random else None)
         with self._change:
             self._seats.append(seat)
             self._holder = self._holder or seat
@@ -180,6 +193,8 @@ class Turns:
         with self._change:
             self._change.wait_for(lambda: self._holder is seat)
         sys.stdout = sys.stderr = seat.log
+        if self._random and seat.random_state:
+            self._random.graphsafe_set_state(seat.random_state)
 
     def _train(self, seat: _Seat) -> None:
         self._await(seat)

@@ -151,7 +151,7 @@ class LDAMLoss(ClassCountLoss):
     needs_cosine = True
     margins: Tensor
     class_weights: Tensor
-    deferred_weights: Tensor
+    deferred: Tensor
 
     @validate_params(
         scale=Number(above=0),
@@ -175,26 +175,21 @@ class LDAMLoss(ClassCountLoss):
         self.reweight_from = reweight_from
         self.beta = beta
         self.loss_weight = loss_weight
-        self.progress = 0.0 if reweight_from == 1 else None
+        self.has_progress = reweight_from == 1
         self.register_buffer('margins', torch.zeros(num_classes), persistent=False)
-        # The weights that apply now: 1 until the deferred ones take over.
         self.register_buffer('class_weights', torch.ones(num_classes), persistent=False)
-        self.register_buffer('deferred_weights', torch.ones(num_classes), persistent=False)
+        # Whether the weights apply now.
+        self.register_buffer('deferred', torch.zeros((), dtype=torch.bool), persistent=False)
 
     def use_class_counts(self, counts: Tensor) -> None:
         """Set margins and weights from counts (C,)."""
         self.margins.copy_(self.max_margin * (counts / counts.min()) ** -0.25)
-        self.deferred_weights.copy_((1 - self.beta) / (1 - self.beta**counts))
-        if self.progress is not None:
-            self.set_progress(self.progress)
+        self.class_weights.copy_((1 - self.beta) / (1 - self.beta**counts))
 
     def set_progress(self, progress: float) -> None:
         """Set which share of the training is done, in [0, 1)."""
-        self.progress = progress
-        if progress >= self.reweight_from:
-            self.class_weights.copy_(self.deferred_weights)
-        else:
-            self.class_weights.fill_(1)
+        self.deferred.fill_(progress >= self.reweight_from)
+        self.has_progress = True
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Compute the (weighted) mean over images.
@@ -207,7 +202,7 @@ class LDAMLoss(ClassCountLoss):
             UserError: If class counts or progress are not set, or the targets are mixed.
         """
         self.require_class_counts()
-        if self.progress is None:
+        if not self.has_progress:
             raise UserError(
                 'LDAMLoss needs the progress of the training: got none. '
                 'Train with TrainingProgressHook, or set reweight_from=1.'
@@ -215,7 +210,7 @@ class LDAMLoss(ClassCountLoss):
         labels = require_hard_targets(self, targets)
         margins = F.one_hot(labels, logits.size(-1)) * self.margins
         shrunk = logits - self.scale * margins
-        weights = self.class_weights.to(shrunk.dtype)
+        weights = torch.where(self.deferred, self.class_weights, 1.0).to(shrunk.dtype)
         return self.loss_weight * F.cross_entropy(shrunk, labels, weights)
 
 
