@@ -18,12 +18,11 @@ from ecl.datasets.batch_geometry import apply_where
 from ecl.registry import TRANSFORMS
 from ecl.settings import Whole, validate_params
 
-#: Operations that move pixels, that mix an image with another one made from it, and that map pixel
-#: values: by one table, or by a table of each image.
+#: Operations that move pixels, and those that map pixel values by one table.
 MOVES = ('ShearX', 'ShearY', 'TranslateX', 'TranslateY', 'Rotate')
-MIXES = ('Color', 'Sharpness')
-FIXED_MAPS = ('Brightness', 'Posterize', 'Solarize', 'Invert')
-IMAGE_MAPS = ('Contrast', 'AutoContrast', 'Equalize')
+MAPS = ('Brightness', 'Posterize', 'Solarize', 'Invert')
+#: What is computed in the same way, each beside those above by the name of its operation.
+GROUPS = ('move', 'map', 'Contrast', 'AutoContrast', 'Equalize', 'Color', 'Sharpness')
 
 
 @dataclass
@@ -32,7 +31,7 @@ class Tables:
 
     Attributes:
         probability: Probability of each step of the sub-policies, (2, 25).
-        operations: Rows of each operation by its name, (R,), bool.
+        groups: Which rows belong to each of :data:`GROUPS`, (7, R), bool.
         sources: Source of each pixel in an image that an operation moves, (R, H * W); H * W stands
             for the fill value.
         values: Value for each pixel value in an image that a fixed table maps, (R, 256), uint8.
@@ -41,7 +40,7 @@ class Tables:
     """
 
     probability: Tensor
-    operations: dict[str, Tensor]
+    groups: Tensor
     sources: Tensor
     values: Tensor
     factor: Tensor
@@ -94,16 +93,15 @@ def build_tables(policies: list, height: int, width: int, device: torch.device) 
     outside = [float(height * width)]
     sources = [apply(pixels, n if n in MOVES else 'Identity', m, fill=outside) for n, m in rows]
     values = torch.arange(256, dtype=torch.uint8).view(1, 1, 256)
-    maps = [apply(values, n if n in FIXED_MAPS else 'Identity', m, fill=None) for n, m in rows]
-    names = dict.fromkeys((*MOVES, *MIXES, *FIXED_MAPS, *IMAGE_MAPS))
+    maps = [apply(values, n if n in MAPS else 'Identity', m, fill=None) for n, m in rows]
+    group_of = {**dict.fromkeys(MOVES, 'move'), **dict.fromkeys(MAPS, 'map')}
+    groups = [[group_of.get(n, n) == group for n, _ in rows] for group in GROUPS]
     mix = torch.tensor([[1 + m, 1 - (1 + m)] for _, m in rows], dtype=torch.float64).float()
     return Tables(
         probability=torch.tensor(
             [[policy[step][1] for policy in policies] for step in range(2)], device=device
         ),
-        operations={
-            name: torch.tensor([row[0] == name for row in rows], device=device) for name in names
-        },
+        groups=torch.tensor(groups, device=device),
         sources=torch.stack([moved.flatten().long() for moved in sources]).to(device),
         values=torch.stack([mapped.flatten() for mapped in maps]).to(device),
         factor=mix[:, :1, None].to(device),
@@ -113,20 +111,16 @@ def build_tables(policies: list, height: int, width: int, device: torch.device) 
 
 def apply_operations(images: Tensor, tables: Tables, row: Tensor, fill: int) -> Tensor:
     """Apply to each uint8 image (N, 3, H, W) the operation of its row (N,) of the tables."""
-
-    def chosen(names: tuple[str, ...]) -> Tensor:
-        rows = torch.stack([tables.operations[name] for name in names]).any(0)
-        return rows[row]
-
-    images = apply_where(chosen(FIXED_MAPS), map_values, images, tables.values[row].unsqueeze(1))
+    of = dict(zip(GROUPS, tables.groups[:, row], strict=True))
+    images = apply_where(of['map'], map_values, images, tables.values[row].unsqueeze(1))
     mix = tables.factor[row], tables.rest[row]
-    images = apply_where(chosen(('Contrast',)), adjust_contrast, images, *mix)
-    images = apply_where(chosen(('AutoContrast',)), auto_contrast, images)
-    images = apply_where(chosen(('Equalize',)), equalize, images)
+    images = apply_where(of['Contrast'], adjust_contrast, images, *mix)
+    images = apply_where(of['AutoContrast'], auto_contrast, images)
+    images = apply_where(of['Equalize'], equalize, images)
     move = partial(move_pixels, sources=tables.sources, fill=fill)
-    images = apply_where(chosen(MOVES), move, images, row)
-    images = apply_where(chosen(('Color',)), adjust_saturation, images, *mix)
-    return apply_where(chosen(('Sharpness',)), adjust_sharpness, images, *mix)
+    images = apply_where(of['move'], move, images, row)
+    images = apply_where(of['Color'], adjust_saturation, images, *mix)
+    return apply_where(of['Sharpness'], adjust_sharpness, images, *mix)
 
 
 def map_values(images: Tensor, table: Tensor) -> Tensor:

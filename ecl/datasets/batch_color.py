@@ -12,23 +12,23 @@ from ecl.registry import TRANSFORMS
 from ecl.settings import Number, Range, validate_params
 
 
-def _blend(images: Tensor, other: Tensor, factor: Tensor) -> Tensor:
+#: The adjustments of a jitter. All but the last mix an image with one made from it.
+BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+
+
+def adjust_blend(images: Tensor, factor: Tensor, kind: Tensor) -> Tensor:
+    """Adjust the brightness, the contrast or the saturation of each image.
+
+    Args:
+        images: (N, 3, H, W).
+        factor: Share of the image itself, (N, 1, 1, 1). The rest is black, the mean of the grey
+            values, or the grey image.
+        kind: One of the three adjustments, (N, 1, 1, 1).
+    """
+    grey = rgb_to_grayscale(images)
+    other = torch.where(kind == CONTRAST, grey.mean((1, 2, 3), keepdim=True), grey)
+    other = other * (kind != BRIGHTNESS)
     return (factor * images + (1 - factor) * other).clamp(0, 255)
-
-
-def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
-    """Multiply images (N, 3, H, W) by a factor (N, 1, 1, 1)."""
-    return (factor * images).clamp(0, 255)
-
-
-def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Mix images with the mean of their grey values by a factor (N, 1, 1, 1)."""
-    return _blend(images, rgb_to_grayscale(images).mean((1, 2, 3), keepdim=True), factor)
-
-
-def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """Mix images with their grey values by a factor (N, 1, 1, 1)."""
-    return _blend(images, rgb_to_grayscale(images), factor)
 
 
 def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
@@ -52,9 +52,6 @@ def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
     place -= 6 * (place / 6).floor()
     short = (2 - (place - 2).abs()).clamp(0, 1)
     return largest.unsqueeze(1) - span.unsqueeze(1) * short
-
-
-ADJUSTMENTS = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
 
 
 @TRANSFORMS.register_module()
@@ -84,22 +81,31 @@ class BatchColorJitter:
         prob: float = 1.0,
     ) -> None:
         ranges = [(max(0.0, 1 - by), 1 + by) for by in (brightness, contrast, saturation)]
-        pairs = zip(ADJUSTMENTS, [*ranges, (-hue, hue)], strict=True)
-        self.adjustments = [(adjust, low, high) for adjust, (low, high) in pairs if low < high]
+        self.ranges = [*ranges, (-hue, hue)]
         self.prob = prob
 
     def __call__(self, images: Tensor) -> Tensor:
         """Jitter images (N, 3, H, W)."""
-        kinds, number = len(self.adjustments), len(images)
-        order = torch.rand(number, kinds, device=images.device).argsort(1)
-        amounts = torch.rand(kinds, number, 1, 1, 1, device=images.device)
+        kinds, number, device = len(self.ranges), len(images), images.device
+        order = torch.rand(number, kinds, device=device).argsort(1).T
+        drawn = zip(self.ranges, torch.rand(kinds, number, device=device), strict=True)
+        amounts = torch.stack([low + (high - low) * share for (low, high), share in drawn])
         changed = draw(images, self.prob)
+        amounts = amounts.gather(0, order)[..., None, None, None]  # by turn
+        turn_of_hue = (order == HUE).int().argmax(0)
+
+        def blend(images: Tensor, turn: int, chosen: Tensor) -> Tensor:
+            kind = order[turn].view(-1, 1, 1, 1)
+            return apply_where(changed & chosen, adjust_blend, images, amounts[turn], kind)
+
+        # The hue, which takes most operations, is adjusted once, for all images at the same time.
         images = images.clone()
-        for turn in range(kinds):
-            for kind, (adjust, low, high) in enumerate(self.adjustments):
-                chosen = (order[:, turn] == kind) & changed
-                amount = low + (high - low) * amounts[kind]
-                images = apply_where(chosen, adjust, images, amount)
+        for turn in range(kinds - 1):
+            images = blend(images, turn, turn < turn_of_hue)
+        shift = amounts.gather(0, turn_of_hue.view(1, -1, 1, 1, 1))[0]
+        images = apply_where(changed, adjust_hue, images, shift)
+        for turn in range(1, kinds):
+            images = blend(images, turn, turn > turn_of_hue)
         return images
 
 

@@ -17,6 +17,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from ecl.datasets import InMemoryDataset
+from ecl.engine.at_once import cast_at_once, count_at_once
 from ecl.engine.hooks.faults import InvalidLossHook, loss_values
 from ecl.errors import UserError
 from ecl.weights import bare_model
@@ -180,8 +181,9 @@ class GraphedStep:
         }
         with wrapper.optim_context(self._model):
             data = self._model.data_preprocessor(batch, True)
-            # Not through the hooks of the module, which would run in the capture alone.
-            losses = self._model.forward(**data, mode='loss')
+            with cast_at_once(self._model), count_at_once(self._model):
+                # Not through the hooks of the module, which would run in the capture alone.
+                losses = self._model.forward(**data, mode='loss')
         total, _ = self._model.parse_losses(losses)
         self._names, values = loss_values(losses)
         # A fused optimizer leaves everything as it is where this is 1.

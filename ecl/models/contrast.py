@@ -162,8 +162,8 @@ class MomentumQueue(BaseModule):
         )
         # In a tuple, which does not register it: the classifier owns the encoder.
         self._online = (encoder,)
-        # Floating-point and whole-number tensors, each with the one that it follows.
-        self._pairs: list[list[tuple[Tensor, Tensor]]] | None = None
+        # Weights and statistics, each with the one that it follows.
+        self._pairs: list[tuple[Tensor, Tensor]] | None = None
         self.momentum_encoder = deepcopy(nn.Sequential(encoder, self.neck))
         self.momentum_encoder.requires_grad_(False).eval()
         self.momentum = momentum
@@ -193,21 +193,16 @@ class MomentumQueue(BaseModule):
         if self._pairs is None:  # the same objects, so that deepcopy keeps them together
             network = nn.Sequential(*self._online, self.neck).state_dict(keep_vars=True)
             state = self.momentum_encoder.state_dict(keep_vars=True)
-            pairs = [(own, network[key]) for key, own in state.items()]
             self._pairs = [
-                [pair for pair in pairs if pair[0].is_floating_point()],
-                [pair for pair in pairs if not pair[0].is_floating_point()],
+                (own, network[key]) for key, own in state.items() if own.is_floating_point()
             ]
-        floating, whole = self._pairs
         t = self.updates.float()
         m = (t / (t + 9)).clamp(max=self.momentum)
-        own, online = [pair[0] for pair in floating], [pair[1] for pair in floating]
+        own, online = [pair[0] for pair in self._pairs], [pair[1] for pair in self._pairs]
         # online - m * (online - own): exactly online at m = 0.
         lag = torch._foreach_sub(online, own)
         torch._foreach_mul_(lag, m)
         torch._foreach_copy_(own, torch._foreach_sub(online, lag))
-        if whole:
-            torch._foreach_copy_([pair[0] for pair in whole], [pair[1] for pair in whole])
         self.updates += 1
 
     @torch.no_grad()

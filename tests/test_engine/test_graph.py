@@ -77,6 +77,7 @@ def run(folder, name='ecl', **options):
     [
         ('ecl', FILES, 1),
         ('ecl', IN_MEMORY, 1),
+        ('ecl', {**IN_MEMORY, 'optim_wrapper.type': 'Bfloat16OptimWrapper'}, 1),
         ('bcl', FILES, 1),
         ('crt', {**FILES, **TWO_STAGES}, 2),
         ('ldam_drw', FILES, 1),

@@ -150,12 +150,11 @@ class FeatureDistillLoss(nn.Module):
 
     def forward(self, outputs: ExpertOutputs, targets: Tensor) -> Tensor:
         """Compute the loss of the K features (N, D), a scalar."""
-        feats = outputs.feats
-        distances = [
-            1 - F.cosine_similarity(adapter(feats[k]), feats[j].detach(), dim=1).mean()
-            for (k, j), adapter in zip(self.pairs, self.adapters, strict=True)
-        ]
-        return self.loss_weight * torch.stack(distances).mean()
+        students = torch.stack([outputs.feats[k] for k, _ in self.pairs])  # (K (K - 1), N, D)
+        teachers = torch.stack([outputs.feats[j].detach() for _, j in self.pairs])
+        weights = torch.stack([adapter.weight for adapter in self.adapters])
+        similarity = F.cosine_similarity(students @ weights.mT, teachers, dim=2)
+        return self.loss_weight * (1 - similarity).mean()
 
 
 @MODELS.register_module()
