@@ -216,7 +216,9 @@ def build_pipeline(steps: list[dict]) -> Compose:
 
 
 def _training_size(cfg: Config, source: str) -> int:
-    nodes = [node for _, node in walk(cfg.get('train_dataloader') or {})]
+    preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+    views = preprocessor.get('views') or []  # transforms of whole batches
+    nodes = [node for part in (cfg.get('train_dataloader') or {}, views) for _, node in walk(part)]
     for key in ('crop_size', 'scale'):
         for node in nodes:
             size = node.get(key)

@@ -11,7 +11,6 @@ from ecl.datasets.batch_geometry import apply_where, draw
 from ecl.registry import TRANSFORMS
 from ecl.settings import Number, Range, validate_params
 
-
 #: The adjustments of a jitter. All but the last mix an image with one made from it.
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 

@@ -48,7 +48,7 @@ def cast_at_once(model: nn.Module) -> Iterator[None]:
         model: In a forward pass of training, under :class:`torch.autocast`.
     """
     device = next(model.parameters()).device.type
-    convolutions = [
+    convolutions: list[Any] = [
         module
         for module in model.modules()
         if type(module) is nn.Conv2d and module.weight.requires_grad
@@ -84,7 +84,7 @@ def count_at_once(model: nn.Module) -> Iterator[None]:
     Args:
         model: In a forward pass of training.
     """
-    norms = [
+    norms: list[Any] = [
         module
         for module in model.modules()
         if isinstance(module, _BatchNorm)
@@ -101,6 +101,8 @@ def count_at_once(model: nn.Module) -> Iterator[None]:
     finally:
         for module, counter in zip(norms, counters, strict=True):
             module._buffers['num_batches_tracked'] = counter
-    used = [(counter, use.number) for counter, use in zip(counters, uses, strict=True) if use.number]
+    used = [
+        (counter, use.number) for counter, use in zip(counters, uses, strict=True) if use.number
+    ]
     if used:
         torch._foreach_add_([counter for counter, _ in used], [number for _, number in used])

@@ -113,7 +113,7 @@ class GraphedStep:
         setup = [p.requires_grad for p in self._model.parameters()], options
         if setup != self._setup or not optimizer.state:
             self._setup, self._eager_steps, self._replay = setup, 0, None
-        # Numbers that follow the progress of the training are constants of a graph; buffers are not.
+        # Numbers that follow the progress of the training are constants of a graph, unlike buffers.
         progress = [
             {key: value for key, value in vars(module).items() if isinstance(value, int | float)}
             for module in self._model.modules()

@@ -140,6 +140,17 @@ def test_a_pipeline_that_fixes_the_size_stays_as_it_is():
     assert [step['type'] for step in pipeline] == ['Resize', 'PackInputs']
 
 
+def test_views_of_whole_batches_give_the_size_too():
+    crop = dict(type='BatchRandomCrop', crop_size=12, padding=4)
+    cfg = _colour_config(STEPS, to_rgb=True, views=[[crop]])
+    cfg.train_dataloader = None
+    image = np.zeros((40, 20, 3), dtype=np.uint8)
+    assert build_pipeline(array_pipeline(cfg, 'x.pth'))({'img': image})['inputs'].shape[1:] == (
+        12,
+        12,
+    )
+
+
 def test_an_unknown_size_is_told():
     cfg = _colour_config(STEPS, to_rgb=True)
     cfg.train_dataloader = None

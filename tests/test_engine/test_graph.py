@@ -20,6 +20,7 @@ from ecl.datasets import InMemoryDataset
 from ecl.engine.graph import WARM_UP, DeviceBatches, GraphedStep, obstacle
 from ecl.engine.resume.rank_state import SeededBatches
 from ecl.errors import UserError
+from ecl.models.losses import LDAMLoss
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 SHORT = {
@@ -98,6 +99,18 @@ def test_replayed_steps_train_as_steps_one_by_one(tmp_path, captured, name, opti
             np.load(tmp_path / f'{x}/distill_weights.npz')['weights'] for x in ('plain', 'graph')
         ]
         np.testing.assert_allclose(*weights, rtol=1e-4)
+
+
+def test_a_number_that_follows_the_progress_is_captured_anew(tmp_path, captured, monkeypatch):
+    passed_on = LDAMLoss.set_progress
+
+    def set_progress(self, progress):
+        passed_on(self, progress)
+        self.share = progress
+
+    monkeypatch.setattr(LDAMLoss, 'set_progress', set_progress)
+    run(tmp_path, 'ldam_drw', **FILES, **{'train_cfg.graph': True})
+    assert captured.captures == 2
 
 
 def _logged(folder):

@@ -1,7 +1,5 @@
 """Time the loop of the runner in turns with barer loops."""
 
-import os
-import platform
 import random
 import resource
 import sys
@@ -10,7 +8,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from copy import deepcopy
 from functools import partial
-from pathlib import Path
 from statistics import harmonic_mean, median
 from typing import NamedTuple
 from unittest.mock import patch
@@ -102,21 +99,6 @@ def peak_memory_mb(device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e6 if sys.platform == 'darwin' else 1e3)
-
-
-def machine(device: torch.device) -> dict[str, str | int]:
-    """Describe the machine of the measurement."""
-    info = Path('/proc/cpuinfo')
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    gpu = torch.cuda.get_device_name(device) if device.type == 'cuda' else None
-    return {
-        'device': gpu or 'CPU',
-        'processor': names[0] if names else platform.processor(),
-        'cores': os.cpu_count() or 1,
-        'threads': torch.get_num_threads(),
-        'torch': torch.__version__,
-    }
 
 
 class Enough(Exception):

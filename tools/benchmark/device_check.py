@@ -18,7 +18,7 @@ from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import Runner
 from torch.profiler import ProfilerActivity, profile
 
-from _timing import Enough, Stopwatch, machine
+from _timing import Enough, Stopwatch
 from ecl.apis.checkpoint import latest_checkpoint
 from ecl.apis.config import configs_root
 from ecl.apis.train import train
@@ -26,6 +26,7 @@ from ecl.apps.cli import run_tool
 from ecl.apps.experiments.matrix import run_matrix
 from ecl.checkpoint_file import load_checkpoint
 from ecl.engine.graph import WARM_UP
+from ecl.engine.hooks.run_record import machine
 from ecl.engine.resume.atomic_file import write_text
 from ecl.errors import UserError
 
@@ -91,6 +92,14 @@ class Clock(Hook):
         on_gpu = [e for e in self._profiler.events() if e.device_type.name == 'CUDA']
         self.found['kernels'] = len(on_gpu) / 3
         self.found['busy_milliseconds'] = sum(e.device_time_total for e in on_gpu) / 3000
+        microseconds: Counter[str] = Counter()
+        for event in on_gpu:
+            microseconds[event.name[:80]] += round(event.device_time_total)
+        calls = Counter(event.name[:80] for event in on_gpu)
+        # Number and milliseconds of the kernels that take longest.
+        self.found['longest'] = {
+            name: (calls[name] / 3, total / 3000) for name, total in microseconds.most_common(30)
+        }
 
 
 class StopAfter(Hook):
@@ -186,7 +195,9 @@ def together_agrees(config: Path, folder: Path) -> str:
     """Compare a training beside another one bit by bit with the same training alone."""
     options = {**SHORT, 'train_cfg.max_epochs': 1, 'train_cfg.graph': True}
     slow = {'optim_wrapper.optimizer.lr': 0.01}
-    rows = [dict(name=name, cfg_options=changes) for name, changes in (('one', slow), ('other', {}))]
+    rows = [
+        dict(name=name, cfg_options=changes) for name, changes in (('one', slow), ('other', {}))
+    ]
     folder.mkdir(parents=True, exist_ok=True)
     matrix = folder / 'two.json'
     write_text(matrix, json.dumps(dict(title='Two', seeds=[0], rows=rows)))
@@ -245,7 +256,7 @@ def check_device(out: str | Path, config: str | Path = DIGITS, steps: int = 40) 
         'out of memory': lambda path: refuses('memory', path, hooks=[TakeAll()]),
     }
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    results = {'machine': machine(device)}
+    results = {'machine': machine(device) | {'torch': torch.__version__}}
     print(results['machine'], flush=True)
     passed = True
     for name, check in checks.items():

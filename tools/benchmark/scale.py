@@ -18,10 +18,11 @@ from mmengine.registry import init_default_scope
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from _timing import Stopwatch, machine, train_step
+from _timing import Stopwatch, train_step
 from ecl.apis.config import load_config, use_mixed_precision
 from ecl.apps.cli import run_tool
 from ecl.engine import DistillWeightHook
+from ecl.engine.hooks.run_record import machine
 from ecl.engine.performance import keep_memory
 from ecl.engine.resume.atomic_file import check_folder
 from ecl.models import ECLHead, ExpertOutputs
@@ -148,7 +149,7 @@ def benchmark_scale(
             measured[axis][value] = 1e3 * least_time(step, repeats) * number / shown
     return {
         'config': str(config),
-        'machine': machine(torch.device('cpu')),
+        'machine': machine(torch.device('cpu')) | {'torch': torch.__version__},
         'milliseconds': measured,
         'prediction': _prediction(config, repeats),
     }

@@ -23,7 +23,6 @@ from _timing import (
     InterleaveHook,
     Stopwatch,
     build_loops,
-    machine,
     median_rate,
     median_ratio,
     of_all_processes,
@@ -32,6 +31,7 @@ from ecl.apis.config import load_config, use_mixed_precision
 from ecl.apis.inference import predict_batches
 from ecl.apis.launch import LAUNCHERS, set_launcher
 from ecl.apps.cli import add_cfg_options, run_tool
+from ecl.engine.hooks.run_record import machine
 from ecl.engine.resume.atomic_file import check_folder
 from ecl.errors import UserError
 
@@ -104,7 +104,7 @@ def benchmark_step(
         'precision': cfg.optim_wrapper.get('type', 'OptimWrapper'),
         'steps': steps,
         'repeats': repeats,
-        'machine': machine(next(model.parameters()).device),
+        'machine': machine(next(model.parameters()).device) | {'torch': torch.__version__},
         **_summary(hook, cfg.train_dataloader.batch_size * get_world_size()),
         'evaluation_images_per_s': rate,
     }

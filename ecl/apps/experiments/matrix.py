@@ -192,7 +192,7 @@ class _Budget:
             if self._first is None:
                 # The first epoch builds, and measures, what later ones find.
                 self._first = (now, total)
-            elif min(new) >= 3:
+            elif min(new) >= 3 and now - self._first[0] >= 10 * INTERVAL:
                 self._chosen = True
                 pace = (total - self._first[1]) / (now - self._first[0])
                 affordable = MARGIN * pace * (self._end - now)

@@ -117,8 +117,12 @@ def _notes(lines: Sequence[Mapping[str, Any]]) -> str:
         'a training step for one image; augmented views of an '
         'image in a training step.'
     ]
-    for heading, key in (('Protocol', 'protocol'), ('Versions', 'versions')):
-        different = dict.fromkeys(json.dumps(run[key]) for run in runs)
+    for heading, key in (
+        ('Protocol', 'protocol'),
+        ('Versions', 'versions'),
+        ('Machine', 'machine'),
+    ):
+        different = dict.fromkeys(json.dumps(run[key]) for run in runs if run.get(key))
         notes += [f'{heading}: {_plain(json.loads(text))}.' for text in different]
     return '\n\n'.join(notes)
 

@@ -304,6 +304,7 @@ def _facts(run: Run) -> dict[str, str]:
         'checkpoint': f'{run.checkpoint.name}, the latest',
         'seed': record.get('seed'),
         'time': record and f'{timedelta(seconds=round(record["wall_seconds"]))} h',
+        'machine': record.get('machine', {}).get('device'),
         'versions': ', '.join(f'{k} {v}' for k, v in record.get('versions', {}).items()),
     }
     if not record:

@@ -8,12 +8,16 @@ import platform
 import time
 from numbers import Real
 from pathlib import Path
+from shutil import which
+from subprocess import run
 from typing import Any
 
+import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+import ecl
 from ecl.datasets import describe
 from ecl.engine.resume.atomic_file import write_text
 from ecl.evaluation import ShotAccuracy, interval_line, metric_table
@@ -33,6 +37,8 @@ class RunRecordHook(Hook):
     - ``seed``, ``epochs``: of the training; ``epochs`` counts the finished ones.
     - ``wall_seconds``: time spent in training and validation, over all resumes.
     - ``versions``: of Python and of the packages that a result depends on.
+    - ``commit``: that of the checkout of this toolbox; null for an installed package.
+    - ``machine``: see :func:`machine`.
     - ``protocol``: ``source``, ``subset``, ``imbalance_factor`` (and ``list``, for data named in
       one) of the training data,
       ``shot_thresholds``, ``evaluated`` (the validation data) and ``epoch_used``, which is always
@@ -103,6 +109,8 @@ class RunRecordHook(Hook):
             'epochs': runner.epoch,
             'wall_seconds': round(self._wall_seconds(), 3),
             'versions': _versions(),
+            'commit': _commit(),
+            'machine': machine(next(runner.model.parameters()).device),
             'protocol': _protocol(runner),
             'metrics': {
                 key: float(value)
@@ -117,6 +125,27 @@ class RunRecordHook(Hook):
     def _wall_seconds(self) -> float:
         spent = 0.0 if self._start is None else time.monotonic() - self._start
         return self._seconds_before + spent
+
+
+def machine(device: torch.device) -> dict[str, str | int]:
+    """Describe what trains: ``device``, ``processor``, ``cores`` and ``threads``."""
+    info = Path('/proc/cpuinfo')
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+    return {
+        'device': torch.cuda.get_device_name(device) if device.type == 'cuda' else 'CPU',
+        'processor': names[0] if names else platform.processor(),
+        'cores': os.cpu_count() or 1,
+        'threads': torch.get_num_threads(),
+    }
+
+
+def _commit() -> str | None:
+    root = Path(ecl.__file__).parents[1]
+    if not (root / '.git').exists() or not which('git'):
+        return None
+    command = ['git', '-C', str(root), 'rev-parse', '--short=7', 'HEAD']
+    return run(command, capture_output=True, text=True).stdout.strip() or None
 
 
 def _versions() -> dict[str, str]:

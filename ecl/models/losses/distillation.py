@@ -152,7 +152,7 @@ class FeatureDistillLoss(nn.Module):
         """Compute the loss of the K features (N, D), a scalar."""
         students = torch.stack([outputs.feats[k] for k, _ in self.pairs])  # (K (K - 1), N, D)
         teachers = torch.stack([outputs.feats[j].detach() for _, j in self.pairs])
-        weights = torch.stack([adapter.weight for adapter in self.adapters])
+        weights = torch.stack([*self.adapters.parameters()])
         similarity = F.cosine_similarity(students @ weights.mT, teachers, dim=2)
         return self.loss_weight * (1 - similarity).mean()
 

@@ -15,7 +15,7 @@ import torch
 import ecl.engine.graph
 import ecl.engine.resume.loop
 from ecl.apis.checkpoint import latest_checkpoint
-from ecl.apps.experiments import matrix
+from ecl.apps.experiments import matrix, workers
 from ecl.apps.experiments.matrix import run_matrix
 from ecl.checkpoint_file import load_checkpoint
 from ecl.errors import UserError
@@ -92,6 +92,30 @@ def test_replayed_steps_take_turns_too(alone, tmp_path, monkeypatch):
     for row in ROWS:
         for key, value in one[row]['state_dict'].items():
             torch.testing.assert_close(another[row]['state_dict'][key], value, rtol=1e-3, atol=1e-5)
+
+
+class OneGenerator:
+    """Stands for the generator of a GPU; a state is a number."""
+
+    def __init__(self):
+        self.states, self.used = 0, []
+
+    def clone_state(self):
+        self.states += 1
+        return self.states
+
+    def graphsafe_set_state(self, state):
+        self.used.append(state)
+
+
+def test_each_training_draws_from_a_state_of_its_own(tmp_path, monkeypatch):
+    generator = OneGenerator()
+    monkeypatch.setattr(workers, 'gpu_generator', lambda: generator)
+    path = write(tmp_path / 'matrix.json', rows=('ecl', 'cross_entropy'))
+    run_matrix(path, tmp_path, jobs=2, together=True)
+    steps = min(generator.used.count(state) for state in (1, 2))
+    assert steps > 10
+    assert generator.used[: 2 * steps] == [1, 2] * steps
 
 
 def test_a_failure_is_told_and_the_others_go_on(tmp_path, capsys):

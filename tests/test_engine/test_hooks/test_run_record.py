@@ -1,4 +1,5 @@
 import json
+import re
 import time
 
 import pytest
@@ -66,6 +67,9 @@ def test_holds_what_a_reader_of_the_result_needs(train):
     assert set(record['versions']) == {
         *('python', 'torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmpretrain', 'ecl')
     }
+    assert record['machine']['device'] == 'CPU'
+    assert record['machine']['cores'] >= 1
+    assert record['commit'] is None or re.fullmatch('[0-9a-f]{7,}', record['commit'])
     protocol = record['protocol']
     assert protocol['source'] == 'Vectors'
     assert protocol['imbalance_factor'] == 20

@@ -12,7 +12,7 @@ from ecl.errors import UserError
 def test_all_checks_pass_on_a_cpu(tmp_path, capsys, fresh_engine_state):
     assert check_device(tmp_path, steps=2)
     told = json.loads((tmp_path / 'checks.json').read_text())
-    assert len(told) == 9
+    assert len(told) == 10
     assert not [line for line in told.values() if 'FAILED' in line]
     assert re.fullmatch(r'[\d.]+ ms a step, 0 kernels, busy 0.00 ms, 0 waits', told['step'])
     assert f'iteration {device_check.WARM_UP + 3}' in told['loss not finite, graph']
@@ -23,6 +23,7 @@ def test_all_checks_pass_on_a_cpu(tmp_path, capsys, fresh_engine_state):
 def test_a_check_that_fails_is_told_and_the_others_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(device_check, 'step', lambda *args, **kwargs: 'timed')
     monkeypatch.setattr(device_check, 'resumes', lambda folder, graph: 'equal')
+    monkeypatch.setattr(device_check, 'together_agrees', lambda *args: 'equal')
     monkeypatch.setattr(device_check, 'refuses', lambda *args, **kwargs: 'refused')
 
     def weights(folder, **options):
