@@ -41,6 +41,13 @@ METRICS = {
     'medium': 'Medium-shot Accuracy',
     'few': 'Few-shot Accuracy',
 }
+#: Options that change no result.
+TECHNICAL = (
+    'train_cfg.graph',
+    'train_cfg.val_interval',
+    'default_hooks.checkpoint.interval',
+    'env_cfg.cudnn_benchmark',
+)
 #: Record of all methods at one budget, and its protocol in the tables.
 SHARED = RESULTS / 'methods_cifar20-lt.json'
 SHARED_PROTOCOL = {'data': 'CIFAR-20-LT (16 x 16)', 'network': 'ResNet-8', 'epochs': 40}
@@ -54,7 +61,8 @@ def results() -> pd.DataFrame:
     Returns:
         One line for each row of a record, with ``config``, ``name``, ``num_seeds``, ``source``,
         and ``mean.*`` and ``std.*`` of the metrics in percent. A record of a single run has no
-        ``std.*``. ``config`` is None if a row changes options of its config. The results of most
+        ``std.*``. ``config`` is None if a row changes more options of its config than
+        :data:`TECHNICAL`. The results of most
         seeds come first.
     """
     rows: list[dict[str, Any]] = []
@@ -69,7 +77,8 @@ def results() -> pd.DataFrame:
         for row in found:
             if 'seeds' in row and 'mean' in row:
                 run = row['runs'][0] if row.get('runs') else {}
-                config = None if run.get('cfg_options') else run.get('config')
+                changed = [key for key in run.get('cfg_options') or {} if key not in TECHNICAL]
+                config = None if changed else run.get('config')
                 line = {key: row[key] for key in ('name', 'mean', 'std') if key in row}
                 rows.append(
                     {**line, 'config': config, 'num_seeds': len(row['seeds']), 'source': path}
