@@ -7,7 +7,7 @@ from io import StringIO
 with redirect_stdout(StringIO()):
     import mmpretrain.datasets  # noqa: F401
 
-from ecl.datasets.batch_auto_augment import BatchCIFARAutoAugment
+from ecl.datasets.batch_auto_augment import BatchCIFARAutoAugment, BatchRandAugment
 from ecl.datasets.batch_color import BatchColorJitter, BatchGaussianBlur, BatchRandomGrayscale
 from ecl.datasets.batch_geometry import (
     BatchCutout,
@@ -46,6 +46,7 @@ __all__ = [
     'BatchColorJitter',
     'BatchCutout',
     'BatchGaussianBlur',
+    'BatchRandAugment',
     'BatchRandomCrop',
     'BatchRandomFlip',
     'BatchRandomGrayscale',

@@ -1,11 +1,11 @@
-"""CIFAR's AutoAugment for a whole batch; see :mod:`.batch_geometry`.
+"""CIFAR's AutoAugment and RandAugment for a whole batch; see :mod:`.batch_geometry`.
 
 The operations map uint8 images (N, 3, H, W) to the same values as torchvision's. Each image takes
 the parameters of its operation from tables that lie on its device.
 """
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import torch
 import torch.nn.functional as F
@@ -20,17 +20,37 @@ from ecl.settings import Whole, validate_params
 
 #: Operations that move pixels, and those that map pixel values by one table.
 MOVES = ('ShearX', 'ShearY', 'TranslateX', 'TranslateY', 'Rotate')
-MAPS = ('Brightness', 'Posterize', 'Solarize', 'Invert')
+MAPS = ('Brightness', 'Posterize', 'Solarize', 'SolarizeAdd', 'Invert')
 #: What is computed in the same way, each beside those above by the name of its operation.
 GROUPS = ('move', 'map', 'Contrast', 'AutoContrast', 'Equalize', 'Color', 'Sharpness')
 
 
+#: RandAugment of timm without random magnitudes, at the highest level: operation, its magnitude for
+#: images of a side of 1, and whether it has a sign. A strength of 0.9 multiplies by 1.9.
+RAND_AUGMENT = (
+    ('AutoContrast', 0.0, False),
+    ('Equalize', 0.0, False),
+    ('Invert', 0.0, False),
+    ('Rotate', 30.0, True),
+    ('Posterize', 4.0, False),
+    ('Identity', 0.0, False),  # Solarize, whose threshold of 256 no pixel reaches
+    ('SolarizeAdd', 110.0, False),
+    ('Color', 0.9, False),
+    ('Contrast', 0.9, False),
+    ('Brightness', 0.9, False),
+    ('Sharpness', 0.9, False),
+    ('ShearX', 0.3, True),
+    ('ShearY', 0.3, True),
+    ('TranslateX', 0.45, True),
+    ('TranslateY', 0.45, True),
+)
+
+
 @dataclass
 class Tables:
-    """Parameters of the operations, a row for each step, sub-policy and sign; the last is none.
+    """Parameters of operations, a row for each operation with its magnitude.
 
     Attributes:
-        probability: Probability of each step of the sub-policies, (2, 25).
         groups: Which rows belong to each of :data:`GROUPS`, (7, R), bool.
         sources: Source of each pixel in an image that an operation moves, (R, H * W); H * W stands
             for the fill value.
@@ -39,7 +59,6 @@ class Tables:
         rest: Factor of the other image in a mix, (R, 1, 1).
     """
 
-    probability: Tensor
     groups: Tensor
     sources: Tensor
     values: Tensor
@@ -59,16 +78,19 @@ class BatchCIFARAutoAugment:
     def __init__(self, fill: int = 128) -> None:
         self.fill = fill
         self.policies = AutoAugment(AutoAugmentPolicy.CIFAR10).policies
-        self._tables: dict[tuple, Tables] = {}
+        self._tables: dict[tuple, tuple[Tables, Tensor]] = {}
 
     def __call__(self, images: Tensor) -> Tensor:
         """Apply the policy to images (N, 3, H, W); the result has whole numbers."""
         (height, width), device = images.shape[2:], images.device
         if (key := (height, width, device)) not in self._tables:
-            self._tables[key] = build_tables(self.policies, height, width, device)
-        tables, number, kinds = self._tables[key], len(images), len(self.policies)
+            chances = [[policy[step][1] for policy in self.policies] for step in range(2)]
+            tables = build_tables(self._rows(height, width), height, width, device)
+            self._tables[key] = tables, torch.tensor(chances, device=device)
+        (tables, probability), kinds = self._tables[key], len(self.policies)
+        number = len(images)
         policy = torch.randint(kinds, (number,), device=device)
-        happens = torch.rand(2, number, device=device) <= tables.probability[:, policy]
+        happens = torch.rand(2, number, device=device) <= probability[:, policy]
         negative = torch.rand(2, number, device=device) < 0.5
         images = images.round().clamp(0, 255).to(torch.uint8)
         for step in range(2):
@@ -77,36 +99,89 @@ class BatchCIFARAutoAugment:
             images = apply_operations(images, tables, row, self.fill)
         return images.float()
 
+    def _rows(self, height: int, width: int) -> list[tuple[str, float]]:
+        """A row for each step, sub-policy and sign; the last is none."""
+        space = AutoAugment()._augmentation_space(10, (height, width))
+        rows = []
+        for step in range(2):
+            for name, _, level in (policy[step] for policy in self.policies):
+                values, signed = space[name]
+                magnitude = 0.0 if level is None else float(values[level])
+                rows += [(name, magnitude), (name, -magnitude if signed else magnitude)]
+        return [*rows, ('Identity', 0.0)]
 
-def build_tables(policies: list, height: int, width: int, device: torch.device) -> Tables:
-    """Build the tables of sub-policies for images of a size."""
-    space = AutoAugment()._augmentation_space(10, (height, width))
+
+@TRANSFORMS.register_module()
+class BatchRandAugment:
+    """RandAugment, with operations drawn for each image from :data:`RAND_AUGMENT`.
+
+    They are those of ``policies`` in ``configs/_base_/datasets/imagenet_lt.py``, whose level is the
+    highest one. Pixels move to the nearest place, not by interpolation.
+
+    Args:
+        num_ops: Operations on an image, one after another.
+        fill: Value of the pixels that a movement uncovers, 0 to 255.
+    """
+
+    @validate_params(num_ops=Whole(at_least=1), fill=Whole(at_least=0, at_most=255))
+    def __init__(self, num_ops: int = 2, fill: int = 128) -> None:
+        self.num_ops = num_ops
+        self.fill = fill
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Augment images (N, 3, H, W); the result has whole numbers."""
+        tables = rand_augment_tables(*images.shape[2:], images.device)
+        size, device = (self.num_ops, len(images)), images.device
+        kinds = torch.randint(len(RAND_AUGMENT), size, device=device)
+        negative = torch.rand(size, device=device) < 0.5
+        images = images.round().clamp(0, 255).to(torch.uint8)
+        for row in 2 * kinds + negative:
+            images = apply_operations(images, tables, row, self.fill)
+        return images.float()
+
+
+@cache
+def rand_augment_tables(height: int, width: int, device: torch.device) -> Tables:
+    """Build the tables of :data:`RAND_AUGMENT`, a row for each operation and sign."""
+    sides = {'TranslateX': width, 'TranslateY': height}
     rows = []
-    for step in range(2):
-        for name, _, level in (policy[step] for policy in policies):
-            values, signed = space[name]
-            magnitude = 0.0 if level is None else float(values[level])
-            rows += [(name, magnitude), (name, -magnitude if signed else magnitude)]
-    rows.append(('None', 0.0))
+    for name, magnitude, signed in RAND_AUGMENT:
+        magnitude *= sides.get(name, 1)
+        rows += [(name, magnitude), (name, -magnitude if signed else magnitude)]
+    return build_tables(rows, height, width, device)
+
+
+def build_tables(
+    rows: list[tuple[str, float]], height: int, width: int, device: torch.device
+) -> Tables:
+    """Build the tables of operations with their magnitudes, for images of a size."""
     apply = partial(_apply_op, interpolation=InterpolationMode.NEAREST)
     pixels = torch.arange(height * width, dtype=torch.float32).view(1, height, width)
     outside = [float(height * width)]
     sources = [apply(pixels, n if n in MOVES else 'Identity', m, fill=outside) for n, m in rows]
-    values = torch.arange(256, dtype=torch.uint8).view(1, 1, 256)
-    maps = [apply(values, n if n in MAPS else 'Identity', m, fill=None) for n, m in rows]
+    maps = [_map_of(name, magnitude) for name, magnitude in rows]
     group_of = {**dict.fromkeys(MOVES, 'move'), **dict.fromkeys(MAPS, 'map')}
     groups = [[group_of.get(n, n) == group for n, _ in rows] for group in GROUPS]
     mix = torch.tensor([[1 + m, 1 - (1 + m)] for _, m in rows], dtype=torch.float64).float()
     return Tables(
-        probability=torch.tensor(
-            [[policy[step][1] for policy in policies] for step in range(2)], device=device
-        ),
         groups=torch.tensor(groups, device=device),
         sources=torch.stack([moved.flatten().long() for moved in sources]).to(device),
-        values=torch.stack([mapped.flatten() for mapped in maps]).to(device),
+        values=torch.stack(maps).to(device),
         factor=mix[:, :1, None].to(device),
         rest=mix[:, 1:, None].to(device),
     )
+
+
+def _map_of(name: str, magnitude: float) -> Tensor:
+    """What an operation makes of each pixel value, (256,), uint8."""
+    values = torch.arange(256, dtype=torch.uint8)
+    if name == 'SolarizeAdd':
+        return torch.where(values < 128, (values.int() + int(magnitude)).clamp(max=255), values).to(
+            torch.uint8
+        )
+    operation = name if name in MAPS else 'Identity'
+    nearest = InterpolationMode.NEAREST
+    return _apply_op(values.view(1, 1, 256), operation, magnitude, nearest, None).flatten()
 
 
 def apply_operations(images: Tensor, tables: Tables, row: Tensor, fill: int) -> Tensor:

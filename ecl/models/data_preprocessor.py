@@ -24,13 +24,15 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
     of transforms image by image. They apply in training only.
 
     Args:
-        views: Transforms of each view, of :mod:`ecl.datasets`, for data of one
-            RGB image (3, H, W) each. None leaves the views to the data pipeline.
+        views: Transforms of each view, of :mod:`ecl.datasets`, for RGB images: of the one view
+            (N, 3, H, W) that the data pipeline gives, or of each of its views. None leaves the
+            views to the data pipeline.
         *args: As for ``ClsDataPreprocessor``.
         **kwargs: Likewise.
 
     Raises:
-        UserError: If there are views and the images are to be changed to RGB, too late for them.
+        UserError: If there are views and the images are to be changed to RGB, too late for them;
+            or, in training, if the data pipeline gives another number of views.
 
     Example:
         >>> flip, crop = dict(type='BatchRandomFlip'), dict(type='BatchRandomCrop', crop_size=8)
@@ -72,7 +74,7 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
             ``inputs`` of the same structure, in float32, and ``data_samples``.
         """
         if training and self.views:
-            data = {**data, 'inputs': self._augment(self.cast_data(data['inputs']).float())}
+            data = {**data, 'inputs': self._augment(self.cast_data(data['inputs']))}
         pack, views = super().forward, data['inputs']
         if isinstance(views, Tensor) or (isinstance(views[0], Tensor) and views[0].ndim == 3):
             return pack(data, training)
@@ -80,8 +82,17 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
         others = [pack({'inputs': view})['inputs'] for view in views[1:]]
         return {**packed, 'inputs': [packed['inputs'], *others]}
 
-    def _augment(self, images: Tensor) -> Tensor | list[Tensor]:
+    def _augment(self, images: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
+        given = images if isinstance(images, list) else [images] * len(self.views)
+        if len(given) != len(self.views):
+            raise UserError(
+                f'data_preprocessor.views: got {len(self.views)} views, expected {len(given)}, '
+                'one for each view of the data pipeline'
+            )
         # The step's mixed precision is for networks; 8 bits of mantissa would round the pixels.
-        with torch.autocast(images.device.type, enabled=False):
-            views = [reduce(lambda x, change: change(x), view, images) for view in self.views]
+        with torch.autocast(given[0].device.type, enabled=False):
+            views = [
+                reduce(lambda x, change: change(x), view, source.float())
+                for view, source in zip(self.views, given, strict=True)
+            ]
         return views if len(views) > 1 else views[0]

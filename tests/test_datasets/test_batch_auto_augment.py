@@ -1,10 +1,17 @@
+from collections import Counter
+from pathlib import Path
+
 import pytest
 import torch
+from mmengine.config import Config
+from mmpretrain.datasets.transforms import SolarizeAdd
 from torchvision.transforms import AutoAugment, AutoAugmentPolicy, InterpolationMode
 from torchvision.transforms.autoaugment import _apply_op
 
-from ecl.datasets import BatchCIFARAutoAugment
+from ecl.datasets import BatchCIFARAutoAugment, BatchRandAugment
+from ecl.datasets.batch_auto_augment import RAND_AUGMENT, apply_operations, rand_augment_tables
 
+CONFIGS = Path(__file__).parents[2] / 'configs'
 LEVELS = {
     'ShearX': (0, 5, 9),
     'ShearY': (2, 8),
@@ -92,3 +99,62 @@ def test_images_of_several_sizes_are_augmented_by_one_instance():
     transform = BatchCIFARAutoAugment(fill=9)
     for size in ((8, 8), (5, 12), (8, 8)):
         assert transform(torch.zeros(30, 3, *size)).shape == (30, 3, *size)
+
+
+@pytest.mark.parametrize('operation', RAND_AUGMENT, ids=lambda operation: operation[0])
+def test_rand_augment_gives_the_pixels_of_torchvision(images, operation):
+    name, magnitude, signed = operation
+    height, width = images.shape[2:]
+    tables = rand_augment_tables(height, width, images.device)
+    magnitude *= {'TranslateX': width, 'TranslateY': height}.get(name, 1)
+    for sign in range(2):
+        row = torch.full((len(images),), 2 * RAND_AUGMENT.index(operation) + sign)
+        found = apply_operations(images.clone(), tables, row, fill=128)
+        if name == 'SolarizeAdd':
+            theirs = SolarizeAdd(magnitude=magnitude, prob=1.0)
+            expected = torch.stack(
+                [
+                    torch.from_numpy(theirs({'img': x.permute(1, 2, 0).numpy()})['img'])
+                    for x in images
+                ]
+            ).permute(0, 3, 1, 2)
+        else:
+            amount = -magnitude if sign and signed else magnitude
+            expected = _apply_op(images, name, amount, InterpolationMode.NEAREST, [128.0] * 3)
+        assert torch.equal(found, expected), sign
+
+
+def test_rand_augment_has_the_policies_of_the_configuration():
+    """At the level of the configuration they have the magnitudes of the table."""
+    names = {'ColorTransform': 'Color', 'Solarize': 'Identity'}
+    sides = {('Shear', 'horizontal'): 'ShearX', ('Shear', 'vertical'): 'ShearY'}
+    sides |= {('Translate', 'horizontal'): 'TranslateX', ('Translate', 'vertical'): 'TranslateY'}
+    cfg = Config.fromfile(CONFIGS / '_base_/datasets/imagenet_lt.py')
+    augment = cfg.view[-1]
+    assert augment.magnitude_level == augment.total_level and augment.magnitude_std == 0
+    assert augment.num_policies == BatchRandAugment().num_ops
+    found = set()
+    for policy in cfg.policies:
+        name = sides.get((policy.type, policy.get('direction')), policy.type)
+        largest = policy.get('magnitude_range', (0, 0))[1]
+        name = names.get(name, name)
+        negative = policy.get('random_negative_prob', 0.5) > 0
+        signed = negative and name.startswith(('Shear', 'Translate', 'Rotate'))
+        found.add((name, 0.0 if name == 'Identity' else float(largest), signed))
+    assert found == set(RAND_AUGMENT)
+
+
+def test_rand_augment_draws_each_operation_as_often(squares):
+    tables = rand_augment_tables(8, 8, squares.device)
+    image, number = squares[:1], 4000
+    results = {}
+    for row in range(2 * len(RAND_AUGMENT)):
+        changed = apply_operations(image.clone(), tables, torch.tensor([row]), fill=128)
+        results.setdefault(changed.numpy().tobytes(), []).append(row)
+    torch.manual_seed(0)
+    drawn = BatchRandAugment(num_ops=1)(image.float().repeat(number, 1, 1, 1)).byte()
+    counts = Counter(x.numpy().tobytes() for x in drawn)
+    assert counts.keys() == results.keys()
+    for key, rows in results.items():
+        expected = number * len(rows) / (2 * len(RAND_AUGMENT))
+        assert abs(counts[key] - expected) < 5 * expected**0.5

@@ -64,6 +64,21 @@ def test_views_are_made_of_the_batch_in_training():
     assert [sample.gt_label.item() for sample in packed['data_samples']] == list(range(8))
 
 
+def test_each_view_of_the_pipeline_gets_its_own_transforms():
+    preprocessor = MultiViewDataPreprocessor(views=VIEWS, mean=[10] * 3, std=[2] * 3)
+    given = [torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8) for _ in VIEWS]
+    torch.manual_seed(0)
+    together = preprocessor({'inputs': given}, training=True)['inputs']
+    torch.manual_seed(0)
+    for view, transforms, result in zip(given, preprocessor.views, together, strict=True):
+        changed = view.float()
+        for transform in transforms:
+            changed = transform(changed)
+        assert torch.equal(result, (changed - 10) / 2)
+    with pytest.raises(UserError, match=r'views: got 2 views, expected 3, one for each view'):
+        preprocessor({'inputs': [*given, given[0]]}, training=True)
+
+
 def test_views_repeat_with_the_seed():
     preprocessor, data = MultiViewDataPreprocessor(views=VIEWS), _images()
     results = []
