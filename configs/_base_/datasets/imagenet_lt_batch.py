@@ -1,4 +1,4 @@
-"""ImageNet-LT, decoded and cropped by the workers; the other transforms are of whole batches."""
+"""ImageNet-LT, decoded and cropped by the workers; the other transforms are of whole batches.
 
 The views of imagenet_lt.py, but that RandAugment moves pixels to the nearest place and that the
 order of the colour adjustments is drawn.
