@@ -41,7 +41,7 @@ def model_cost(cfg: Config) -> dict[str, int]:
     init_default_scope(cfg.get('default_scope', 'ecl'))
     with quiet_console(MMLogger.get_current_instance()):
         model = MODELS.build({'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model})
-    image = DATASETS.build(cfg.test_dataloader.dataset)[0]['inputs']
+    image = _image_by_image(cfg.test_dataloader.dataset)[0]['inputs']
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model.eval()(image.unsqueeze(0).float())
     predicted = counter.get_total_flops() // 2
@@ -53,14 +53,22 @@ def model_cost(cfg: Config) -> dict[str, int]:
             'training_multiply_adds': predicted,
             'views': 1,
         }
-    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    dataset = _image_by_image(cfg.train_dataloader.dataset)
     views = dataset[0]['inputs']
+    made = getattr(model.data_preprocessor, 'views', None) or ()  # of the whole batch
     return {
         'parameters': sum(p.numel() for p in model.parameters() if p.requires_grad),
         'multiply_adds': predicted,
         'training_multiply_adds': _training_multiply_adds(model.train(), dataset),
-        'views': len(views) if isinstance(views, list) else 1,
+        'views': len(made) or (len(views) if isinstance(views, list) else 1),
     }
+
+
+def _image_by_image(config: Mapping[str, Any]) -> Dataset:
+    """Build a dataset without decoding all of its images."""
+    while config['type'].rpartition('.')[2] == 'InMemoryDataset':
+        config = config['dataset']
+    return DATASETS.build(config)
 
 
 def _convolution_backward(

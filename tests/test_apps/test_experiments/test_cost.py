@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ecl.apis import load_config
 from ecl.apps.experiments.cost import _BACKWARD, cost_figure, model_cost, spread_apart
+from ecl.datasets import in_memory
 from ecl.registry import MODELS
 
 
@@ -35,6 +36,19 @@ def test_one_view(digits_config):
     options = {'train_dataloader.dataset.dataset.pipeline': [one], 'model.contrast': None}
     cost = model_cost(load_config(digits_config, cfg_options=options))
     assert cost['views'] == 1
+
+
+def test_images_in_memory_are_not_all_decoded(digits_config, monkeypatch):
+    monkeypatch.setattr(in_memory, '_decode', lambda *args: pytest.fail('decodes all'))
+    inner = load_config(digits_config).train_dataloader.dataset
+    inner.dataset.pipeline = [dict(type='PackInputs')]
+    options = {
+        'train_dataloader.dataset': dict(_delete_=True, type='InMemoryDataset', dataset=inner),
+        'data_preprocessor.type': 'MultiViewDataPreprocessor',
+        'data_preprocessor.views': [[dict(type='BatchRandomFlip')]] * 2,
+    }
+    cost = model_cost(load_config(digits_config, cfg_options=options))
+    assert cost == model_cost(load_config(digits_config))
 
 
 def test_a_linear_probe_trains_the_classifier_on_features(digits_config):
