@@ -7,7 +7,7 @@
 #    graph against steps one by one; resume bit by bit; a loss that is not finite; out of memory.
 # 2. tools/benchmark/step.py: the training against barer loops.
 # 3. Two thirds of MINUTES (default 10): configs/comparison/cifar100-lt.yaml, six trainings together.
-# 4. Test, export and report of the first of them.
+# 4. Test, prediction of one image, export and report of the first of them.
 #
 # OUT/summary.txt has a line for each part, OUT/*.log the rest. It needs data/cifar100; without it or
 # without a GPU, the digits in two epochs stand in, which tries the command itself in minutes.
@@ -55,6 +55,8 @@ if [[ -n $run && -f $run/last_checkpoint ]]; then
     trained=$run/$(head -n 1 "$run/last_checkpoint")
     settings=$(find "$run" -maxdepth 1 -name '*.py' | head -n 1)
     part test 120 $python tools/test.py "$settings" "$trained" --work-dir "$out/test"
+    image=$(find data/cifar100/test -type f 2>/dev/null | head -n 1)
+    part predict 60 $python tools/predict.py "$trained" "${image:-docs/en/images/demo.png}"
     part export 120 $python tools/export.py "$trained" --out "$out/model.pt2" --format torch
     part report 60 $python tools/analysis/report.py "$run" --out "$out/report.html"
 fi
