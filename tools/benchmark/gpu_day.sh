@@ -49,7 +49,7 @@ passed() { grep -qs "^$1: passed" "$summary"; }
 passed checks || part checks 240 $python tools/benchmark/device_check.py "$out/checks" --config "$config" --steps $steps
 passed step || part step 120 $python tools/benchmark/step.py "$config" --steps $((steps / 3)) --repeats 3 --json "$out/step.json"
 part matrix $((60 * minutes)) $python tools/analysis/matrix.py "${matrix[@]}" --together \
-    --minutes "$((2 * minutes / 3))" --work-dir "$out/matrix"
+    --minutes "$(((2 * minutes + 2) / 3))" --work-dir "$out/matrix"
 run=$(find "$out/matrix/ecl" -maxdepth 1 -name 'seed*' 2>/dev/null | sort | head -n 1)
 if [[ -n $run && -f $run/last_checkpoint ]]; then
     trained=$run/$(head -n 1 "$run/last_checkpoint")
