@@ -59,19 +59,10 @@ def test_every_result_is_that_of_a_record(name):
             assert cells[0].split(' ')[0] == f'{overall:.1f}'
 
 
-#: Options that change no result.
-TECHNICAL = (
-    'train_cfg.graph',
-    'train_cfg.val_interval',
-    'default_hooks.checkpoint.interval',
-    'env_cfg.cudnn_benchmark',
-)
-
-
 def _overall(node, config):
     """Accuracies of a configuration's runs, at any depth of a record."""
     if isinstance(node, dict):
-        options = set(node.get('cfg_options') or ()) - set(TECHNICAL)
+        options = set(node.get('cfg_options') or ()) - set(model_zoo.TECHNICAL)
         own = node.get('config') == config and not options
         if own and 'shot/overall' in node.get('metrics', ()):
             yield node['metrics']['shot/overall']
