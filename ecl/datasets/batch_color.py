@@ -97,12 +97,13 @@ class BatchColorJitter:
             kind = order[turn].view(-1, 1, 1, 1)
             return apply_where(changed & chosen, adjust_blend, images, amounts[turn], kind)
 
-        # The hue, which takes most operations, is adjusted once, for all images at the same time.
+        # The hue, which takes most operations, is adjusted for all images at the same time.
         images = images.clone()
         for turn in range(kinds - 1):
             images = blend(images, turn, turn < turn_of_hue)
-        shift = amounts.gather(0, turn_of_hue.view(1, -1, 1, 1, 1))[0]
-        images = apply_where(changed, adjust_hue, images, shift)
+        if self.ranges[HUE][1] > 0:
+            shift = amounts.gather(0, turn_of_hue.view(1, -1, 1, 1, 1))[0]
+            images = apply_where(changed, adjust_hue, images, shift)
         for turn in range(1, kinds):
             images = blend(images, turn, turn > turn_of_hue)
         return images

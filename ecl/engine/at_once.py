@@ -38,7 +38,7 @@ def _cast(tensors: Any, dtypes: list[torch.dtype]) -> list[Tensor]:
 
 
 @contextmanager
-def cast_at_once(model: nn.Module) -> Iterator[None]:
+def cast_at_once(model: nn.Module) -> Iterator[tuple[Tensor, ...]]:
     """Give the convolutions that are trained weights in the precision of autocast.
 
     Results are those of autocast, which casts each weight where it is used. Nothing changes without
@@ -46,6 +46,10 @@ def cast_at_once(model: nn.Module) -> Iterator[None]:
 
     Args:
         model: In a forward pass of training, under :class:`torch.autocast`.
+
+    Yields:
+        The cast weights. Keep them to the end of the step: experts use them on streams of their
+        own, which PyTorch's memory does not know of.
     """
     device = next(model.parameters()).device.type
     convolutions: list[Any] = [
@@ -54,14 +58,14 @@ def cast_at_once(model: nn.Module) -> Iterator[None]:
         if type(module) is nn.Conv2d and module.weight.requires_grad
     ]
     if not (torch.is_autocast_enabled(device) and convolutions):
-        yield
+        yield ()
         return
     weights = [module.weight for module in convolutions]
     cast = _Cast.apply(torch.get_autocast_dtype(device), *weights)
     try:
         for module, weight in zip(convolutions, cast, strict=True):
             module._parameters['weight'] = weight
-        yield
+        yield cast
     finally:
         for module, weight in zip(convolutions, weights, strict=True):
             module._parameters['weight'] = weight

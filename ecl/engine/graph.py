@@ -181,7 +181,7 @@ class GraphedStep:
         }
         with wrapper.optim_context(self._model):
             data = self._model.data_preprocessor(batch, True)
-            with cast_at_once(self._model), count_at_once(self._model):
+            with cast_at_once(self._model) as cast, count_at_once(self._model):
                 # Not through the hooks of the module, which would run in the capture alone.
                 losses = self._model.forward(**data, mode='loss')
         total, _ = self._model.parse_losses(losses)
@@ -194,7 +194,7 @@ class GraphedStep:
         finally:
             del wrapper.optimizer.found_inf
         # Kept, so that the graph writes nothing else to their memory.
-        self._gradients = [parameter.grad for parameter in self._model.parameters()]
+        self._kept = [*cast, *(parameter.grad for parameter in self._model.parameters())]
         wrapper.zero_grad()
         return torch.cat([total.detach().float().view(1), values])
 
