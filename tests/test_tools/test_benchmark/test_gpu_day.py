@@ -39,7 +39,7 @@ def gpu_day(tools, tmp_path, environment):
 
 PARTS = [
     *('tools/benchmark/device_check.py', 'tools/benchmark/step.py', 'tools/analysis/matrix.py'),
-    *('tools/test.py', 'tools/export.py', 'tools/analysis/report.py'),
+    *('tools/test.py', 'tools/predict.py', 'tools/export.py', 'tools/analysis/report.py'),
 ]
 
 
@@ -47,7 +47,7 @@ def test_all_parts_run_and_the_summary_has_their_results(gpu_day):
     done, tried, summary = gpu_day()
     assert done.returncode == 0, done.stderr
     assert tried == PARTS
-    assert summary.count('passed in') == 6
+    assert summary.count('passed in') == 7
     assert 'step, graph: 4.0 ms a step' in summary
     assert '| table |' in summary
 
@@ -57,4 +57,12 @@ def test_a_part_that_fails_is_named_and_the_others_run(gpu_day):
     assert done.returncode == 1
     assert tried == PARTS
     assert 'export: FAILED with status 3' in summary
-    assert summary.count('passed in') == 5
+    assert summary.count('passed in') == 6
+
+
+def test_a_second_call_skips_the_checks_that_passed(gpu_day):
+    _, tried, _ = gpu_day(fails='step.py')
+    assert tried == PARTS
+    done, both, _ = gpu_day()
+    assert done.returncode == 0, done.stderr
+    assert both == PARTS + PARTS[1:]
