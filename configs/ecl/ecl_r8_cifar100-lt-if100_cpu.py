@@ -29,13 +29,16 @@ light_key_view = [
 
 # A shared first stage, where the maps are largest, saves the time that the double width costs.
 # Bounded logits and a high learning rate helped the rare classes most in short trials. The reading
-# of the two classifiers is the one that the recorded result was reached with.
+# of the two classifiers and the weights are those that the recorded result was reached with.
 model = dict(
     backbone=dict(shared_stages=1, backbone=dict(depth=8, stage_channels=(32, 64, 128))),
     head=dict(
         num_classes=100,
         classifier=dict(_delete_=True, type='CosineLinear', scale=8.0),
         reading='peers_and_labels',
+        expert_losses=dict(
+            distill=dict(weighting=dict(type='DistillWeighting', comparison='ratio'))
+        ),
     ),
 )
 images_per_step = 32

@@ -19,7 +19,7 @@ model = dict(
         expert_losses=dict(
             distill=dict(
                 type='ReweightedDistillLoss',
-                weighting=dict(type='DistillWeighting', comparison='ratio'),
+                weighting=dict(type='TrustWeighting'),
                 loss_weight=0.6,
             ),
             feature=dict(type='FeatureDistillLoss', loss_weight=0.1),

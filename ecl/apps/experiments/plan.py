@@ -89,13 +89,15 @@ class Run:
 
     def record(self) -> dict[str, Any]:
         """Return the results, with cost and variants."""
+        # The options are those over the configuration as it is now, whose defaults may have changed.
+        options = {'cfg_options': self.row.cfg_options}
         if self.earlier is not None:
-            return self.earlier
+            return self.earlier | options
         read = {name: _read(self.work_dir / file) for name, file in self.variant_files.items()}
         return {
             **_read(self.work_dir / RECORD),
             'cost': _read(self.work_dir / COST),
-            'cfg_options': self.row.cfg_options,
+            **options,
             'variants': {name: content['metrics'] for name, content in read.items()},
             'variant_options': self.row.variants,
             'fingerprint': self.fingerprint,

@@ -187,8 +187,7 @@ TOPICS = (
     ),
     Topic(
         'Distillation weights',
-        'Above 1 (red) the experts teach each other more about a class: labels alone make a '
-        'classifier surer of it than peers do. Below 1 (blue) less.',
+        'Above 1 (red) the experts teach each other more about a class, below 1 (blue) less.',
         _weights,
     ),
     Topic(
