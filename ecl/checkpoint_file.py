@@ -4,16 +4,19 @@ Everything in this package that reads a checkpoint calls :func:`read_checkpoint`
 loaders stay as they are.
 """
 
+import io
 import json
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from bisect import bisect
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -81,8 +84,7 @@ def trusts_checkpoints() -> bool:
 def read_checkpoint(source: str | Path) -> Any:
     """Read a checkpoint onto the CPU.
 
-    The checksums of the file are compared first. PyTorch alone does not notice a flipped bit in a
-    weight.
+    The checksums of the file are compared. PyTorch alone does not notice a flipped bit in a weight.
 
     Args:
         source: A file that ``torch.save`` wrote, a ``.safetensors`` file, a URL (downloaded once),
@@ -157,14 +159,17 @@ def _read_file(path: Path) -> Any:
         raise UserError(f'checkpoint {path} does not exist')
     if path.suffix == '.safetensors':
         return _load_safetensors(path)
-    _check_sums(path)
-    try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(ADMITTED):
-            warnings.simplefilter('ignore')  # the unpickler warns about files of other origin
-            return torch.load(path, 'cpu', weights_only=not _trusted.get())
-    # A damaged file can make the unpickler raise anything.
-    except Exception as error:
-        raise UserError(f'{path} cannot be loaded: {_reason(error)}') from error
+    with _open(path) as file:
+        try:
+            with warnings.catch_warnings(), torch.serialization.safe_globals(ADMITTED):
+                warnings.simplefilter('ignore')  # the unpickler warns about files of other origin
+                loaded = torch.load(file, 'cpu', weights_only=not _trusted.get())
+        # A damaged file can make the unpickler raise anything.
+        except Exception as error:
+            raise UserError(f'{path} cannot be loaded: {_reason(error)}') from error
+        if isinstance(file, _CheckedFile):
+            file.check()
+    return loaded
 
 
 def _load_safetensors(path: Path) -> dict[str, Any]:
@@ -180,17 +185,59 @@ def _load_safetensors(path: Path) -> dict[str, Any]:
     return {'meta': json.loads(metadata['meta']), 'state_dict': weights}
 
 
-def _check_sums(path: Path) -> None:
-    """Raise UserError if a checksum of the file is wrong. Older files hold no checksums."""
+def _open(path: Path) -> io.BufferedReader:
+    """Open a file; one with checksums as a file that compares them. Older files hold none."""
     try:
-        if not zipfile.is_zipfile(path):
-            return
-        with zipfile.ZipFile(path) as file:
-            damaged = file.testzip()
+        return _CheckedFile(path) if zipfile.is_zipfile(path) else path.open('rb')
     except Exception as error:  # a damaged directory can raise anything
         raise UserError(f'{path} cannot be loaded: it is damaged ({error})') from error
-    if damaged:
-        raise UserError(f'{path} cannot be loaded: it is damaged (in its part {damaged})')
+
+
+class _CheckedFile(io.BufferedReader):
+    """A file of ``torch.save`` that compares the checksum of each tensor as PyTorch reads it.
+
+    So a large file is read once. What is not a tensor is small, and compared before PyTorch sees
+    it, because it says what to build.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path), buffer_size=512)
+        self._path = path
+        with zipfile.ZipFile(path) as archive:
+            self._records = sorted(archive.infolist(), key=lambda record: record.header_offset)
+            self._offsets = [record.header_offset for record in self._records]
+            self._unchecked = {name for name in archive.namelist() if '/data/' in name}
+            self._check(archive, set(archive.namelist()) - self._unchecked)
+
+    def readinto(self, buffer: Any) -> int:
+        """Read into a buffer. PyTorch reads the content of a record by one call."""
+        start = self.tell()
+        count = super().readinto(buffer)
+        record = self._records[bisect(self._offsets, start) - 1]
+        whole = start > record.header_offset and count == record.file_size
+        if whole and crc32(memoryview(buffer)[:count]) == record.CRC:
+            self._unchecked.discard(record.filename)
+        return count
+
+    def check(self) -> None:
+        """Read again what PyTorch did not read by one call, or what differs from its checksum.
+
+        Raises:
+            UserError: If it differs from its checksum, naming it.
+        """
+        if self._unchecked:
+            with zipfile.ZipFile(self._path) as archive:
+                self._check(archive, self._unchecked)
+
+    def _check(self, archive: zipfile.ZipFile, names: Iterable[str]) -> None:
+        for name in names:
+            try:
+                with archive.open(name) as record:
+                    while record.read(1 << 20):
+                        pass
+            except zipfile.BadZipFile as error:
+                message = f'{self._path} cannot be loaded: it is damaged (in its part {name})'
+                raise UserError(message) from error
 
 
 def _reason(error: Exception) -> str:

@@ -1,6 +1,8 @@
 import ast
 import io
 import pickle
+import re
+import sys
 from pathlib import Path
 from shutil import copy
 from urllib.error import URLError
@@ -226,8 +228,20 @@ def test_a_flipped_bit_in_a_weight_is_told_apart_from_a_weight(saved):
     path.write_bytes(content)
     taken = torch.load(path, weights_only=True)  # PyTorch itself does not mind
     assert not torch.equal(taken['state_dict']['weight'], weight)
-    with pytest.raises(UserError, match='it is damaged'):
+    with pytest.raises(UserError, match=r'it is damaged \(in its part \S*/data/0\)'):
         read_checkpoint(path)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='counts what Linux has read')
+def test_a_large_file_is_read_once(saved):
+    path = saved({'state_dict': {str(i): torch.rand(2_000_000) for i in range(2)}})
+
+    def read_so_far():
+        return int(re.search(r'rchar: (\d+)', Path('/proc/self/io').read_text())[1])
+
+    before = read_so_far()
+    read_checkpoint(path)
+    assert read_so_far() - before < 1.2 * path.stat().st_size
 
 
 def test_a_tool_says_it_in_one_line(saved, capsys):

@@ -16,7 +16,7 @@ model = dict(
         expert_losses=dict(
             distill=dict(
                 type='ReweightedDistillLoss',
-                weighting=dict(type='DistillWeighting', comparison='ratio'),
+                weighting=dict(type='TrustWeighting'),
                 loss_weight=0.6,
             ),
         ),

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import sys
 from argparse import ArgumentError, ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
@@ -61,11 +62,20 @@ _REFUSALS = {
 }
 
 
+def _stdout_is_closed() -> bool:
+    """Whether the reader of the output, such as head, has ended."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        return True
+    return False
+
+
 def run_tool(main: Callable[[], None]) -> None:
     """Run a command line; an error that the user can correct is one line and status 2.
 
     Such an error is a UserError, a missing optional package, memory that ran out, or a full or
-    read-only disk. Ctrl-C exits with status 130.
+    read-only disk. Ctrl-C exits with status 130, a closed pipe with 141.
 
     Args:
         main: Parses the command line and runs.
@@ -74,6 +84,13 @@ def run_tool(main: Callable[[], None]) -> None:
     logging.raiseExceptions = False
     try:
         main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _stdout_is_closed():
+            raise
+        # At the exit of the process, Python would write the rest again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except UserError as error:
         # A data loader's worker puts its traceback before the message.
         line = str(error).strip().splitlines()[-1]

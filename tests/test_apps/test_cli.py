@@ -73,6 +73,22 @@ def test_an_interrupt_is_silent_and_status_130(capsys):
     assert capsys.readouterr().err == ''
 
 
+def test_a_reader_that_ends_early_is_silent_and_status_141():
+    code = "from ecl.apps.cli import run_tool; run_tool(lambda: print('a line\\n' * 100_000))"
+    process = subprocess.Popen(
+        [sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == 'a line\n'
+    process.stdout.close()
+    assert process.stderr.read() == ''
+    assert process.wait() == 141
+
+
+def test_a_broken_pipe_of_another_kind_keeps_its_traceback():
+    with pytest.raises(BrokenPipeError):
+        run_tool(lambda: _raise(BrokenPipeError('a worker has ended')))
+
+
 def test_a_fault_of_the_code_keeps_its_traceback():
     with pytest.raises(ValueError, match='a bug'):
         run_tool(lambda: _raise(ValueError('a bug')))

@@ -74,7 +74,10 @@ def balance(argv: Sequence[str] | None = None) -> None:
         'prediction: the method whose curve lies higher is better at any balance.'
     )
     parser.add_argument(
-        'paths', nargs='+', metavar='RUN', help='a work dir, or a folder of them (seeds)'
+        'paths',
+        nargs='+',
+        metavar='RUN',
+        help='a work dir, a folder of them (seeds), or NAME.json of an earlier call',
     )
     parser.add_argument(
         '--out', metavar='NAME', required=True, help='NAME.json, NAME.md and NAME.png'
@@ -96,7 +99,10 @@ def prediction_share(argv: Sequence[str] | None = None) -> None:
         'training images to the class with the fewest, with linear trends.'
     )
     parser.add_argument(
-        'paths', nargs='+', metavar='RUN', help='a work dir, or a folder of them (seeds)'
+        'paths',
+        nargs='+',
+        metavar='RUN',
+        help='a work dir, a folder of them (seeds), or NAME.json of an earlier call',
     )
     parser.add_argument(
         '--out', metavar='NAME', required=True, help='NAME.json, NAME.md and NAME.png'

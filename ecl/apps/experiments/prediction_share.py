@@ -1,9 +1,11 @@
 """Compare how methods spread their predictions over frequent and rare classes."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ecl.apis.checkpoint import latest_checkpoint
@@ -28,7 +30,8 @@ def prediction_share(
 
     Args:
         paths: Work dirs of finished trainings, or folders of work dirs (seeds of one method, whose
-            curves are averaged). All have the same classes.
+            curves are averaged). All have the same classes. ``OUT.json`` of an earlier call adds
+            its curves, before the others.
         out: Files to write, without extension: ``OUT.json``, ``OUT.md``, ``OUT.png``.
         cfg_options: Values by dotted key that replace those of the trainings' configurations.
 
@@ -38,29 +41,34 @@ def prediction_share(
         :meth:`~ecl.evaluation.PredictionShare.summary`.
 
     Raises:
-        UserError: If a training does not exist, or the numbers of classes differ.
+        UserError: If a training does not exist, two curves have one name, or the numbers of classes
+            differ.
     """
     check_folder(out)
-    shares: dict[str, PredictionShare] = {}
-    curves: list[dict[str, Any]] = []
-    for method in read_methods(paths):
+    kept = [path for path in paths if Path(path).suffix == '.json']
+    curves = [curve for path in kept for curve in _read_curves(Path(path))]
+    for method in read_methods([path for path in paths if path not in kept]):
         if not method.work_dirs:
             raise UserError(f'{method.name} is not a work dir, nor a folder of work dirs')
         counts = method.records[0]['class_counts']
         found = [predict_shares(folder, counts, cfg_options) for folder in method.work_dirs]
         for classifier in found[0]:
-            name = f'{method.name}, {classifier}' if classifier else method.name
-            shares[name] = PredictionShare.mean([by_kind[classifier] for by_kind in found])
-            values = shares[name]
+            values = PredictionShare.mean([by_kind[classifier] for by_kind in found])
             curves.append(
                 {
-                    'name': name,
+                    'name': f'{method.name}, {classifier}' if classifier else method.name,
                     'seeds': [record.get('seed') for record in method.records],
                     'share': values.share.tolist(),
                     'confidence': values.confidence.tolist(),
                     **values.summary(),
                 }
             )
+    shares = {
+        curve['name']: PredictionShare(np.array(curve['share']), np.array(curve['confidence']))
+        for curve in curves
+    }
+    if len(shares) < len(curves):
+        raise UserError(f'two curves have one name: got {[curve["name"] for curve in curves]}')
     sizes = {name: len(values.share) for name, values in shares.items()}
     if len(set(sizes.values())) > 1:
         raise UserError(f'the trainings differ in their number of classes: got {sizes}')
@@ -70,6 +78,13 @@ def prediction_share(
     write_results(out, text, result)
     print(text)
     return result
+
+
+def _read_curves(path: Path) -> list[dict[str, Any]]:
+    try:
+        return json.loads(path.read_text())['curves']
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f'{path} holds no curves: name a work dir, or a record of them') from error
 
 
 def predict_shares(

@@ -123,6 +123,17 @@ def test_a_table_kept_elsewhere_counts_as_done(write_matrix, fake_training, tmp_
     assert fake_training()[2:] == ['changed/seed0']
 
 
+def test_a_kept_run_names_what_it_changes_of_the_defaults_of_now(
+    write_matrix, fake_training, tmp_path
+):
+    out = tmp_path / 'kept'
+    run_matrix(write_matrix(A, seeds=[0]), tmp_path / 'work', out)
+    options = {'model.head.predict_with': 'label'}  # the default itself: the same training
+    (row,) = run_matrix(write_matrix({**A, 'cfg_options': options}, seeds=[0]), tmp_path / 'w', out)
+    assert len(fake_training()) == 1
+    assert row['runs'][0]['cfg_options'] == options
+
+
 def test_results_of_another_configuration_are_not_taken_over(write_matrix, fake_training, tmp_path):
     run_matrix(write_matrix(A), tmp_path / 'work')
     changed = write_matrix({**A, 'cfg_options': {'train_cfg.val_interval': 3}})

@@ -31,6 +31,17 @@ def test_curves_of_seeds_and_of_a_single_training(digits_run, tmp_path, capsys):
     assert all(f'| {name} ' in text for name in names)
 
 
+def test_curves_of_an_earlier_call_come_first(digits_run, tmp_path):
+    copytree(digits_run, tmp_path / 'new')
+    earlier = prediction_share([digits_run], tmp_path / 'earlier')['curves']
+    both = prediction_share([tmp_path / 'new', tmp_path / 'earlier.json'], tmp_path / 'both')
+    assert both['curves'][:2] == earlier
+    names = [curve['name'] for curve in both['curves'][2:]]
+    assert names == ['new, label classifiers', 'new, distill classifiers']
+    with pytest.raises(UserError, match='two curves have one name'):
+        prediction_share([digits_run, tmp_path / 'earlier.json'], tmp_path / 'out')
+
+
 def test_shares_are_those_of_the_predicted_images(digits_run, tmp_path):
     (curve, _) = prediction_share([digits_run], tmp_path / 'out')['curves']
     record = json.loads((digits_run / 'results.json').read_text())
@@ -57,7 +68,7 @@ def test_what_cannot_be_drawn(digits_run, tmp_path, monkeypatch):
     with pytest.raises(UserError, match='cannot write'):
         prediction_share([digits_run], tmp_path / 'none' / 'out')
     record = digits_run / 'results.json'
-    with pytest.raises(UserError, match=f'{record} is not a work dir'):
+    with pytest.raises(UserError, match=f'{record} holds no curves'):
         prediction_share([record], tmp_path / 'out')
     sizes = iter((2, 3))
 
