@@ -89,7 +89,7 @@ class Run:
 
     def record(self) -> dict[str, Any]:
         """Return the results, with cost and variants."""
-        # The options are those over the configuration as it is now, whose defaults may have changed.
+        # Those over the configuration as it is now: its defaults may have changed.
         options = {'cfg_options': self.row.cfg_options}
         if self.earlier is not None:
             return self.earlier | options

@@ -147,7 +147,7 @@ class TrustWeighting(ImageWeighting):
 
     After trust-gated distillation (TCL, CVPR 2026), from its description; no code is at hand.
     Expert k teaches on an image only if its classifier predicts the annotated class. The image
-    then counts sqrt(1 - A_kc), where A_kc is the running accuracy of expert k on the images of
+    then counts (1 - A_kc) ** gamma, where A_kc is the running accuracy of expert k on the images of
     class c. The class factors have mean 1 over the batch of all processes before the gate applies
     [ours]. No gradient passes.
 
@@ -155,6 +155,7 @@ class TrustWeighting(ImageWeighting):
         num_experts: K.
         num_classes: C.
         reading: Filled in by the head: the classifier that teaches is the one that is judged.
+        gamma: Exponent of the class factor; 0 leaves the condition that the teacher is right.
         class_momentum: Share of the old accuracy that an update keeps, in [0, 1).
 
     Raises:
@@ -168,6 +169,7 @@ class TrustWeighting(ImageWeighting):
         num_experts=Whole(at_least=1),
         num_classes=Whole(at_least=1),
         reading=OneOf(*READINGS),
+        gamma=Number(at_least=0),
         class_momentum=Number(at_least=0, below=1),
     )
     def __init__(
@@ -175,11 +177,13 @@ class TrustWeighting(ImageWeighting):
         num_experts: int,
         num_classes: int,
         reading: str = 'single',
+        gamma: float = 0.5,
         class_momentum: float = 0.9,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.teacher = READINGS[reading].teacher
+        self.gamma = gamma
         self.class_momentum = class_momentum
         self.register_buffer('class_accuracy', torch.zeros(num_experts, num_classes))
 
@@ -198,7 +202,7 @@ class TrustWeighting(ImageWeighting):
         logits = getattr(outputs, self.teacher)
         right = (logits.argmax(-1) == labels.argmax(-1)).float()
         _follow_class_means(self.class_accuracy, right, labels, self.class_momentum)
-        weak = (1 - self.class_accuracy @ labels.T).clamp(min=0).sqrt()
+        weak = (1 - self.class_accuracy @ labels.T).clamp(min=0).pow(self.gamma)
         return right * scale_to_mean_one(weak)
 
 

@@ -142,8 +142,9 @@ def test_one_classifier_has_nothing_to_compare():
         DistillWeighting(K, C)(ExpertOutputs((), a), labels)
 
 
-def test_trust_matches_the_reference():
-    weighting = TrustWeighting(K, C, class_momentum=0.8)
+@pytest.mark.parametrize('gamma', [0.0, 0.5, 2.0])
+def test_trust_matches_the_reference(gamma):
+    weighting = TrustWeighting(K, C, gamma=gamma, class_momentum=0.8)
     accuracy = np.zeros((K, C))
     for _ in range(3):
         a, _, labels = batch()
@@ -152,7 +153,7 @@ def test_trust_matches_the_reference():
         for c in set(labels.tolist()):
             mean = right[:, labels.numpy() == c].mean(1)
             accuracy[:, c] = 0.8 * accuracy[:, c] + 0.2 * mean
-        weak = np.sqrt(1 - accuracy)[:, labels.numpy()]
+        weak = ((1 - accuracy) ** gamma)[:, labels.numpy()]
         expected = right * weak / weak.mean(1, keepdims=True)
         np.testing.assert_allclose(weights, expected, rtol=1e-5)
     np.testing.assert_allclose(weighting.class_accuracy.numpy(), accuracy, rtol=1e-5)
