@@ -189,6 +189,8 @@ def _open(path: Path) -> io.BufferedReader:
     """Open a file; one with checksums as a file that compares them. Older files hold none."""
     try:
         return _CheckedFile(path) if zipfile.is_zipfile(path) else path.open('rb')
+    except UserError:
+        raise
     except Exception as error:  # a damaged directory can raise anything
         raise UserError(f'{path} cannot be loaded: it is damaged ({error})') from error
 

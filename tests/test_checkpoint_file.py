@@ -232,6 +232,17 @@ def test_a_flipped_bit_in_a_weight_is_told_apart_from_a_weight(saved):
         read_checkpoint(path)
 
 
+def test_a_damaged_part_that_is_no_tensor_is_named_before_it_is_used(saved):
+    path = saved({'state_dict': {'weight': torch.rand(5)}})
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'weight', b'weighs', 1))
+    with pytest.raises(UserError) as caught:
+        read_checkpoint(path)
+    assert re.fullmatch(
+        rf'{path} cannot be loaded: it is damaged \(in its part \S*/data.pkl\)', str(caught.value)
+    )
+
+
 @pytest.mark.skipif(sys.platform != 'linux', reason='counts what Linux has read')
 def test_a_large_file_is_read_once(saved):
     path = saved({'state_dict': {str(i): torch.rand(2_000_000) for i in range(2)}})

@@ -74,10 +74,7 @@ def balance(argv: Sequence[str] | None = None) -> None:
         'prediction: the method whose curve lies higher is better at any balance.'
     )
     parser.add_argument(
-        'paths',
-        nargs='+',
-        metavar='RUN',
-        help='a work dir, a folder of them (seeds), or NAME.json of an earlier call',
+        'paths', nargs='+', metavar='RUN', help='a work dir, or a folder of them (seeds)'
     )
     parser.add_argument(
         '--out', metavar='NAME', required=True, help='NAME.json, NAME.md and NAME.png'
