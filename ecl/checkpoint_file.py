@@ -237,7 +237,7 @@ class _CheckedFile(io.BufferedReader):
                 with archive.open(name) as record:
                     while record.read(1 << 20):
                         pass
-            except zipfile.BadZipFile as error:
+            except Exception as error:  # a damaged header can raise anything
                 message = f'{self._path} cannot be loaded: it is damaged (in its part {name})'
                 raise UserError(message) from error
 
