@@ -4,6 +4,7 @@ import shutil
 import signal
 import sys
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import torch
@@ -154,7 +155,7 @@ def test_resuming_reads_the_checkpoint_once(digits_run, train_digits, tmp_path, 
     read, load = [], torch.load
 
     def counting(path, *args, **kwargs):
-        read.append(path)
+        read.append(Path(getattr(path, 'name', path)))
         return load(path, *args, **kwargs)
 
     monkeypatch.setattr(torch, 'load', counting)

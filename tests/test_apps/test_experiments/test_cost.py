@@ -63,7 +63,7 @@ def test_a_training_step_costs_what_hooks_count(digits_config):
     options = {
         'train_dataloader.dataset.dataset.pipeline': [dict(type='PackInputs')],
         'model.contrast': None,
-        'model.head.expert_losses.feature': None,
+        'model.head.expert_losses': None,
     }
     cost = model_cost(load_config(digits_config, cfg_options=options))
     # The first layer of each expert needs no gradient of its input.
