@@ -67,7 +67,9 @@ def test_no_training_data_is_needed(digits_run, digits_config, tmp_path):
 
 
 def test_a_checkpoint_of_another_model_is_refused(digits_run, digits_config, tmp_path):
-    with pytest.raises(UserError, match=r'epoch_3.pth is a checkpoint of another model: .* \(3, 12\)'):
+    with pytest.raises(
+        UserError, match=r'epoch_3.pth is a checkpoint of another model: .* \(3, 12\)'
+    ):
         evaluate(
             digits_config,
             digits_run / 'epoch_3.pth',
