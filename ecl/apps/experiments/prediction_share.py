@@ -74,7 +74,7 @@ def prediction_share(
         raise UserError(f'the trainings differ in their number of classes: got {sizes}')
     prediction_share_figure(shares).savefig(f'{out}.png', dpi=150)
     result = {'options': dict(cfg_options or {}), 'curves': curves}
-    text = _text(curves)
+    text = _text(curves, Path(out).name)
     write_results(out, text, result)
     print(text)
     return result
@@ -111,7 +111,7 @@ def predict_shares(
     return {kind: PredictionShare.of(found, class_counts) for kind, found in by_kind.items()}
 
 
-def _text(curves: Sequence[Mapping[str, Any]]) -> str:
+def _text(curves: Sequence[Mapping[str, Any]], name: str) -> str:
     def cells(values: Sequence[float], decimals: int) -> str:
         return ' / '.join(f'{value:.{decimals}f}' for value in values)
 
@@ -126,7 +126,7 @@ def _text(curves: Sequence[Mapping[str, Any]]) -> str:
         for curve in curves
     )
     return (
-        f'# Predicted images and confidence per class\n\n{markdown_table(frame)}\n\n'
+        f'# Predicted images and confidence per class, {name}\n\n{markdown_table(frame)}\n\n'
         'Predicted images of a class: 100 is the mean number of test images of a class. Slope: '
         'change of the linear trend from one class to the next, in the order of the training '
         'images. Thirds: mean over the first, second and last third of the classes. Confidence: '
