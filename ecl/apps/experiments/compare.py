@@ -67,7 +67,7 @@ def _read_path(path: Path) -> list[Method]:
         return [_from_folder(path)]
     if not path.is_file():
         raise UserError(f'{path} does not exist; name a work dir, a results.json or a table.json')
-    content = _read(path)
+    content = read_json(path)
     if 'rows' in content:
         rows = [row for row in content['rows'] if row.get('runs')]
         return [Method(row['name'], [_checked(run, path) for run in row['runs']]) for row in rows]
@@ -77,15 +77,16 @@ def _read_path(path: Path) -> list[Method]:
 def _from_folder(folder: Path) -> Method:
     name = folder.resolve().name
     if (folder / RECORD).is_file():
-        return Method(name, [_checked(_read(folder / RECORD), folder)], [folder])
+        return Method(name, [_checked(read_json(folder / RECORD), folder)], [folder])
     records = sorted(folder.glob(f'*/{RECORD}'))
     if not records:
         raise UserError(f'{folder} holds no {RECORD}, nor does a folder in it: no training ended')
     folders = [file.parent for file in records]
-    return Method(name, [_checked(_read(file), file) for file in records], folders)
+    return Method(name, [_checked(read_json(file), file) for file in records], folders)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a record; raise UserError if it cannot be read."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:

@@ -1,6 +1,5 @@
 """Compare how methods spread their predictions over frequent and rare classes."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pandas as pd
 
 from ecl.apis.checkpoint import latest_checkpoint
 from ecl.apis.inference import collect_predictions
-from ecl.apps.experiments.compare import read_methods
+from ecl.apps.experiments.compare import read_json, read_methods
 from ecl.apps.experiments.table import write_results
 from ecl.engine.resume.atomic_file import check_folder
 from ecl.errors import UserError
@@ -81,10 +80,10 @@ def prediction_share(
 
 
 def _read_curves(path: Path) -> list[dict[str, Any]]:
-    try:
-        return json.loads(path.read_text())['curves']
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f'{path} holds no curves: name a work dir, or a record of them') from error
+    content = read_json(path)
+    if not isinstance(content, Mapping) or 'curves' not in content:
+        raise UserError(f'{path} holds no curves: name a work dir, or a record of them')
+    return content['curves']
 
 
 def predict_shares(
