@@ -12,17 +12,25 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms import AutoAugment, AutoAugmentPolicy, InterpolationMode
 from torchvision.transforms.autoaugment import _apply_op
-from torchvision.transforms.functional import rgb_to_grayscale
 
-from ecl.datasets.batch_geometry import apply_where
+from ecl.datasets.batch_color import grey_values
+from ecl.datasets.batch_geometry import apply_where, constant
 from ecl.registry import TRANSFORMS
 from ecl.settings import Whole, validate_params
 
 #: Operations that move pixels, and those that map pixel values by one table.
 MOVES = ('ShearX', 'ShearY', 'TranslateX', 'TranslateY', 'Rotate')
 MAPS = ('Brightness', 'Posterize', 'Solarize', 'SolarizeAdd', 'Invert')
-#: What is computed in the same way, each beside those above by the name of its operation.
-GROUPS = ('move', 'map', 'Contrast', 'AutoContrast', 'Equalize', 'Color', 'Sharpness')
+#: Operations that map pixel values by a table made from the image, and that mix it with another one.
+STRETCHES = ('AutoContrast', 'Equalize')
+MIXES = ('Contrast', 'Color', 'Sharpness')
+#: What is computed in the same way, and operations of a group that differ in a part.
+GROUPS: dict[str, tuple[str, ...]] = {
+    'move': MOVES,
+    'look_up': MAPS + STRETCHES,
+    'mix': MIXES,
+    **{name: (name,) for name in (*STRETCHES, 'Contrast', 'Sharpness')},
+}
 
 
 #: RandAugment of timm without random magnitudes, at the highest level: operation, its magnitude for
@@ -51,19 +59,18 @@ class Tables:
     """Parameters of operations, a row for each operation with its magnitude.
 
     Attributes:
-        groups: Which rows belong to each of :data:`GROUPS`, (7, R), bool.
+        groups: Which rows belong to each of :data:`GROUPS`, (G, R), bool.
         sources: Source of each pixel in an image that an operation moves, (R, H * W); H * W stands
             for the fill value.
-        values: Value for each pixel value in an image that a fixed table maps, (R, 256), uint8.
-        factor: Factor of the image in a mix, (R, 1, 1).
-        rest: Factor of the other image in a mix, (R, 1, 1).
+        values: Value for each pixel value of a channel where no table is made from the image,
+            (R, 3, 256), uint8.
+        shares: Factors of the image and of the other one in a mix, (R, 2).
     """
 
     groups: Tensor
     sources: Tensor
     values: Tensor
-    factor: Tensor
-    rest: Tensor
+    shares: Tensor
 
 
 @TRANSFORMS.register_module()
@@ -88,14 +95,12 @@ class BatchCIFARAutoAugment:
             tables = build_tables(self._rows(height, width), height, width, device)
             self._tables[key] = tables, torch.tensor(chances, device=device)
         (tables, probability), kinds = self._tables[key], len(self.policies)
-        number = len(images)
-        policy = torch.randint(kinds, (number,), device=device)
-        happens = torch.rand(2, number, device=device) <= probability[:, policy]
-        negative = torch.rand(2, number, device=device) < 0.5
+        policy = torch.randint(kinds, (len(images),), device=device)
+        idle = torch.rand(2, len(images), device=device) > probability[:, policy]
+        negative = torch.rand(2, len(images), device=device) < 0.5
+        rows = 2 * policy + negative + constant((0, 2 * kinds), device).unsqueeze(1)
         images = images.round().clamp(0, 255).to(torch.uint8)
-        for step in range(2):
-            row = 2 * (step * kinds + policy) + negative[step]
-            row = torch.where(happens[step], row, 4 * kinds)
+        for row in rows.masked_fill(idle, 4 * kinds):
             images = apply_operations(images, tables, row, self.fill)
         return images.float()
 
@@ -160,15 +165,13 @@ def build_tables(
     outside = [float(height * width)]
     sources = [apply(pixels, n if n in MOVES else 'Identity', m, fill=outside) for n, m in rows]
     maps = [_map_of(name, magnitude) for name, magnitude in rows]
-    group_of = {**dict.fromkeys(MOVES, 'move'), **dict.fromkeys(MAPS, 'map')}
-    groups = [[group_of.get(n, n) == group for n, _ in rows] for group in GROUPS]
-    mix = torch.tensor([[1 + m, 1 - (1 + m)] for _, m in rows], dtype=torch.float64).float()
+    groups = [[name in members for name, _ in rows] for members in GROUPS.values()]
+    shares = torch.tensor([[1 + m, 1 - (1 + m)] for _, m in rows], dtype=torch.float64)
     return Tables(
         groups=torch.tensor(groups, device=device),
         sources=torch.stack([moved.flatten().long() for moved in sources]).to(device),
-        values=torch.stack(maps).to(device),
-        factor=mix[:, :1, None].to(device),
-        rest=mix[:, 1:, None].to(device),
+        values=torch.stack(maps).unsqueeze(1).repeat(1, 3, 1).to(device),
+        shares=shares.float().to(device),
     )
 
 
@@ -187,21 +190,12 @@ def _map_of(name: str, magnitude: float) -> Tensor:
 def apply_operations(images: Tensor, tables: Tables, row: Tensor, fill: int) -> Tensor:
     """Apply to each uint8 image (N, 3, H, W) the operation of its row (N,) of the tables."""
     of = dict(zip(GROUPS, tables.groups[:, row], strict=True))
-    images = apply_where(of['map'], map_values, images, tables.values[row].unsqueeze(1))
-    mix = tables.factor[row], tables.rest[row]
-    images = apply_where(of['Contrast'], adjust_contrast, images, *mix)
-    images = apply_where(of['AutoContrast'], auto_contrast, images)
-    images = apply_where(of['Equalize'], equalize, images)
     move = partial(move_pixels, sources=tables.sources, fill=fill)
     images = apply_where(of['move'], move, images, row)
-    images = apply_where(of['Color'], adjust_saturation, images, *mix)
-    return apply_where(of['Sharpness'], adjust_sharpness, images, *mix)
-
-
-def map_values(images: Tensor, table: Tensor) -> Tensor:
-    """Replace pixel values by tables (N, 1 or 3, 256) of each image."""
-    values = images.flatten(2).long()
-    return table.expand(-1, 3, -1).gather(2, values).view_as(images)
+    made = [of[name] for name in STRETCHES]
+    images = apply_where(of['look_up'], look_up, images, tables.values[row], *made)
+    other = of['Contrast'], of['Sharpness']
+    return apply_where(of['mix'], mix, images, tables.shares[row], *other)
 
 
 def move_pixels(images: Tensor, row: Tensor, sources: Tensor, fill: int) -> Tensor:
@@ -210,51 +204,61 @@ def move_pixels(images: Tensor, row: Tensor, sources: Tensor, fill: int) -> Tens
     return padded.gather(2, sources[row].unsqueeze(1).expand(-1, 3, -1)).view_as(images)
 
 
-def mix(images: Tensor, others: Tensor, factor: Tensor, rest: Tensor) -> Tensor:
-    """Compute ``factor * images + rest * others`` as uint8."""
-    mixed = factor.unsqueeze(3) * images + rest.unsqueeze(3) * others
-    return mixed.clamp(0, 255).to(torch.uint8)
+def look_up(images: Tensor, tables: Tensor, stretched: Tensor, equalized: Tensor) -> Tensor:
+    """Replace the pixel values of each channel by a table.
 
-
-def adjust_contrast(images: Tensor, factor: Tensor, rest: Tensor) -> Tensor:
-    """Mix each image with the mean of its grey values."""
-    grey = rgb_to_grayscale(images).float().mean((1, 2, 3), keepdim=True)
-    return mix(images, grey, factor, rest)
-
-
-def adjust_saturation(images: Tensor, factor: Tensor, rest: Tensor) -> Tensor:
-    """Mix each image with its grey values."""
-    return mix(images, rgb_to_grayscale(images), factor, rest)
-
-
-def adjust_sharpness(images: Tensor, factor: Tensor, rest: Tensor) -> Tensor:
-    """Mix each image with its smoothed version; edge pixels are kept."""
-    sharp = images.float()
-    rows = sharp[:, :, :-2] + sharp[:, :, 1:-1] + sharp[:, :, 2:]
-    box = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
-    smooth = sharp.clone()
-    smooth[:, :, 1:-1, 1:-1] = ((box + 4 * sharp[:, :, 1:-1, 1:-1]) / 13).round()
-    return mix(sharp, smooth, factor, rest)
-
-
-def auto_contrast(images: Tensor) -> Tensor:
-    """Stretch the values of each channel of each image to 0 and 255."""
-    low = images.amin((2, 3), keepdim=True).float()
-    high = images.amax((2, 3), keepdim=True).float()
-    flat = high == low
-    scale = torch.where(flat, 1.0, 255 / (high - low))
-    low = torch.where(flat, 0.0, low)
-    return ((images - low) * scale).clamp(0, 255).to(torch.uint8)
-
-
-def equalize(images: Tensor) -> Tensor:
-    """Make the histogram of each channel of each image flat."""
+    Args:
+        images: (N, 3, H, W).
+        tables: Values for each pixel value, (N, 3, 256).
+        stretched, equalized: Where the table is made from the image instead, (N,), bool.
+    """
     values = images.flatten(2).long()
-    counts = values.new_zeros(*values.shape[:2], 256)
+    tables = apply_where(stretched, auto_contrast, tables, values)
+    tables = apply_where(equalized, equalize, tables, values)
+    return tables.gather(2, values).view_as(images)
+
+
+def auto_contrast(tables: Tensor, values: Tensor) -> Tensor:
+    """Make tables (N, 3, 256) that stretch pixel values (N, 3, H * W) to 0 and 255."""
+    low, high = values.aminmax(dim=2, keepdim=True)
+    span = high - low
+    flat = span == 0
+    scale = (255 / span).masked_fill(flat, 1)
+    pixel = torch.arange(256, dtype=torch.float32, device=tables.device)
+    return ((pixel - low.masked_fill(flat, 0)) * scale).clamp(0, 255).to(torch.uint8)
+
+
+def equalize(tables: Tensor, values: Tensor) -> Tensor:
+    """Make tables (N, 3, 256) after which the histogram of pixel values (N, 3, H * W) is flat."""
+    counts = values.new_zeros(tables.shape)
     counts.scatter_add_(2, values, torch.ones_like(values))
     of_largest = counts.gather(2, values.amax(2, keepdim=True))
     step = (values.size(2) - of_largest) // 255
     below = counts.cumsum(2) - counts
-    table = ((below + step // 2) // step.clamp(min=1)).clamp(max=255)
-    equal = table.gather(2, values)
-    return torch.where(step > 0, equal, values).to(torch.uint8).view_as(images)
+    equal = ((below + step // 2) // step.clamp(min=1)).clamp(max=255)
+    return torch.where(step > 0, equal, torch.arange(256, device=step.device)).to(torch.uint8)
+
+
+def mix(images: Tensor, shares: Tensor, contrast: Tensor, sharpness: Tensor) -> Tensor:
+    """Mix each image with its grey values, their mean, or its smoothed version.
+
+    Args:
+        images: (N, 3, H, W).
+        shares: Factors of the image and of the other one, (N, 2).
+        contrast, sharpness: Where the other one is the mean or the smoothed version, (N,), bool.
+    """
+    own, rest = shares[..., None, None, None].unbind(1)
+    contrast, sharpness = contrast.view(-1, 1, 1, 1), sharpness.view(-1, 1, 1, 1)
+    grey = grey_values(images).floor()
+    others = torch.where(contrast, grey.mean((1, 2, 3), keepdim=True), grey)
+    others = torch.where(sharpness, smooth(images.float()), others)
+    return (own * images + rest * others).clamp(0, 255).to(torch.uint8)
+
+
+def smooth(images: Tensor) -> Tensor:
+    """Smooth images (N, 3, H, W) by PIL's filter; edge pixels are kept."""
+    rows = images[:, :, :-2] + images[:, :, 1:-1] + images[:, :, 2:]
+    box = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
+    smoothed = images.clone()
+    smoothed[:, :, 1:-1, 1:-1] = ((box + 4 * images[:, :, 1:-1, 1:-1]) / 13).round()
+    return smoothed

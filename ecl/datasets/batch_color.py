@@ -5,29 +5,46 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torchvision.transforms.functional import rgb_to_grayscale
 
-from ecl.datasets.batch_geometry import apply_where, draw
+from ecl.datasets.batch_geometry import apply_where, constant, draw
 from ecl.registry import TRANSFORMS
 from ecl.settings import Number, Range, validate_params
 
 #: The adjustments of a jitter. All but the last mix an image with one made from it.
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+#: Shares of red, green and blue in a grey value.
+GREY = (0.2989, 0.587, 0.114)
 
 
-def adjust_blend(images: Tensor, factor: Tensor, kind: Tensor) -> Tensor:
-    """Adjust the brightness, the contrast or the saturation of each image.
+def grey_values(images: Tensor) -> Tensor:
+    """Return the grey values (N, 1, H, W) of images (N, 3, H, W), in float32."""
+    return (images * constant(GREY, images.device).view(3, 1, 1)).sum(1, keepdim=True)
+
+
+def blend_matrices(factor: Tensor, kind: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what an adjustment of brightness, contrast or saturation does to the colour of pixels.
+
+    It mixes an image with black, with the mean of its grey values, or with its grey values, so the
+    new colour is a matrix times the colour plus another one times the mean colour of the image.
 
     Args:
-        images: (N, 3, H, W).
-        factor: Share of the image itself, (N, 1, 1, 1). The rest is black, the mean of the grey
-            values, or the grey image.
-        kind: One of the three adjustments, (N, 1, 1, 1).
+        factor: Share of the image itself, of any shape (...).
+        kind: One of the three adjustments, of the same shape.
+
+    Returns:
+        The two matrices, (..., 3, 3).
     """
-    grey = rgb_to_grayscale(images)
-    other = torch.where(kind == CONTRAST, grey.mean((1, 2, 3), keepdim=True), grey)
-    other = other * (kind != BRIGHTNESS)
-    return (factor * images + (1 - factor) * other).clamp(0, 255)
+    factor, kind = factor[..., None, None], kind[..., None, None]
+    to_grey = (1 - factor) * constant(GREY, factor.device)
+    own = factor * torch.eye(3, device=factor.device)
+    return own + (kind == SATURATION) * to_grey, (kind == CONTRAST) * to_grey.expand_as(own)
+
+
+def apply_matrices(images: Tensor, of_pixel: Tensor, of_mean: Tensor) -> Tensor:
+    """Apply matrices (N, 3, 3) to the colours of pixels and the mean colour of each image."""
+    colours = images.flatten(2)
+    shift = of_mean @ colours.mean(2, keepdim=True)
+    return torch.baddbmm(shift, of_pixel, colours).clamp_(0, 255).view_as(images)
 
 
 def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
@@ -46,7 +63,7 @@ def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
     )
     # In sixths of the wheel. Where the span is 0, the hue has no effect.
     hue = turn / span.clamp(min=1e-6) + 6 * shift.squeeze(1)
-    offsets = torch.arange(5, 0, -2, device=hue.device).view(3, 1, 1)  # 5, 3, 1
+    offsets = constant((5, 3, 1), hue.device).view(3, 1, 1)
     place = hue.unsqueeze(1) + offsets
     place -= 6 * (place / 6).floor()
     short = (2 - (place - 2).abs()).clamp(0, 1)
@@ -80,32 +97,29 @@ class BatchColorJitter:
         prob: float = 1.0,
     ) -> None:
         ranges = [(max(0.0, 1 - by), 1 + by) for by in (brightness, contrast, saturation)]
-        self.ranges = [*ranges, (-hue, hue)]
+        self.ranges = (*ranges, (-hue, hue))
         self.prob = prob
 
     def __call__(self, images: Tensor) -> Tensor:
         """Jitter images (N, 3, H, W)."""
         kinds, number, device = len(self.ranges), len(images), images.device
         order = torch.rand(number, kinds, device=device).argsort(1).T
-        drawn = zip(self.ranges, torch.rand(kinds, number, device=device), strict=True)
-        amounts = torch.stack([low + (high - low) * share for (low, high), share in drawn])
+        low, high = constant(self.ranges, device).T.unsqueeze(2)
+        amounts = low + (high - low) * torch.rand(kinds, number, device=device)
         changed = draw(images, self.prob)
-        amounts = amounts.gather(0, order)[..., None, None, None]  # by turn
-        turn_of_hue = (order == HUE).int().argmax(0)
-
-        def blend(images: Tensor, turn: int, chosen: Tensor) -> Tensor:
-            kind = order[turn].view(-1, 1, 1, 1)
-            return apply_where(changed & chosen, adjust_blend, images, amounts[turn], kind)
-
+        amounts = amounts.gather(0, order)  # by turn
+        turn_of_hue = (order == HUE).int().argmax(0, keepdim=True)
+        turns = torch.arange(kinds, device=device).unsqueeze(1)
+        chosen = torch.stack([turns < turn_of_hue, turns > turn_of_hue]) & changed
+        matrices = blend_matrices(torch.where(chosen, amounts, 1), order)
         # The hue, which takes most operations, is adjusted for all images at the same time.
-        images = images.clone()
         for turn in range(kinds - 1):
-            images = blend(images, turn, turn < turn_of_hue)
+            images = apply_matrices(images, *(each[0, turn] for each in matrices))
         if self.ranges[HUE][1] > 0:
-            shift = amounts.gather(0, turn_of_hue.view(1, -1, 1, 1, 1))[0]
+            shift = amounts.gather(0, turn_of_hue).view(-1, 1, 1, 1)
             images = apply_where(changed, adjust_hue, images, shift)
         for turn in range(1, kinds):
-            images = blend(images, turn, turn > turn_of_hue)
+            images = apply_matrices(images, *(each[1, turn] for each in matrices))
         return images
 
 
@@ -124,7 +138,7 @@ class BatchRandomGrayscale:
     def __call__(self, images: Tensor) -> Tensor:
         """Turn some of the images (N, 3, H, W) grey."""
         some = draw(images, self.prob).view(-1, 1, 1, 1)
-        return torch.where(some, rgb_to_grayscale(images), images)
+        return torch.where(some, grey_values(images), images)
 
 
 @TRANSFORMS.register_module()

@@ -7,6 +7,7 @@ named after. The random numbers are those of torch's generators.
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -115,16 +116,15 @@ class BatchCutout:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Cut a square out of images (N, 3, H, W)."""
-        rows, columns = (self._inside(images, size) for size in images.shape[2:])
-        some = draw(images, self.prob).view(-1, 1, 1, 1)
-        hole = rows[:, None, :, None] & columns[:, None, None, :] & some
-        return images.masked_fill(hole, self.pad_val)
-
-    def _inside(self, images: Tensor, size: int) -> Tensor:
-        centre = 1 + torch.rand(len(images), 1, device=images.device) * (size - 1)
+        height, width, device = *images.shape[2:], images.device
+        most = constant((height - 1, width - 1), device).view(2, 1, 1)
+        centre = 1 + torch.rand(2, len(images), 1, device=device) * most
         start = (centre - self.shape / 2).clamp(min=0).floor()
-        position = torch.arange(size, device=images.device)
-        return (position >= start) & (position < start + self.shape)
+        position = torch.arange(max(height, width), device=device)
+        rows, columns = (position >= start) & (position < start + self.shape)
+        some = draw(images, self.prob).view(-1, 1, 1, 1)
+        hole = rows[:, None, :height, None] & columns[:, None, None, :width] & some
+        return images.masked_fill(hole, self.pad_val)
 
 
 @TRANSFORMS.register_module()
@@ -154,18 +154,14 @@ class BatchRandomResizedCrop:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Crop and resize images (N, 3, H, W) to (N, 3, S, S)."""
-        height, width = images.shape[2:]
-        boxes = self.boxes(len(images), height, width, images.device)
-        steps = (torch.arange(self.scale, device=images.device) + 0.5) / self.scale
-        places = []
-        for start, length, size in zip(boxes[:2], boxes[2:], (height, width), strict=True):
-            start, length = start.unsqueeze(1), length.unsqueeze(1)
-            # Within the box alone, as if it had been cut out before.
-            pixel = (start + steps * length - 0.5).clamp(start, start + length - 1)
-            places.append((2 * pixel + 1) / size - 1)
+        height, width, device = *images.shape[2:], images.device
+        start, length = self.boxes(len(images), height, width, device).view(2, 2, -1, 1)
+        steps = (torch.arange(self.scale, device=device) + 0.5) / self.scale
+        # Within the box alone, as if it had been cut out before.
+        pixel = (start + steps * length - 0.5).clamp(start, start + length - 1)
+        rows, columns = (2 * pixel + 1) / constant((height, width), device).view(2, 1, 1) - 1
         shape = (len(images), self.scale, self.scale)
-        rows, columns = places[0].unsqueeze(2).expand(shape), places[1].unsqueeze(1).expand(shape)
-        grid = torch.stack([columns, rows], dim=3)
+        grid = torch.stack([columns.unsqueeze(1).expand(shape), rows.unsqueeze(2).expand(shape)], 3)
         return F.grid_sample(images, grid, padding_mode='border', align_corners=False)
 
     def boxes(self, number: int, height: int, width: int, device: torch.device) -> Tensor:
@@ -174,26 +170,22 @@ class BatchRandomResizedCrop:
         A box that would not fit is drawn again, up to ten times; then the largest central box of
         an allowed shape is taken.
         """
-
-        def uniform(low: float, high: float) -> Tensor:
-            return low + (high - low) * torch.rand(number, ATTEMPTS, device=device)
-
-        area = height * width * uniform(*self.crop_ratio_range)
-        aspect = uniform(*map(math.log, self.aspect_ratio_range)).exp()
-        tall, wide = (area / aspect).sqrt().round(), (area * aspect).sqrt().round()
-        fits = (tall > 0) & (tall <= height) & (wide > 0) & (wide <= width)
-        first, fitting = fits.int().argmax(1, keepdim=True), fits.any(1)
         low, high = self.aspect_ratio_range
-        places, lengths = [], []
-        for drawn, size, largest in (
-            (tall, height, min(height, round(width / low))),
-            (wide, width, min(width, round(height * high))),
-        ):
-            length = torch.where(fitting, drawn.gather(1, first).squeeze(1), largest)
-            place = (torch.rand(number, device=device) * (size - length + 1)).floor()
-            lengths.append(length)
-            places.append(torch.where(fitting, place, (size - length).div(2).floor()))
-        return torch.stack([*places, *lengths])
+        ranges = self.crop_ratio_range, (math.log(low), math.log(high))
+        least, most = constant(ranges, device).T.view(2, 2, 1, 1)
+        drawn = least + (most - least) * torch.rand(2, number, ATTEMPTS, device=device)
+        area, aspect = height * width * drawn[0], drawn[1].exp()
+        lengths = torch.stack([area / aspect, area * aspect]).sqrt().round()
+        sides = constant((height, width), device).view(2, 1)
+        fits = ((lengths > 0) & (lengths <= sides.unsqueeze(2))).all(0)  # (N, attempts)
+        first, fitting = fits.int().argmax(1, keepdim=True), fits.any(1)
+        largest = min(height, round(width / low)), min(width, round(height * high))
+        length = lengths.gather(2, first.expand(2, -1, -1)).squeeze(2)
+        length = torch.where(fitting, length, constant(largest, device).view(2, 1))
+        room = sides - length
+        at_random = torch.rand(2, number, device=device) * (room + 1)
+        place = torch.where(fitting, at_random, room / 2).floor()
+        return torch.cat([place, length])
 
 
 def apply_where(
@@ -208,19 +200,26 @@ def apply_where(
     Args:
         chosen: Which images to change, (N,), bool.
         function: From images and parameters to images of the same shape, each by itself.
-        images: (N, 3, H, W); on a CPU they are changed in place.
+        images: (N, ...); on a CPU they are changed in place.
         parameters: Parameters of each image, (N, ...).
 
     Returns:
-        The images with those changed that were chosen, (N, 3, H, W).
+        The images with those changed that were chosen, (N, ...).
     """
     if images.device.type != 'cpu':
-        return torch.where(chosen.view(-1, 1, 1, 1), function(images, *parameters), images)
+        chosen = chosen.view(-1, *[1] * (images.ndim - 1))
+        return torch.where(chosen, function(images, *parameters), images)
     (places,) = chosen.nonzero(as_tuple=True)
     if len(places):
         changed = function(images[places], *(parameter[places] for parameter in parameters))
         images.index_copy_(0, places, changed)
     return images
+
+
+@cache
+def constant(values: tuple, device: torch.device) -> Tensor:
+    """Return numbers as a tensor on a device, made once; nothing may change it."""
+    return torch.tensor(values, device=device)
 
 
 def draw(images: Tensor, prob: float) -> Tensor:

@@ -74,4 +74,5 @@ def test_all_images_at_once_give_the_pixels_of_the_chosen_ones(transform, monkey
 
 
 def on_the_device(chosen, function, images, *parameters):
-    return torch.where(chosen.view(-1, 1, 1, 1), function(images, *parameters), images)
+    chosen = chosen.view(-1, *[1] * (images.ndim - 1))
+    return torch.where(chosen, function(images, *parameters), images)

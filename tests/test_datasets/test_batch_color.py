@@ -1,3 +1,5 @@
+from itertools import permutations
+
 import numpy as np
 import pytest
 import torch
@@ -29,8 +31,9 @@ def test_adjustments_are_those_of_torchvision(images, name):
     if name == 'hue':
         ours = color.adjust_hue(images.float(), amount)
     else:
-        kind = torch.full_like(amount, getattr(color, name.upper()))
-        ours = color.adjust_blend(images.float(), amount, kind)
+        amount = amount.flatten()
+        matrices = color.blend_matrices(amount, torch.full_like(amount, getattr(color, name.upper())))
+        ours = color.apply_matrices(images.float(), *matrices)
     theirs = torch.stack(
         [
             getattr(F, f'adjust_{name}')(image, amount)
@@ -50,14 +53,38 @@ def test_each_image_is_jittered_by_its_own_factor_in_the_range():
 
 
 def test_the_order_of_the_adjustments_is_drawn(monkeypatch):
-    def adjust(x, factor, kind):
-        return torch.where(kind == 0, x + 10, torch.where(kind == 1, 2 * x, x / 4))
+    def adjust(x, kind, chosen):
+        changes = torch.where(kind == 0, x + 10, torch.where(kind == 1, 2 * x, x / 4))
+        return torch.where(chosen, torch.where(kind == 3, x, changes), x)
 
-    monkeypatch.setattr(color, 'adjust_blend', adjust)
-    results = BatchColorJitter(0.1, 0.1, 0.1)(torch.zeros(120, 3, 2, 2))[:, 0, 0, 0]
-    values, counts = results.unique(return_counts=True)
-    assert values.tolist() == [2.5, 5.0, 10.0, 20.0]
-    assert (counts >= 12).all()
+    def matrices(factor, kind):
+        return kind.expand_as(factor)[..., None, None, None], (factor != 1)[..., None, None, None]
+
+    monkeypatch.setattr(color, 'blend_matrices', matrices)
+    monkeypatch.setattr(color, 'apply_matrices', adjust)
+    for hue in (0.0, 0.1):  # grey images have none
+        results = BatchColorJitter(0.1, 0.1, 0.1, hue)(torch.zeros(240, 3, 2, 2))[:, 0, 0, 0]
+        values, counts = results.unique(return_counts=True)
+        assert values.tolist() == [2.5, 5.0, 10.0, 20.0]
+        assert (counts >= 24).all()
+
+
+def test_a_jittered_image_is_made_by_some_order_of_torchvisions_adjustments():
+    image = torch.randint(0, 256, (3, 6, 6)) / 255.0  # torchvision rounds no floats
+    jitter = BatchColorJitter(0.5, 0.5, 0.5, 0.2)
+    # Every factor is at the end of its range, the hue is shifted by 0.2.
+    jitter.ranges = ((1.5, 1.5), (0.5, 0.5), (1.5, 1.5), (0.2, 0.2))
+    possible = []
+    for order in permutations(('brightness', 'contrast', 'saturation', 'hue')):
+        amounts = dict(brightness=1.5, contrast=0.5, saturation=1.5, hue=0.2)
+        theirs = image
+        for name in order:
+            theirs = getattr(F, f'adjust_{name}')(theirs, amounts[name])
+        possible.append(theirs)
+    drawn = jitter(255 * image.repeat(300, 1, 1, 1)) / 255
+    distance = (drawn.unsqueeze(1) - torch.stack(possible)).abs().flatten(2).amax(2)
+    assert (distance.amin(1) < 1e-4).all()
+    assert len(distance.argmin(1).unique()) > 15  # some orders give the same
 
 
 def test_some_images_turn_grey(images):
