@@ -24,6 +24,7 @@ MAPS = ('Brightness', 'Posterize', 'Solarize', 'SolarizeAdd', 'Invert')
 #: Operations that map pixel values by a table made from the image, and that mix it with another one.
 STRETCHES = ('AutoContrast', 'Equalize')
 MIXES = ('Contrast', 'Color', 'Sharpness')
+PIXEL_VALUES = tuple(range(256))
 #: What is computed in the same way, and operations of a group that differ in a part.
 GROUPS: dict[str, tuple[str, ...]] = {
     'move': MOVES,
@@ -224,19 +225,19 @@ def auto_contrast(tables: Tensor, values: Tensor) -> Tensor:
     span = high - low
     flat = span == 0
     scale = (255 / span).masked_fill(flat, 1)
-    pixel = torch.arange(256, dtype=torch.float32, device=tables.device)
+    pixel = constant(PIXEL_VALUES, tables.device)
     return ((pixel - low.masked_fill(flat, 0)) * scale).clamp(0, 255).to(torch.uint8)
 
 
 def equalize(tables: Tensor, values: Tensor) -> Tensor:
     """Make tables (N, 3, 256) after which the histogram of pixel values (N, 3, H * W) is flat."""
     counts = values.new_zeros(tables.shape)
-    counts.scatter_add_(2, values, torch.ones_like(values))
+    counts.scatter_add_(2, values, constant((1,), values.device).expand_as(values))
     of_largest = counts.gather(2, values.amax(2, keepdim=True))
     step = (values.size(2) - of_largest) // 255
     below = counts.cumsum(2) - counts
     equal = ((below + step // 2) // step.clamp(min=1)).clamp(max=255)
-    return torch.where(step > 0, equal, torch.arange(256, device=step.device)).to(torch.uint8)
+    return torch.where(step > 0, equal, constant(PIXEL_VALUES, step.device)).to(torch.uint8)
 
 
 def mix(images: Tensor, shares: Tensor, contrast: Tensor, sharpness: Tensor) -> Tensor:
@@ -257,8 +258,8 @@ def mix(images: Tensor, shares: Tensor, contrast: Tensor, sharpness: Tensor) -> 
 
 def smooth(images: Tensor) -> Tensor:
     """Smooth images (N, 3, H, W) by PIL's filter; edge pixels are kept."""
-    rows = images[:, :, :-2] + images[:, :, 1:-1] + images[:, :, 2:]
-    box = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
     smoothed = images.clone()
-    smoothed[:, :, 1:-1, 1:-1] = ((box + 4 * images[:, :, 1:-1, 1:-1]) / 13).round()
+    inner = smoothed[:, :, 1:-1, 1:-1]
+    sums = F.avg_pool2d(images, 3, stride=1, divisor_override=1)
+    inner.copy_((sums.add(inner, alpha=4) / 13).round())
     return smoothed

@@ -59,15 +59,18 @@ def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
     turn = torch.where(
         largest == red,
         green - blue,
-        torch.where(largest == green, blue - red + 2 * span, red - green + 4 * span),
+        torch.where(
+            largest == green,
+            torch.add(blue - red, span, alpha=2),
+            torch.add(red - green, span, alpha=4),
+        ),
     )
     # In sixths of the wheel. Where the span is 0, the hue has no effect.
-    hue = turn / span.clamp(min=1e-6) + 6 * shift.squeeze(1)
+    hue = torch.add(turn / span.clamp(min=1e-6), shift.squeeze(1), alpha=6)
     offsets = constant((5, 3, 1), hue.device).view(3, 1, 1)
-    place = hue.unsqueeze(1) + offsets
-    place -= 6 * (place / 6).floor()
+    place = (hue.unsqueeze(1) + offsets).remainder(6)
     short = (2 - (place - 2).abs()).clamp(0, 1)
-    return largest.unsqueeze(1) - span.unsqueeze(1) * short
+    return torch.addcmul(largest.unsqueeze(1), span.unsqueeze(1), short, value=-1)
 
 
 @TRANSFORMS.register_module()
@@ -166,8 +169,8 @@ class BatchGaussianBlur:
 
     def blur(self, images: Tensor, deviation: Tensor) -> Tensor:
         """Blur images (N, 3, H, W) by standard deviations (N, 1), edges continued."""
-        taps = torch.arange(-self.radius, self.radius + 1, device=images.device)
-        kernel = (-(taps**2) / (2 * deviation**2)).softmax(1)  # (N, T)
+        exponents = tuple(-(tap**2) / 2 for tap in range(-self.radius, self.radius + 1))
+        kernel = (constant(exponents, images.device) / deviation**2).softmax(1)  # (N, T)
         # Matrices (N, 1, size, size) that map a line of pixels to the blurred line.
         matrices = {
             size: torch.tensordot(kernel, source_matrices(size, self.radius, images.device), 1)

@@ -184,10 +184,10 @@ class GraphedStep:
             with cast_at_once(self._model) as cast, count_at_once(self._model):
                 # Not through the hooks of the module, which would run in the capture alone.
                 losses = self._model.forward(**data, mode='loss')
-        total, _ = self._model.parse_losses(losses)
         self._names, values = loss_values(losses)
+        total = values.sum()
         # A fused optimizer leaves everything as it is where this is 1.
-        wrapper.optimizer.found_inf = (~values.isfinite().all()).float()
+        wrapper.optimizer.found_inf = (~total.isfinite()).float()
         try:
             wrapper.backward(total)
             wrapper.optimizer.step()
@@ -196,7 +196,7 @@ class GraphedStep:
         # Kept, so that the graph writes nothing else to their memory.
         self._kept = [*cast, *(parameter.grad for parameter in self._model.parameters())]
         wrapper.zero_grad()
-        return torch.cat([total.detach().float().view(1), values])
+        return torch.cat([total.view(1), values]).detach()
 
     def _fill_rates(self) -> None:
         for rate, group in zip(self._rates, self._groups, strict=True):

@@ -108,7 +108,7 @@ class BalancedContrast(ProjectedViews):
         features = gather_batch(self.project(views), dim=2).flatten(1, 2)
         (classifiers,) = self._classifiers
         weights = tuple(classifier.weight for classifier in classifiers)
-        prototypes = torch.stack(self.prototype_neck(weights))
+        prototypes = self.prototype_neck(weights)
         with torch.autocast(features.device.type, enabled=False):
             loss = balanced_contrastive_loss(
                 features, prototypes, labels.repeat(len(views)), self.temperature

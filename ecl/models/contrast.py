@@ -71,12 +71,11 @@ class ContrastiveNeck(BaseModule):
             for _ in range(num_experts)
         )
 
-    def forward(self, feats: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Map K features (N, D) to K unit vectors (N, d), in float32."""
-        return tuple(
-            F.normalize(project((feat,))[0].float(), dim=1)
-            for project, feat in zip(self.projections, feats, strict=True)
-        )
+    def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """Map K features (N, D) to unit vectors (K, N, d), in float32."""
+        pairs = zip(self.projections, feats, strict=True)
+        projected = torch.stack([project((feat,))[0] for project, feat in pairs])
+        return F.normalize(projected.float(), dim=-1)
 
 
 class ProjectedViews(BaseModule):
@@ -115,7 +114,7 @@ class ProjectedViews(BaseModule):
                 'Set num_views=[1, 2] of MultiView, or three data_preprocessor.views.'
             )
         (encoder,) = self._online
-        projections = torch.stack(self.neck(encoder(torch.cat(views))))
+        projections = self.neck(encoder(torch.cat(views)))
         return projections.unflatten(1, (len(views), -1))
 
 
@@ -269,8 +268,8 @@ class MomentumContrast(MomentumQueue):
         """
         self.update()
         with torch.no_grad():
-            keys = torch.stack(self.momentum_encoder(views[0]))
-        queries = torch.stack(self.neck(outputs.feats))
+            keys = self.momentum_encoder(views[0])
+        queries = self.neck(outputs.feats)
         with torch.autocast(queries.device.type, enabled=False):
             positive = (queries * keys).sum(-1, keepdim=True)
             # The backward pass reads the queue of now; the new keys are written in place.

@@ -171,10 +171,10 @@ class ECLHead(ClsHead):
             targets: Class indices (N,), or probabilities (N, C).
         """
         with torch.autocast(targets.device.type, enabled=False):
-            losses = {'label_loss': self.label_loss(outputs.logits, targets)}
+            logits = outputs.logits
             if self.reading.labels_teach_aux and outputs.aux_logits is not None:
-                aux = self.label_loss(outputs.aux_logits, targets)
-                losses['label_loss'] = (losses['label_loss'] + aux) / 2
+                logits = torch.cat([logits, outputs.aux_logits])
+            losses = {'label_loss': self.label_loss(logits, targets)}
             if self.stage == 1:
                 for name, loss in self.expert_losses.items():
                     losses[f'{name}_loss'] = loss(outputs, targets)
@@ -184,17 +184,20 @@ class ECLHead(ClsHead):
         return losses
 
     def label_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Compute the label loss of logits (K, N, C), the mean over the experts.
+        """Compute the label loss of the experts, the mean over their classifiers.
 
         Args:
-            logits: Of one kind of classifiers.
+            logits: (M * K, N, C), of M kinds of classifiers one after another.
             targets: Class indices (N,), or probabilities (N, C).
         """
         for loss in self.loss_module:
             if isinstance(loss, SeesawLoss):  # it counts the labels that it has seen
                 require_hard_targets(loss, targets)
-        pairs = zip(self._label_losses(), logits, strict=True)
-        return torch.stack([loss(of_one, targets) for loss, of_one in pairs]).mean()
+        # A label loss is a mean over images, and those of several classifiers count as more images.
+        parts = logits.unflatten(0, (-1, len(self.loss_module))).unbind(1)
+        repeated = targets.repeat(len(parts[0]), *[1] * (targets.ndim - 1))
+        pairs = zip(self.loss_module, parts, strict=True)
+        return torch.stack([loss(part.flatten(0, 1), repeated) for loss, part in pairs]).mean()
 
     def adjusted(self, logits: Tensor) -> Tensor:
         """Return logits (K, N, C) as the label losses compare them with the targets.

@@ -97,7 +97,7 @@ def test_features_are_of_the_views_and_prototypes_of_the_classifier(num_experts)
     views, labels = list(torch.rand(2, N, 3, 2, 2)), torch.tensor([0, 1, 1, 3, 0])
     value = call(contrast, views, labels, num_experts)
     with torch.no_grad():
-        both = [torch.stack(contrast.neck(encoder(view))) for view in views]
+        both = [contrast.neck(encoder(view)) for view in views]
         weights = tuple(classifier.weight for classifier in classifiers)
         prototypes = torch.stack(contrast.prototype_neck(weights))
     features = torch.cat(both, dim=1).double().numpy()

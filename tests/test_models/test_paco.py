@@ -78,8 +78,8 @@ def test_it_is_the_loss_of_the_paper_with_an_empty_a_part_full_and_a_full_queue(
         queue_labels = contrast.queue_labels.numpy().copy()
         value = call(encoder, contrast, views, logits, labels)
         with torch.no_grad():
-            queries = torch.stack(contrast.neck(encoder(views[0]))).double().numpy()
-            keys = torch.stack(contrast.momentum_encoder(views[1])).double().numpy()
+            queries = contrast.neck(encoder(views[0])).double().numpy()
+            keys = contrast.momentum_encoder(views[1]).double().numpy()
         expected = reference(
             logits.double().numpy(),
             queries,
@@ -101,7 +101,7 @@ def test_the_queue_holds_unit_keys_with_their_labels():
         views, logits, labels = batch(seed=step)
         call(encoder, contrast, views, logits, labels)
         with torch.no_grad():
-            keys = torch.stack(contrast.momentum_encoder(views[1]))
+            keys = contrast.momentum_encoder(views[1])
         newest += [(label, keys[:, i]) for i, label in enumerate(labels.tolist())]
     torch.testing.assert_close(contrast.queue.norm(dim=1), torch.ones(K, Q))
     last = (int(contrast.position) - 1) % Q

@@ -38,7 +38,8 @@ MMPRETRAIN_READS = ('label_smoothing', 'seesaw')
 FREE = (
     *('view', '_unsafe_view', '_reshape_alias', 'alias', 'as_strided', 'detach', 'expand'),
     *('permute', 'select', 'slice', 'split', 'split_with_sizes', 'squeeze', 't', 'transpose'),
-    *('unbind', 'unsqueeze', 'empty', 'empty_like', 'empty_strided', 'new_empty'),
+    *('unbind', 'unfold', 'unsqueeze', 'empty', 'empty_like', 'empty_strided', 'new_empty'),
+    *('new_empty_strided', '_record_function_enter_new', '_record_function_exit'),
 )
 INDEXING = ('index', 'index_put', 'index_put_')
 

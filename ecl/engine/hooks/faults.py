@@ -172,15 +172,18 @@ class InvalidLossHook(Hook):
 
 
 def loss_values(losses: dict[str, Any]) -> tuple[list[str], Tensor]:
-    """Return the names of the losses among the outputs of a step, and their values (L,)."""
+    """Return the names of the losses among the outputs of a step, and their values (L,).
+
+    MMEngine trains by their sum.
+    """
     names = [name for name in losses if 'loss' in name]
     return names, torch.stack([_mean(losses[name]) for name in names])
 
 
 def _mean(loss: Tensor | list[Tensor]) -> Tensor:
-    """Reduce a loss as MMEngine does before it sums the losses."""
-    parts = loss if isinstance(loss, list | tuple) else [loss]
-    return torch.stack([part.detach().float().mean() for part in parts]).sum()
+    if isinstance(loss, Tensor):
+        return loss.float().mean() if loss.ndim else loss.float()
+    return torch.stack([part.float().mean() for part in loss]).sum()
 
 
 def _some(images: list[str]) -> str:

@@ -41,10 +41,10 @@ def peer_divergence(
         probability = probability * teacher_weights.unsqueeze(-1)
         negative_entropy = negative_entropy * teacher_weights
     student = (student_logits / temperature).log_softmax(-1)
-    num_peers = len(teacher) - 1
-    peers = (probability.sum(0) - probability) / num_peers
-    peers_negative_entropy = (negative_entropy.sum(0) - negative_entropy) / num_peers
-    return (peers_negative_entropy - (peers * student).sum(-1)) * temperature**2
+    factor = temperature**2 / (len(teacher) - 1)
+    peers = factor * (probability.sum(0) - probability)
+    peers_negative_entropy = factor * (negative_entropy.sum(0) - negative_entropy)
+    return peers_negative_entropy - (peers * student).sum(-1)
 
 
 @MODELS.register_module()
