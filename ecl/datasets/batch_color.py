@@ -14,6 +14,7 @@ from ecl.settings import Number, Range, validate_params
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 #: Shares of red, green and blue in a grey value.
 GREY = (0.2989, 0.587, 0.114)
+IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
 def grey_values(images: Tensor) -> Tensor:
@@ -36,7 +37,7 @@ def blend_matrices(factor: Tensor, kind: Tensor) -> tuple[Tensor, Tensor]:
     """
     factor, kind = factor[..., None, None], kind[..., None, None]
     to_grey = (1 - factor) * constant(GREY, factor.device)
-    own = factor * torch.eye(3, device=factor.device)
+    own = factor * constant(IDENTITY, factor.device)
     return own + (kind == SATURATION) * to_grey, (kind == CONTRAST) * to_grey.expand_as(own)
 
 
@@ -112,7 +113,7 @@ class BatchColorJitter:
         changed = draw(images, self.prob)
         amounts = amounts.gather(0, order)  # by turn
         turn_of_hue = (order == HUE).int().argmax(0, keepdim=True)
-        turns = torch.arange(kinds, device=device).unsqueeze(1)
+        turns = constant(tuple(range(kinds)), device).unsqueeze(1)
         chosen = torch.stack([turns < turn_of_hue, turns > turn_of_hue]) & changed
         matrices = blend_matrices(torch.where(chosen, amounts, 1), order)
         # The hue, which takes most operations, is adjusted for all images at the same time.
@@ -165,7 +166,7 @@ class BatchGaussianBlur:
         """Blur some of the images (N, 3, H, W)."""
         low, high = self.magnitude_range
         deviation = low + (high - low) * torch.rand(len(images), 1, device=images.device)
-        return apply_where(draw(images, self.prob), self.blur, images.clone(), deviation)
+        return apply_where(draw(images, self.prob), self.blur, images, deviation)
 
     def blur(self, images: Tensor, deviation: Tensor) -> Tensor:
         """Blur images (N, 3, H, W) by standard deviations (N, 1), edges continued."""

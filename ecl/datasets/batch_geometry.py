@@ -156,10 +156,11 @@ class BatchRandomResizedCrop:
         """Crop and resize images (N, 3, H, W) to (N, 3, S, S)."""
         height, width, device = *images.shape[2:], images.device
         start, length = self.boxes(len(images), height, width, device).view(2, 2, -1, 1)
-        steps = (torch.arange(self.scale, device=device) + 0.5) / self.scale
+        steps = constant(tuple((i + 0.5) / self.scale for i in range(self.scale)), device)
         # Within the box alone, as if it had been cut out before.
         pixel = (start + steps * length - 0.5).clamp(start, start + length - 1)
-        rows, columns = (2 * pixel + 1) / constant((height, width), device).view(2, 1, 1) - 1
+        sides = constant((height, width), device).view(2, 1, 1)
+        rows, columns = (pixel + 0.5) / (sides / 2) - 1
         shape = (len(images), self.scale, self.scale)
         grid = torch.stack([columns.unsqueeze(1).expand(shape), rows.unsqueeze(2).expand(shape)], 3)
         return F.grid_sample(images, grid, padding_mode='border', align_corners=False)
@@ -200,7 +201,7 @@ def apply_where(
     Args:
         chosen: Which images to change, (N,), bool.
         function: From images and parameters to images of the same shape, each by itself.
-        images: (N, ...); on a CPU they are changed in place.
+        images: (N, ...).
         parameters: Parameters of each image, (N, ...).
 
     Returns:
@@ -210,10 +211,10 @@ def apply_where(
         chosen = chosen.view(-1, *[1] * (images.ndim - 1))
         return torch.where(chosen, function(images, *parameters), images)
     (places,) = chosen.nonzero(as_tuple=True)
-    if len(places):
-        changed = function(images[places], *(parameter[places] for parameter in parameters))
-        images.index_copy_(0, places, changed)
-    return images
+    if not len(places):
+        return images
+    changed = function(images[places], *(parameter[places] for parameter in parameters))
+    return images.index_copy(0, places, changed)
 
 
 @cache

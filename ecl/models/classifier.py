@@ -108,7 +108,7 @@ class ECLClassifier(ImageClassifier):
         if self.contrast is not None:
             losses['contrast_loss'] = self.contrast(outputs, targets, views[1:])
         factor = len(feats) if self.expert_reduction == 'sum' else 1
-        return {name: factor * loss for name, loss in losses.items()}
+        return dict(zip(losses, factor * torch.stack([*losses.values()]), strict=True))
 
 
 @MODELS.register_module()

@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_gather, get_rank
+from mmengine.dist import all_gather, get_rank, get_world_size
 from mmengine.model import BaseModule, ModuleList
 from mmpretrain.models.necks import MoCoV2Neck
 from torch import Tensor, nn
 
 from ecl.errors import UserError
+from ecl.models.folded import FoldedNorms
 from ecl.models.outputs import ExpertOutputs
 from ecl.registry import MODELS
 from ecl.settings import Number, SettingError, Whole, validate_params
@@ -28,6 +29,8 @@ def gather_batch(x: Tensor, dim: int = 0) -> Tensor:
         x: Part of this process, of the same shape in all.
         dim: Dimension of the batch.
     """
+    if get_world_size() == 1:
+        return x
     parts = all_gather(x.detach().contiguous())
     own = x.detach()
     parts[get_rank()] = own + len(parts) * (x - own)
@@ -165,6 +168,7 @@ class MomentumQueue(BaseModule):
         self._pairs: list[tuple[Tensor, Tensor]] | None = None
         self.momentum_encoder = deepcopy(nn.Sequential(encoder, self.neck))
         self.momentum_encoder.requires_grad_(False).eval()
+        self._folded = FoldedNorms(self.momentum_encoder)
         self.momentum = momentum
         queue = torch.randn(num_experts, self.neck.out_channels, queue_size)
         self.register_buffer('queue', F.normalize(queue, dim=1))
@@ -204,6 +208,10 @@ class MomentumQueue(BaseModule):
         torch._foreach_copy_(own, torch._foreach_sub(online, lag))
         self.updates += 1
 
+    def keys(self, images: Tensor) -> Tensor:
+        """Map images (N, 3, H, W) to unit vectors (K, N, d) by the momentum encoder."""
+        return self._folded(images)
+
     @torch.no_grad()
     def enqueue(self, keys: Tensor) -> Tensor:
         """Replace the oldest keys by new ones (K, N, d) of all processes.
@@ -220,7 +228,7 @@ class MomentumQueue(BaseModule):
             raise SettingError(self, 'queue_size', size, needed)
         places = (self.position + torch.arange(keys.size(1), device=keys.device)) % size
         self.queue.index_copy_(2, places, keys.transpose(1, 2))
-        self.position.copy_((self.position + keys.size(1)) % size)
+        self.position.add_(keys.size(1)).remainder_(size)
         return places
 
 
@@ -267,8 +275,7 @@ class MomentumContrast(MomentumQueue):
             A scalar.
         """
         self.update()
-        with torch.no_grad():
-            keys = self.momentum_encoder(views[0])
+        keys = self.keys(views[0])
         queries = self.neck(outputs.feats)
         with torch.autocast(queries.device.type, enabled=False):
             positive = (queries * keys).sum(-1, keepdim=True)

@@ -83,7 +83,10 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
         return {**packed, 'inputs': [packed['inputs'], *others]}
 
     def _augment(self, images: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
-        given = images if isinstance(images, list) else [images] * len(self.views)
+        if isinstance(images, list):
+            given = [view.float() for view in images]
+        else:
+            given = [images.float()] * len(self.views)
         if len(given) != len(self.views):
             raise UserError(
                 f'data_preprocessor.views: got {len(self.views)} views, expected {len(given)}, '
@@ -92,7 +95,7 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
         # The step's mixed precision is for networks; 8 bits of mantissa would round the pixels.
         with torch.autocast(given[0].device.type, enabled=False):
             views = [
-                reduce(lambda x, change: change(x), view, source.float())
+                reduce(lambda x, change: change(x), view, source)
                 for view, source in zip(self.views, given, strict=True)
             ]
         return views if len(views) > 1 else views[0]

@@ -1,7 +1,9 @@
 """Head of K experts: classifiers, losses, aggregation and prediction."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 
 import torch
 from mmengine.logging import MMLogger
@@ -197,7 +199,8 @@ class ECLHead(ClsHead):
         parts = logits.unflatten(0, (-1, len(self.loss_module))).unbind(1)
         repeated = targets.repeat(len(parts[0]), *[1] * (targets.ndim - 1))
         pairs = zip(self.loss_module, parts, strict=True)
-        return torch.stack([loss(part.flatten(0, 1), repeated) for loss, part in pairs]).mean()
+        losses = [loss(part.flatten(0, 1), repeated) for loss, part in pairs]
+        return reduce(operator.add, losses) / len(losses)
 
     def adjusted(self, logits: Tensor) -> Tensor:
         """Return logits (K, N, C) as the label losses compare them with the targets.

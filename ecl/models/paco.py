@@ -115,8 +115,7 @@ class ParametricContrast(MomentumQueue):
         """
         labels = torch.cat(all_gather(require_hard_targets(self, targets)))
         self.update()
-        with torch.no_grad():
-            keys = gather_batch(self.momentum_encoder(views[0]), dim=1)
+        keys = gather_batch(self.keys(views[0]), dim=1)
         queries = gather_batch(self.neck(outputs.feats), dim=1)
         logits = gather_batch(self.prior.adjust(outputs.logits), dim=1)
         with torch.autocast(queries.device.type, enabled=False):

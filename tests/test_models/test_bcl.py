@@ -99,7 +99,7 @@ def test_features_are_of_the_views_and_prototypes_of_the_classifier(num_experts)
     with torch.no_grad():
         both = [contrast.neck(encoder(view)) for view in views]
         weights = tuple(classifier.weight for classifier in classifiers)
-        prototypes = torch.stack(contrast.prototype_neck(weights))
+        prototypes = contrast.prototype_neck(weights)
     features = torch.cat(both, dim=1).double().numpy()
     expected = reference(features, prototypes.double().numpy(), [*labels.tolist()] * 2, 0.2)
     assert value.item() == pytest.approx(0.5 * expected, rel=1e-5)

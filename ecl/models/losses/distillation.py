@@ -153,8 +153,9 @@ class FeatureDistillLoss(nn.Module):
         students = torch.stack([outputs.feats[k] for k, _ in self.pairs])  # (K (K - 1), N, D)
         teachers = torch.stack([outputs.feats[j].detach() for _, j in self.pairs])
         weights = torch.stack([*self.adapters.parameters()])
-        similarity = F.cosine_similarity(students @ weights.mT, teachers, dim=2)
-        return self.loss_weight * (1 - similarity).mean()
+        predicted = F.normalize(students @ weights.mT, dim=2)
+        similarity = (predicted * F.normalize(teachers, dim=2)).sum(2)
+        return self.loss_weight * (1 - similarity.mean())
 
 
 @MODELS.register_module()

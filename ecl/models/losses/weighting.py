@@ -219,4 +219,4 @@ def _follow_class_means(average: Tensor, values: Tensor, labels: Tensor, momentu
     all_reduce(sums)
     counts = sums[-1]
     mean = sums[:-1] / counts.clamp(min=1e-12)
-    average += (1 - momentum) * (counts > 0) * (mean - average)
+    average.add_((counts > 0) * (mean - average), alpha=1 - momentum)

@@ -1,0 +1,125 @@
+"""Evaluate a network with its BatchNorm folded into the convolutions before it."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+#: A convolution, and the norm layer that gets its output.
+Pair = tuple[nn.Conv2d, nn.BatchNorm2d | nn.SyncBatchNorm]
+
+
+class FoldedNorms:
+    """Call a network that is in evaluation mode, with less work.
+
+    BatchNorm with running statistics multiplies each channel by a number and adds another one.
+    The convolution before it can do both: on a CPU in the same pass, and in mixed precision its
+    weights are cast on the way. Weights are folded anew in each call, those of one shape together,
+    so they may change between calls. Results are those of the network, but for rounding.
+
+    Args:
+        network: From images (N, 3, H, W) to anything. It is not changed.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self._pairs: list[Pair] | None = None
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Any:
+        """Return the output of the network."""
+        if self._pairs is None:
+            self._pairs = foldable(self.network, images[:1])
+        with _replaced(self._pairs, images.device.type):
+            return self.network(images)
+
+
+def foldable(network: nn.Module, images: Tensor) -> list[Pair]:
+    """Find by a trial run which convolutions hand their output to a BatchNorm, ordered by shape.
+
+    Args:
+        network: In evaluation mode.
+        images: Of the trial run.
+    """
+    pairs: list[Pair] = []
+    uses: Counter[nn.Module] = Counter()
+    last: list[Any] = [None, None]
+
+    def after(convolution: nn.Module, _: Any, output: Tensor) -> None:
+        uses[convolution] += 1
+        last[:] = convolution, output
+
+    def before(norm: Any, args: tuple) -> None:
+        uses[norm] += 1
+        if args[0] is last[1]:
+            pairs.append((last[0], norm))
+
+    handles = []
+    for module in network.modules():
+        if type(module) is nn.Conv2d and module.bias is None:
+            handles.append(module.register_forward_hook(after))
+        elif type(module) in (nn.BatchNorm2d, nn.SyncBatchNorm):
+            handles.append(module.register_forward_pre_hook(before))
+    try:
+        network(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    # One value of eps, so that all are folded at once.
+    fit = [
+        (convolution, norm)
+        for convolution, norm in pairs
+        if uses[convolution] == uses[norm] == 1
+        and norm.affine
+        and norm.track_running_stats
+        and norm.eps == pairs[0][1].eps
+    ]
+    return sorted(fit, key=lambda pair: pair[0].weight.shape)
+
+
+def _fold(pairs: list[Pair], dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the weight and the bias that stand for each convolution with its norm layer."""
+    norms = [norm for _, norm in pairs]
+    names = 'weight', 'bias', 'running_mean', 'running_var'
+    gain, bias, mean, variance = (torch.cat([getattr(n, name) for n in norms]) for name in names)
+    scale = gain * (variance + norms[0].eps).rsqrt()
+    shift = torch.addcmul(bias, mean, scale, value=-1).to(dtype)
+    start = 0
+    for _, group in groupby(pairs, key=lambda pair: pair[0].weight.shape):
+        # Channels last, as the memory of the images.
+        stacked = torch.stack([conv.weight.permute(0, 2, 3, 1) for conv, _ in group])
+        rows = stacked.shape[:2]
+        part = slice(start, start + rows.numel())
+        folded = torch.empty_like(stacked, dtype=dtype)
+        torch.mul(stacked, scale[part].view(*rows, 1, 1, 1), out=folded)
+        yield from zip(folded.permute(0, 1, 4, 2, 3), shift[part].view(rows), strict=True)
+        start = part.stop
+
+
+@contextmanager
+def _replaced(pairs: list[Pair], device: str) -> Iterator[None]:
+    """Let the convolutions do the work of the norm layers, which pass on what they get."""
+    if not pairs:
+        yield
+        return
+    mixed = torch.is_autocast_enabled(device)
+    dtype = torch.get_autocast_dtype(device) if mixed else pairs[0][0].weight.dtype
+    weights = [convolution.weight for convolution, _ in pairs]
+    layers: list[tuple[Any, Any]] = list(pairs)
+    try:
+        for (convolution, norm), (weight, bias) in zip(layers, _fold(pairs, dtype), strict=True):
+            convolution._parameters.update(weight=weight, bias=bias)
+            norm.forward = _unchanged
+        yield
+    finally:
+        for (convolution, norm), weight in zip(layers, weights, strict=True):
+            convolution._parameters.update(weight=weight, bias=None)
+            vars(norm).pop('forward', None)
+
+
+def _unchanged(x: Tensor) -> Tensor:
+    return x
