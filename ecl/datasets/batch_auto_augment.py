@@ -21,7 +21,7 @@ from ecl.settings import Whole, validate_params
 #: Operations that move pixels, and those that map pixel values by one table.
 MOVES = ('ShearX', 'ShearY', 'TranslateX', 'TranslateY', 'Rotate')
 MAPS = ('Brightness', 'Posterize', 'Solarize', 'SolarizeAdd', 'Invert')
-#: Operations that map pixel values by a table made from the image, and that mix it with another one.
+#: Operations that map pixel values by a table made from the image, and that mix two images.
 STRETCHES = ('AutoContrast', 'Equalize')
 MIXES = ('Contrast', 'Color', 'Sharpness')
 PIXEL_VALUES = tuple(range(256))
@@ -249,17 +249,17 @@ def mix(images: Tensor, shares: Tensor, contrast: Tensor, sharpness: Tensor) -> 
         contrast, sharpness: Where the other one is the mean or the smoothed version, (N,), bool.
     """
     own, rest = shares[..., None, None, None].unbind(1)
-    contrast, sharpness = contrast.view(-1, 1, 1, 1), sharpness.view(-1, 1, 1, 1)
     grey = grey_values(images).floor()
-    others = torch.where(contrast, grey.mean((1, 2, 3), keepdim=True), grey)
-    others = torch.where(sharpness, smooth(images.float()), others)
+    mean = grey.mean((1, 2, 3), keepdim=True)
+    others = torch.where(contrast.view(-1, 1, 1, 1), mean, grey).expand(images.shape)
+    others = apply_where(sharpness, smooth, others, images)
     return (own * images + rest * others).clamp(0, 255).to(torch.uint8)
 
 
-def smooth(images: Tensor) -> Tensor:
+def smooth(_: Tensor, images: Tensor) -> Tensor:
     """Smooth images (N, 3, H, W) by PIL's filter; edge pixels are kept."""
-    smoothed = images.clone()
+    smoothed = images.float()
     inner = smoothed[:, :, 1:-1, 1:-1]
-    sums = F.avg_pool2d(images, 3, stride=1, divisor_override=1)
+    sums = F.avg_pool2d(smoothed, 3, stride=1, divisor_override=1)
     inner.copy_((sums.add(inner, alpha=4) / 13).round())
     return smoothed

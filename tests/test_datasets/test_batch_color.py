@@ -32,7 +32,9 @@ def test_adjustments_are_those_of_torchvision(images, name):
         ours = color.adjust_hue(images.float(), amount)
     else:
         amount = amount.flatten()
-        matrices = color.blend_matrices(amount, torch.full_like(amount, getattr(color, name.upper())))
+        matrices = color.blend_matrices(
+            amount, torch.full_like(amount, getattr(color, name.upper()))
+        )
         ours = color.apply_matrices(images.float(), *matrices)
     theirs = torch.stack(
         [

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from copy import deepcopy
 from functools import partial
 from statistics import harmonic_mean, median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import torch
@@ -23,6 +23,8 @@ from mmpretrain.structures import DataSample
 from PIL import Image, ImageFilter
 from torch import Tensor, nn
 from torchvision import transforms as T
+
+from ecl.models.folded import FoldedNorms
 
 
 class Reading(NamedTuple):
@@ -282,7 +284,7 @@ def build_loops(
     }
     contrast = getattr(model, 'contrast', None)
     if contrast is not None:
-        encoder = deepcopy(contrast.momentum_encoder)
+        encoder = FoldedNorms(deepcopy(contrast.momentum_encoder))
         loops['momentum'] = partial(forward_step, encoder, views[1], precision)
     plain = _copy(model).to(memory_format=torch.contiguous_format)
     pixels = views_of(batch['inputs'])[0]
@@ -324,7 +326,9 @@ def experts_step(
 
 @torch.no_grad()
 def forward_step(
-    encoder: nn.Module, images: Tensor, precision: Callable[[], AbstractContextManager]
+    encoder: Callable[[Tensor], Any],
+    images: Tensor,
+    precision: Callable[[], AbstractContextManager],
 ) -> None:
     """Run an encoder forward without gradients."""
     with precision():
