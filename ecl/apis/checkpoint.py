@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.fileio import load
 from mmengine.utils import import_modules_from_strings
 
 from ecl.apis.config_check import registered_objects, walk
 from ecl.checkpoint_file import load_checkpoint, trusts_checkpoints
+from ecl.engine.hooks.run_record import RECORD
+from ecl.engine.methods.adjustment import ADJUSTED
 from ecl.engine.resume.checkpoint_hook import kept_checkpoints
 from ecl.errors import UserError
 
@@ -63,6 +66,23 @@ def latest_checkpoint(work_dir: str | Path) -> str | None:
     """Return the path of :func:`load_latest`."""
     found = load_latest(work_dir)
     return found and found[0]
+
+
+def final_checkpoint(work_dir: str | Path) -> str | None:
+    """Return the path of the model that the record of a training describes.
+
+    That is ``adjusted.pth`` if the training adjusted its classifiers, else the latest checkpoint.
+
+    Args:
+        work_dir: Folder of a training.
+
+    Returns:
+        The path, or None if there is no checkpoint.
+    """
+    adjusted, record = Path(work_dir, ADJUSTED), Path(work_dir, RECORD)
+    if adjusted.is_file() and record.is_file() and 'adjustment' in load(record):
+        return str(adjusted)
+    return latest_checkpoint(work_dir)
 
 
 def check_resumable(checkpoint: Mapping[str, Any], cfg: Config, path: str | Path) -> None:

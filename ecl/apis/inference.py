@@ -160,6 +160,8 @@ class Predictor:
     Args:
         checkpoint: A file that a training or ``tools/publish.py`` wrote.
         device: Such as 'cpu' or 'cuda:1'. Default: a GPU if there is one.
+        tau: Strength of an adjustment of the classifiers. None changes nothing.
+        adjust: Its method, ``'logit-adjustment'`` or ``'tau-norm'``.
 
     Attributes:
         model: The model, in evaluation mode.

@@ -216,6 +216,10 @@ def use_tta(cfg: Config, source: str) -> None:
     Raises:
         UserError: If there is no ``tta_pipeline``, and training does not mirror images.
     """
+    if (
+        cfg.test_dataloader.dataset.get('type') == 'InMemoryDataset'
+    ):  # it keeps one view of an image
+        cfg.test_dataloader.dataset = cfg.test_dataloader.dataset.dataset
     dataset = cfg.test_dataloader.dataset
     while 'pipeline' not in dataset and 'dataset' in dataset:
         dataset = dataset.dataset
@@ -225,8 +229,8 @@ def use_tta(cfg: Config, source: str) -> None:
 
 
 def _mirrored(cfg: Config, pipeline: list[dict] | None, source: str) -> list[dict]:
-    steps = [node for _, node in walk(cfg.get('train_dataloader') or {})]
-    flips = [step for step in steps if step.get('type') == 'RandomFlip']
+    parts = {key: cfg.get(key) or {} for key in ('train_dataloader', 'data_preprocessor')}
+    flips = [s for _, s in walk(parts) if s.get('type') in ('RandomFlip', 'BatchRandomFlip')]
     if not pipeline or not any(
         'horizontal' in step.get('direction', 'horizontal') for step in flips
     ):

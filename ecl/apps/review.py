@@ -15,7 +15,7 @@ from mmpretrain.models import BaseClassifier
 from rich.console import Console
 from rich.progress import track
 
-from ecl.apis.checkpoint import latest_checkpoint, read_config
+from ecl.apis.checkpoint import final_checkpoint, read_config
 from ecl.apis.inference import build_loader, predict_batches
 from ecl.apis.models import build_model
 from ecl.apps.report.page import data_address, template
@@ -92,7 +92,7 @@ def review(work_dir: str | Path, accuracy: float = 0.95, out: str | Path | None 
     Raises:
         UserError: If the folder holds no checkpoint, or its data cannot be used.
     """
-    checkpoint = latest_checkpoint(work_dir) if Path(work_dir).is_dir() else None
+    checkpoint = final_checkpoint(work_dir) if Path(work_dir).is_dir() else None
     if checkpoint is None:
         raise UserError(f'{work_dir} holds no checkpoint. Give the work dir of a training.')
     content = load_checkpoint(checkpoint)

@@ -103,7 +103,20 @@ class InMemoryDataset(Dataset):
         return len(self._labels)
 
 
+def _check_bad_images_stop(dataset: Any) -> None:
+    """A replaced image would keep the label and the path of the bad one."""
+    while dataset is not None:
+        for transform in getattr(getattr(dataset, 'pipeline', None), 'transforms', ()):
+            if getattr(transform, 'bad', 'stop') != 'stop':
+                raise UserError(
+                    f"InMemoryDataset: got LoadImage(bad='{transform.bad}'), expected bad='stop'. "
+                    'Remove the images that cannot be read: ecl check lists them.'
+                )
+        dataset = getattr(dataset, 'dataset', None)
+
+
 def _decode(dataset: Any) -> _Decoded:
+    _check_bad_images_stop(dataset)
     images: torch.Tensor | None = None
     paths = []
     console = Console(stderr=True)

@@ -115,13 +115,18 @@ class Cached(BaseTransform):
         self.transforms = [TRANSFORMS.build(transform) for transform in transforms]
         self._kept: dict[str | int, dict] = {}
 
-    def transform(self, results: dict) -> dict:
-        """Return the kept results for this image, or compute and keep them."""
+    def transform(self, results: dict) -> dict | None:
+        """Return the kept results for this image, or compute and keep them.
+
+        None, which asks for another image, is passed on and not kept.
+        """
         key = results['img_path'] if 'img_path' in results else results['sample_idx']
         if key not in self._kept:
             outcome = dict(results)
             for transform in self.transforms:
                 outcome = transform(outcome)
+                if outcome is None:
+                    return None
             self._kept[key] = {
                 name: value
                 for name, value in outcome.items()

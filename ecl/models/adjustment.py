@@ -7,6 +7,7 @@ and publishes as any other.
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,8 @@ from mmpretrain.models import BaseClassifier
 from torch import Tensor, nn
 
 from ecl.errors import UserError
-from ecl.models.linear import CosineLinear
+from ecl.models.expert_head import ECLHead
+from ecl.models.linear import CosineLinear, ScaledLinear
 
 #: Strengths that are tried [lineage: those of the released code of tau-normalisation].
 TAUS = tuple(round(0.1 * step, 1) for step in range(21))
@@ -48,13 +50,13 @@ def normalize_weights(head: nn.Module, tau: float, class_counts: Sequence[int] |
         class_counts: Not used.
 
     Raises:
-        UserError: If a classifier normalises its weights itself.
+        UserError: If a classifier normalises its weights itself, or has other scales.
     """
     for classifier in _classifiers(head):
-        if isinstance(classifier, CosineLinear):
+        if isinstance(classifier, CosineLinear | ScaledLinear):
             raise UserError(
-                'tau-norm cannot adjust this model: got CosineLinear, which does not depend on the '
-                'norms of its weights. Use logit-adjustment.'
+                f'tau-norm cannot adjust this model: got {type(classifier).__name__}, whose logits '
+                'do not have the norms of its weights as scales. Use logit-adjustment.'
             )
         norms = classifier.weight.data.norm(dim=1, keepdim=True)
         logs = norms.clamp(min=torch.finfo(norms.dtype).tiny).log()
@@ -185,9 +187,15 @@ def _balanced_cross_entropy(logits: Tensor, targets: Tensor) -> float:
 
 
 def _classifiers(head: nn.Module) -> list[nn.Linear]:
-    """Return the linear layers of a head that give one logit for each class."""
+    """Return the linear layers of a head that give one logit for each class.
+
+    Other layers of an :class:`ECLHead`, such as the router of RIDE, may have as many outputs.
+    """
+    layers = head.modules()
+    if isinstance(head, ECLHead):
+        layers = chain(head.label_classifiers, head.distill_classifiers or ())
     size = getattr(head, 'num_classes', None)
-    found = [m for m in head.modules() if isinstance(m, nn.Linear) and m.out_features == size]
+    found = [m for m in layers if isinstance(m, nn.Linear) and m.out_features == size]
     if not found:
         raise UserError(
             f'no classifier to adjust: got {type(head).__name__}, expected a head with linear '

@@ -113,7 +113,7 @@ class ECLClassifier(ImageClassifier):
 
 @MODELS.register_module()
 class AverageScoresTTA(AverageClsScoreTTA):
-    """MMPretrain's mean of the scores over views, for the experts too.
+    """MMPretrain's mean of the scores over views, of experts and classifiers too.
 
     Args:
         module: The model, or its config.
@@ -127,7 +127,8 @@ class AverageScoresTTA(AverageClsScoreTTA):
         merged = super()._merge_single_sample(data_samples)
         # The parent leaves these two as the first view has them.
         merged.set_pred_label(merged.pred_score.argmax().reshape(1))
-        if 'expert_scores' in merged:
-            views = torch.stack([sample.expert_scores for sample in data_samples])
-            merged.set_field(views.mean(dim=0), 'expert_scores')
+        for name in ('expert_scores', 'label_score', 'distill_score'):
+            if name in merged:
+                views = torch.stack([sample.get(name) for sample in data_samples])
+                merged.set_field(views.mean(dim=0), name)
         return merged

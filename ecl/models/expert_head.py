@@ -1,9 +1,10 @@
 """Head of K experts: classifiers, losses, aggregation and prediction."""
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
+from typing import Any
 
 import torch
 from mmengine.logging import MMLogger
@@ -12,6 +13,7 @@ from mmpretrain.models.losses import SeesawLoss
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from ecl.models.linear import CosineLinear
 from ecl.models.outputs import READINGS, ExpertOutputs, require_hard_targets
 from ecl.registry import MODELS, build_part
 from ecl.settings import OneOf, SettingError, Whole, validate_params
@@ -21,8 +23,9 @@ from ecl.settings import OneOf, SettingError, Whole, validate_params
 class ECLHead(ClsHead):
     """Classifiers of K experts, trained by label losses and by losses between the experts.
 
-    A loss, aggregator or classifier gets ``num_classes``, ``num_experts``, ``in_channels`` and
-    ``reading`` if its constructor has such an argument, so a config need not repeat them.
+    A loss or aggregator gets ``num_classes``, ``num_experts``, ``in_channels`` and ``reading`` if
+    its constructor has such an argument, so a config need not repeat them. A classifier gets
+    ``in_features`` and ``out_features``.
 
     Args:
         num_classes: C.
@@ -109,15 +112,17 @@ class ECLHead(ClsHead):
 
         self.stage = 1
         self.label_classifiers = classifiers()
-        for loss in self.loss_module:
-            if getattr(loss, 'needs_cosine', False) and not hasattr(
-                self.label_classifiers[0], 'scale'
-            ):
-                needed = f"dict(type='CosineLinear', scale={getattr(loss, 'scale', 30.0)})"
-                needed += f' for {type(loss).__name__}'
-                raise SettingError(self, 'classifier', classifier, needed)
+        for loss in self.loss_module.modules():  # also those within a loss
+            if getattr(loss, 'needs_cosine', False):
+                self._require_cosine(loss, classifier)
         two = self.reading.has_aux and num_experts > 1
         self.distill_classifiers = classifiers() if two else None
+
+    def _require_cosine(self, loss: Any, classifier: Mapping[str, Any]) -> None:
+        built = self.label_classifiers[0]
+        if not isinstance(built, CosineLinear) or built.scale != loss.scale:
+            needed = f"dict(type='CosineLinear', scale={loss.scale}) for {type(loss).__name__}"
+            raise SettingError(self, 'classifier', dict(classifier), needed)
 
     def keep(self, k: int) -> None:
         """Drop the classifiers of all experts but k, of 0 to K - 1, in place; it predicts alone."""

@@ -162,6 +162,14 @@ def test_images_and_their_mirror_images_where_training_mirrors():
     assert cfg.model.module.type == 'ECLClassifier'
 
 
+def test_images_are_mirrored_where_the_batch_is_and_memory_has_one_view():
+    cfg = _config()
+    cfg.data_preprocessor = dict(views=[[dict(type='BatchRandomFlip')]])
+    cfg.test_dataloader.dataset = dict(type='InMemoryDataset', **cfg.test_dataloader.dataset)
+    use_tta(cfg, 'a.py')
+    assert cfg.test_dataloader.dataset.pipeline[-1].type == 'TestTimeAug'
+
+
 @pytest.mark.parametrize('steps', [(), (dict(type='RandomFlip', direction='vertical'),)])
 def test_views_are_asked_for_where_training_does_not_mirror(steps):
     with pytest.raises(UserError, match=r'a\.py: training does not mirror .* tta_pipeline'):

@@ -8,6 +8,7 @@ from torch.utils.data import Dataset
 
 from ecl.datasets import (
     Digits,
+    ImageList,
     InMemoryDataset,
     LongTailDataset,
     count_classes,
@@ -91,3 +92,13 @@ class Sizes(Dataset):
 def test_data_that_do_not_fit_one_tensor_are_one_line(items, message):
     with pytest.raises(UserError, match=message):
         InMemoryDataset(Sizes(items))
+
+
+def test_replaced_images_are_refused(tmp_path):
+    for number in range(2):
+        Image.new('RGB', (4, 4)).save(tmp_path / f'{number}.png')
+    (tmp_path / 'list.txt').write_text('0.png 0\n1.png 1\n')
+    pipeline = [dict(type='LoadImage', bad='replace'), dict(type='PackInputs')]
+    listed = ImageList('list.txt', data_root=str(tmp_path), pipeline=pipeline)
+    with pytest.raises(UserError, match="expected bad='stop'"):
+        InMemoryDataset(LongTailDataset(listed, imbalance_factor=1))

@@ -248,3 +248,13 @@ def test_two_views_keep_the_label():
     assert int(packed['data_samples'].gt_label) == 3
     flipped = torch.from_numpy(_image().copy()).permute(2, 0, 1).flip(-1)
     assert torch.equal(packed['inputs'][1], flipped)
+
+
+@pytest.mark.filterwarnings('ignore')
+def test_a_replaced_image_is_not_kept(root):
+    steps = [dict(type='LoadImage', bad='replace'), RESIZE]
+    dataset = ImageList(
+        'list.txt', data_root=str(root), pipeline=[dict(type='Cached', transforms=steps)]
+    )
+    for _ in range(2):
+        assert dataset[3]['img_path'] != f'{root}/3.png'

@@ -171,3 +171,17 @@ def test_a_head_without_linear_layers_is_refused():
     model.head.label_classifiers = nn.ModuleList([nn.Identity()])
     with pytest.raises(UserError, match='ECLHead'):
         adjust(model, 'tau-norm', 1.0, COUNTS)
+
+
+@pytest.mark.parametrize('method', ADJUSTMENTS)
+def test_other_layers_of_the_head_stay(method):
+    model = build(3)
+    model.head.router = nn.Linear(5, 4)  # as many outputs as classes
+    before = copy.deepcopy(model.head.router.state_dict())
+    adjust(model, method, 1.0, COUNTS)
+    torch.testing.assert_close(model.head.router.state_dict(), before)
+
+
+def test_scales_of_classes_are_refused_by_tau_norm():
+    with pytest.raises(UserError, match='got ScaledLinear'):
+        adjust(build(classifier='ScaledLinear'), 'tau-norm', 1.0, COUNTS)

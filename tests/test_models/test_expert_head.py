@@ -268,3 +268,14 @@ def test_a_margin_needs_the_cosine(classifier):
     else:
         with pytest.raises(UserError, match=r'classifier: got .*CosineLinear.*LDAMLoss'):
             head()
+
+
+@pytest.mark.parametrize('scaled', [dict(type='ScaledLinear'), dict(type='CosineLinear', scale=16)])
+def test_a_margin_needs_its_own_scale_also_within_a_loss(scaled):
+    margin = dict(type='LDAMLoss', reweight_from=1)
+    plain = dict(type='CrossEntropyLoss')
+    two = dict(type='TwoStageLoss', first=plain, second=margin)
+    for loss in (margin, two):
+        with pytest.raises(UserError, match=r'classifier: got .*CosineLinear.*scale=30'):
+            build(classifier=scaled, label_loss=loss)
+    build(classifier=scaled, label_loss=plain)

@@ -14,11 +14,12 @@ class _Views(torch.nn.Module):
             sample = sample.clone()
             sample.set_pred_score(image).set_pred_label(image.argmax(0, keepdim=True))
             sample.set_field(torch.stack([image, 1 - image]), 'expert_scores')
+            sample.set_field(1 - image, 'distill_score')
             samples.append(sample)
         return samples
 
 
-def test_views_are_averaged_for_ensemble_and_experts():
+def test_views_are_averaged_for_ensemble_experts_and_classifiers():
     init_default_scope('ecl')
     model = MODELS.build(dict(type='AverageScoresTTA', module=_Views()))
     views = [torch.tensor([[0.6, 0.4]]), torch.tensor([[0.1, 0.9]])]
@@ -27,5 +28,6 @@ def test_views_are_averaged_for_ensemble_and_experts():
     torch.testing.assert_close(merged.pred_score, torch.tensor([0.35, 0.65]))
     expected = torch.tensor([[0.35, 0.65], [0.65, 0.35]])
     torch.testing.assert_close(merged.expert_scores, expected)
+    torch.testing.assert_close(merged.distill_score, torch.tensor([0.65, 0.35]))
     # The first view alone would have said 0.
     assert (merged.pred_label.item(), merged.gt_label.item()) == (1, 1)

@@ -282,9 +282,9 @@ def build_loops(
         ),
         'experts': partial(experts_step, deepcopy(model.backbone), views[0], precision),
     }
-    contrast = getattr(model, 'contrast', None)
-    if contrast is not None:
-        encoder = FoldedNorms(deepcopy(contrast.momentum_encoder))
+    momentum_encoder = getattr(getattr(model, 'contrast', None), 'momentum_encoder', None)
+    if momentum_encoder is not None:
+        encoder = FoldedNorms(deepcopy(momentum_encoder))
         loops['momentum'] = partial(forward_step, encoder, views[1], precision)
     plain = _copy(model).to(memory_format=torch.contiguous_format)
     pixels = views_of(batch['inputs'])[0]

@@ -183,6 +183,8 @@ def _class_names(dataset: Any) -> Sequence[str] | None:
 
 def _without_pipeline(node: Any) -> Any:
     if isinstance(node, Mapping):
+        if node.get('type') == 'InMemoryDataset':  # it would run the pipeline
+            return _without_pipeline(node['dataset'])
         return {key: _without_pipeline(node[key]) for key in sorted(node) if key != 'pipeline'}
     return [_without_pipeline(item) for item in node] if isinstance(node, list | tuple) else node
 

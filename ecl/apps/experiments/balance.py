@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ecl.apis.checkpoint import latest_checkpoint
+from ecl.apis.checkpoint import final_checkpoint
 from ecl.apis.inference import evaluate_checkpoint
 from ecl.apps.experiments.compare import read_methods
 from ecl.apps.experiments.table import mean_std, write_results
@@ -118,7 +118,7 @@ def balance(
 def _curves(
     work_dir: Path, strengths: Sequence[float], cfg_options: Mapping[str, Any] | None
 ) -> dict[str, list[float]]:
-    checkpoint = latest_checkpoint(work_dir)
+    checkpoint = final_checkpoint(work_dir)
     if checkpoint is None:
         raise UserError(f'{work_dir} holds no checkpoint')
     metrics = evaluate_checkpoint(checkpoint, BalanceAccuracy(strengths), cfg_options)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ecl.apis.checkpoint import latest_checkpoint
+from ecl.apis.checkpoint import final_checkpoint
 from ecl.apis.inference import collect_predictions
 from ecl.apps.experiments.table import mean_std, write_results
 from ecl.checkpoint_file import load_checkpoint
@@ -150,7 +150,7 @@ def _figure(first: Method, last: Method) -> Figure | None:
     counts = first.records[0].get('class_counts', ())
     means, classes = [], None
     for method in (first, last):
-        files = [file for file in map(latest_checkpoint, method.work_dirs) if file]
+        files = [file for file in map(final_checkpoint, method.work_dirs) if file]
         if len(files) < len(method.records) or not counts:
             return None
         found = [collect_predictions(file).class_accuracies(len(counts))[0] for file in files]
@@ -166,7 +166,7 @@ def _checkpoints(methods: list[Method]) -> dict[str, str]:
     found = {
         method.name: checkpoint
         for method in methods
-        if method.work_dirs and (checkpoint := latest_checkpoint(method.work_dirs[0]))
+        if method.work_dirs and (checkpoint := final_checkpoint(method.work_dirs[0]))
     }
     return found if methods[0].name in found and len(found) > 1 else {}
 

@@ -237,8 +237,10 @@ def plan(rows: Sequence[Row], seeds: Sequence[int], folder: Path, table: Path) -
 
 
 def _decisive(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return what decides on the weights, with the hooks that a method adds to those of all."""
+    """Return what decides on the weights: settings, initial weights, hooks beyond those of all."""
     decisive = {key: settings.get(key) for key in DECISIVE}
+    if settings.get('load_from'):
+        decisive['load_from'] = settings['load_from']
     of_all = Config.fromfile(configs_root() / '_base_/default_runtime.py').default_hooks
     added = {k: v for k, v in settings.get('default_hooks', {}).items() if k not in of_all}
     hooks = [*added.items(), *settings.get('custom_hooks', ())]

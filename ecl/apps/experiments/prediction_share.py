@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecl.apis.checkpoint import latest_checkpoint
+from ecl.apis.checkpoint import final_checkpoint
 from ecl.apis.inference import collect_predictions
 from ecl.apps.experiments.compare import read_json, read_methods
 from ecl.apps.experiments.table import write_results
@@ -102,7 +102,7 @@ def predict_shares(
     Raises:
         UserError: If there is no checkpoint, or it cannot be used.
     """
-    checkpoint = latest_checkpoint(work_dir)
+    checkpoint = final_checkpoint(work_dir)
     if checkpoint is None:
         raise UserError(f'{work_dir} holds no checkpoint')
     predictions = collect_predictions(checkpoint, cfg_options)

@@ -21,7 +21,7 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from ecl.apis.checkpoint import latest_checkpoint
+from ecl.apis.checkpoint import final_checkpoint
 from ecl.apis.config import load_config
 from ecl.apis.test import test
 from ecl.apis.train import train
@@ -274,7 +274,7 @@ def run_job(
         if not (folder / name).is_file():
             test(
                 config,
-                latest_checkpoint(work_dir) or folder / 'last_checkpoint',
+                final_checkpoint(work_dir) or folder / 'last_checkpoint',
                 work_dir=work_dir,
                 out=folder / name,
                 cfg_options={**cfg_options, **changes},

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.utils.data import DataLoader, Dataset
 
-from ecl.apis.checkpoint import latest_checkpoint
+from ecl.apis.checkpoint import final_checkpoint
 from ecl.apis.inference import build_loader, build_model, predict_dataset, read_config
 from ecl.apps.report.curves import read_scalars
 from ecl.checkpoint_file import load_checkpoint
@@ -90,7 +90,7 @@ def read_run(work_dir: str | Path) -> Run:
     folder = Path(work_dir)
     if not folder.is_dir():
         raise UserError(f'work dir {folder} does not exist')
-    path = latest_checkpoint(folder)
+    path = final_checkpoint(folder)
     if path is None:
         raise UserError(f'{folder} holds no checkpoint: give the work dir of a training')
     content = load_checkpoint(path)

@@ -41,9 +41,14 @@ def adapt_model(model: BaseClassifier, cfg: Config) -> dict[str, Any]:
         whether the model was changed.
 
     Raises:
-        UserError: If the model has one expert, or an aggregator of another kind.
+        UserError: If one expert predicts, or the aggregator is of another kind.
     """
     head: Any = model.head
+    if getattr(head, 'expert', None) is not None:
+        raise UserError(
+            f'model.head.expert: got {head.expert}, expected None: one expert alone has no weights '
+            'to adapt.'
+        )
     if getattr(head, 'num_experts', 1) < 2 or not isinstance(
         head.aggregator, MeanAggregator | WeightedAggregator
     ):
@@ -114,6 +119,11 @@ def _expert_logits(model: BaseClassifier, loader: DataLoader, seed: int) -> Tens
     seed_generators(seed)
     model.eval()
     head: Any = model.head
+    if getattr(head, 'expert', None) is not None:
+        raise UserError(
+            f'model.head.expert: got {head.expert}, expected None: one expert alone has no weights '
+            'to adapt.'
+        )
     found = []
     for batch in loader:
         outputs = head.outputs(model.extract_feat(first_view(model, batch, True)['inputs']))

@@ -1,10 +1,11 @@
 """Adjust the classifiers after training, with a strength that is not chosen on test images."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.models import BaseClassifier
@@ -148,7 +149,8 @@ class AdjustmentHook(Hook):
         tau: Strength, or ``'auto'``.
 
     Raises:
-        UserError: At the end of the training, if the model cannot be adjusted.
+        UserError: Before the training, if it has EMAHook as well or the classifiers lack a bias; at
+            its end, if the model cannot be adjusted.
 
     Example:
         >>> default_hooks = dict(adjustment=dict(type='AdjustmentHook', method='tau-norm'))
@@ -164,7 +166,13 @@ class AdjustmentHook(Hook):
         self._metrics: dict[str, float] = {}
 
     def before_train(self, runner: Runner) -> None:
-        """Check that the adjusted weights will fit the configuration."""
+        """Check that the adjusted weights will fit the configuration, and will be used."""
+        runner.message_hub.pop_info('adjustment', None)
+        if any(isinstance(hook, EMAHook) for hook in runner.hooks):
+            raise UserError(
+                'AdjustmentHook: got EMAHook too, whose averaged weights it would not adjust. '
+                'Remove one of them, or adjust later by ecl test --adjust.'
+            )
         names = bare_model(runner.model).state_dict()
         lacks = [n for n in names if n.endswith('classifiers.0.weight') and _bias(n) not in names]
         if self.method == 'logit-adjustment' and lacks:
@@ -184,7 +192,8 @@ class AdjustmentHook(Hook):
         before = self._metrics
         counts = runner.message_hub.get_info('class_counts')
         summary = adjust_model(bare_model(runner.model), runner.cfg, self.method, self.tau, counts)
-        runner.logger.info(describe(summary))
+        path = Path(runner.work_dir, ADJUSTED)
+        runner.logger.info(f'{describe(summary)}. The adjusted model, to predict with: {path}')
         runner.message_hub.update_info('adjustment', {**summary, 'unadjusted': before})
         runner.save_checkpoint(
             runner.work_dir,

@@ -5,7 +5,7 @@ from typing import Any
 
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
 from ecl.datasets import count_classes, count_distinct
@@ -171,9 +171,22 @@ class TrainingProgressHook(Hook):
     each epoch. :class:`~ecl.models.losses.LDAMLoss` defers its class weights by it. A resumed
     training needs no state but its epoch.
 
+    Raises:
+        UserError: Before a training that counts no epochs, if a module needs the share.
+
     Example:
         >>> default_hooks = dict(training_progress=dict(type='TrainingProgressHook'))
     """
+
+    def before_train(self, runner: Runner) -> None:
+        """Check that epochs are counted where a module needs them."""
+        needs = (m for m in bare_model(runner.model).modules() if hasattr(m, 'set_progress'))
+        if isinstance(runner.train_loop, IterBasedTrainLoop) and (module := next(needs, None)):
+            raise UserError(
+                'train_cfg: got IterBasedTrainLoop, expected by_epoch=True: '
+                f'{type(module).__name__} changes with the epochs. '
+                'Set train_cfg.by_epoch=True and train_cfg.max_epochs.'
+            )
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Pass the share."""

@@ -34,7 +34,7 @@ class LinearProbeLoop(ResumableTrainLoop):
         max_epochs: More than one epoch repeats the same fit.
         inverse_regularization: C of scikit-learn's ``LogisticRegression``, positive: the smaller,
             the stronger the L2 penalty.
-        **kwargs: As for :class:`~ecl.engine.resume.runner.ResumableTrainLoop`.
+        **kwargs: As for :class:`~ecl.engine.resume.loop.ResumableTrainLoop`.
 
     Raises:
         UserError: If a number is out of range, or a classifier has no weight and bias to set.

@@ -10,7 +10,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 
 from ecl.engine.resume.rank_state import seed_generators
@@ -101,6 +101,11 @@ class SecondStageHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check that the model can go through a second stage."""
+        if isinstance(runner.train_loop, IterBasedTrainLoop):
+            raise UserError(
+                'train_cfg: got IterBasedTrainLoop, expected by_epoch=True: SecondStageHook begins '
+                'after a share of the epochs. Set train_cfg.by_epoch=True and train_cfg.max_epochs.'
+            )
         self._training = True
         model = bare_model(runner.model)
         self._trained(model)
@@ -163,7 +168,7 @@ class SecondStageHook(Hook):
             runner.param_schedulers = self._schedule(runner)  # the runner loads its state
 
     def _first_epoch(self, runner: Runner) -> int:
-        return round(self.begin * runner.max_epochs)
+        return min(round(self.begin * runner.max_epochs), runner.max_epochs - 1)
 
     def _trained(self, model: nn.Module) -> dict[str, nn.Parameter]:
         """Return the parameters to train by name."""

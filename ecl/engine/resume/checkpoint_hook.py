@@ -226,7 +226,8 @@ class CheckpointHook(EngineCheckpointHook):
         self._save(runner, self.filename_tmpl.format(step), meta['epoch'], meta['iter'])
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
-        if not self.save_best:
+        # What is validated after an adjustment is not the model of the last checkpoint.
+        if not self.save_best or runner.message_hub.get_info('adjustment'):
             return
         known = _best(runner)
         newest, self.last_ckpt = self.last_ckpt, None  # or MMEngine would save it again

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
 
 from ecl.errors import UserError
@@ -133,7 +134,8 @@ class LDAMLoss(ClassCountLoss):
 
     In the last part of the training an image counts by its class, with the inverse of the
     effective number of images, (1 - beta) / (1 - beta ** n_c), and the mean over a batch is
-    weighted so. :class:`~ecl.engine.TrainingProgressHook` tells how much of the training is done.
+    weighted so. Several processes give the mean of one process with the whole batch.
+    :class:`~ecl.engine.TrainingProgressHook` tells how much of the training is done.
 
     Args:
         num_classes: C.
@@ -210,8 +212,11 @@ class LDAMLoss(ClassCountLoss):
         labels = require_hard_targets(self, targets)
         margins = F.one_hot(labels, logits.size(-1)) * self.margins
         shrunk = logits - self.scale * margins
-        weights = torch.where(self.deferred, self.class_weights, 1.0).to(shrunk.dtype)
-        return self.loss_weight * F.cross_entropy(shrunk, labels, weights)
+        weights = torch.where(self.deferred, self.class_weights, 1.0)[labels].to(shrunk.dtype)
+        total = weights.sum()
+        all_reduce(total)
+        weighted = weights * F.cross_entropy(shrunk, labels, reduction='none')
+        return self.loss_weight * get_world_size() * weighted.sum() / total
 
 
 @MODELS.register_module()

@@ -134,6 +134,16 @@ def test_a_report_is_plain_and_prints_all_kinds(check):
     assert 'Faults found' in text
 
 
+def test_a_dataset_that_decodes_its_images_is_examined_without(check, tmp_path):
+    config = tmp_path / 'config.py'
+    text = config.read_text().replace(
+        'test_dataloader = dict(dataset=dict(pipeline=pipeline, **test))',
+        "test_dataloader = dict(dataset=dict(type='InMemoryDataset', dataset=test))",
+    )
+    config.write_text(text)
+    assert check().sound
+
+
 def test_images_in_memory(tmp_path, fresh_engine_state):
     report = check_data(DIGITS, tmp_path)
     assert report.sound

@@ -63,6 +63,11 @@ def test_one_expert_has_no_weights_to_adapt(tmp_path):
         evaluate(ONE, latest_checkpoint(tmp_path), work_dir=tmp_path, adapt=True)
 
 
+def test_an_expert_that_predicts_alone_is_refused(trained, tmp_path):
+    with pytest.raises(UserError, match=r'model\.head\.expert: got 1'):
+        evaluate(SADE, trained, work_dir=tmp_path, adapt=True, cfg_options={'model.head.expert': 1})
+
+
 def test_the_mean_of_experts_can_be_adapted_too():
     from ecl.models.expert_head import MeanAggregator
     from ecl.models.sade import WeightedAggregator

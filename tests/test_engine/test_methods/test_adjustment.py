@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import torch.multiprocessing as mp
 from mmengine.logging import MessageHub
 from torch.utils.data import Subset
 
-from ecl.apis import Predictor, load_config, train
+from ecl.apis import Predictor, collect_predictions, load_config, train
 from ecl.apis import test as evaluate
+from ecl.apis.checkpoint import final_checkpoint
 from ecl.checkpoint_file import load_checkpoint
 from ecl.engine.methods.adjustment import balanced_subset, selection_data
 from ecl.errors import UserError
@@ -68,6 +70,32 @@ def test_a_classifier_without_bias_is_refused_before_training(tmp_path):
     options = {**SHORT, 'model.head.classifier.type': 'CosineLinear'}
     with pytest.raises(UserError, match=r'classifier\.bias=True'):
         train(CONFIG, work_dir=tmp_path, cfg_options=options)
+
+
+def test_averaged_weights_are_refused_before_training(tmp_path):
+    options = {**SHORT, 'custom_hooks': [dict(type='EMAHook')]}
+    with pytest.raises(UserError, match='got EMAHook too'):
+        train(CONFIG, work_dir=tmp_path, cfg_options=options)
+
+
+def test_the_best_checkpoint_leaves_the_last_one_unadjusted(tmp_path):
+    options = {**SHORT, 'default_hooks.checkpoint.save_best': 'shot/few', f'{HOOK}.tau': 1.0}
+    record = train(CONFIG, work_dir=tmp_path, cfg_options=options)
+    unadjusted = record['adjustment']['unadjusted']
+    assert record['metrics']['shot/few'] > unadjusted['shot/few']
+    again = evaluate(CONFIG, tmp_path / 'epoch_3.pth', work_dir=tmp_path / 'test')
+    assert {key: again[key] for key in unadjusted} == pytest.approx(unadjusted)
+    resumed = train(CONFIG, work_dir=tmp_path, resume='auto', cfg_options=options)
+    assert resumed['metrics'] == record['metrics']
+
+
+def test_tools_read_the_model_that_the_record_describes(run, tmp_path):
+    accuracy = json.loads((run / 'results.json').read_text())['metrics']['shot/overall']
+    predictions = collect_predictions(final_checkpoint(run))
+    assert 100 * (predictions.predicted[0] == predictions.labels).mean() == pytest.approx(accuracy)
+    shutil.copytree(run, tmp_path / 'copy')
+    (tmp_path / 'copy' / 'results.json').write_text('{}')  # a training without adjustment
+    assert final_checkpoint(tmp_path / 'copy') == str(tmp_path / 'copy' / 'epoch_3.pth')
 
 
 @pytest.mark.parametrize('adjust', ['logit-adjustment', 'tau-norm'])

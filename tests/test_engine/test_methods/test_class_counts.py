@@ -189,3 +189,11 @@ def test_modules_hear_the_share_that_is_done_also_after_a_resume(make_runner, tm
         resume=True,
     ).train()
     assert resumed.deep[1].heard == [0.75]
+
+
+def test_a_training_that_counts_no_epochs_is_refused_where_they_matter(make_runner):
+    by_iter = dict(type='IterBasedTrainLoop', max_iters=2)
+    make_runner(['TrainingProgressHook'], train_cfg=by_iter).train()
+    runner = make_runner(['TrainingProgressHook'], model=_model(make_runner), train_cfg=by_iter)
+    with pytest.raises(UserError, match='IterBasedTrainLoop, expected by_epoch=True: Listener'):
+        runner.train()

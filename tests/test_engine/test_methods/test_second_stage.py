@@ -260,6 +260,19 @@ def test_what_cannot_be_is_refused_by_key(tmp_path, options, match):
         train(CRT, work_dir=tmp_path, cfg_options={**SHORT, **begin, **options})
 
 
+def test_a_stage_needs_epochs(tmp_path):
+    loop = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=2)
+    with pytest.raises(UserError, match='IterBasedTrainLoop'):
+        train(CRT, work_dir=tmp_path, cfg_options={'train_cfg': loop})
+
+
+def test_a_late_stage_has_an_epoch_in_a_short_training(tmp_path):
+    options = {**SHORT, f'{STAGE}.begin': 0.95, 'train_cfg.max_epochs': 2}
+    options['train_cfg.val_interval'] = 1
+    record = train(CRT, work_dir=tmp_path, cfg_options=options)
+    assert record['first_stage']['epochs'] == 1
+
+
 def test_a_contrastive_branch_is_refused(digits_config, tmp_path):
     stage = {STAGE: dict(type='SecondStageHook', begin=0.5)}
     with pytest.raises(UserError, match=r'model\.contrast=None'):

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 import torch.nn.functional as F
 
 from ecl.errors import UserError
@@ -225,3 +227,22 @@ def test_extremes_of_many_classes_stay_finite(loss):
         value.backward()
         assert value.isfinite()
         assert logits.grad.isfinite().all()
+
+
+def weighted(part):
+    logits = (30 * torch.linspace(-0.5, 0.5, 24).sin().view(6, 4))[part].requires_grad_()
+    build(0.9, beta=0.99)(logits, batch()[1][part]).backward()
+    return logits.grad
+
+
+def half(rank, folder):
+    store = dist.FileStore(f'{folder}/rendezvous', 2)
+    dist.init_process_group('gloo', store=store, rank=rank, world_size=2)
+    torch.save(weighted(slice(3 * rank, 3 * rank + 3)) / 2, f'{folder}/{rank}.pth')
+    dist.destroy_process_group()
+
+
+def test_two_processes_weight_as_one(tmp_path):
+    mp.start_processes(half, (str(tmp_path),), nprocs=2, start_method='fork')
+    found = torch.cat([torch.load(tmp_path / f'{rank}.pth') for rank in (0, 1)])
+    torch.testing.assert_close(found, weighted(slice(None)))
