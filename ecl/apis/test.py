@@ -216,11 +216,9 @@ def use_tta(cfg: Config, source: str) -> None:
     Raises:
         UserError: If there is no ``tta_pipeline``, and training does not mirror images.
     """
-    if (
-        cfg.test_dataloader.dataset.get('type') == 'InMemoryDataset'
-    ):  # it keeps one view of an image
-        cfg.test_dataloader.dataset = cfg.test_dataloader.dataset.dataset
     dataset = cfg.test_dataloader.dataset
+    if dataset.get('type') == 'InMemoryDataset':  # it keeps one view of an image
+        dataset = cfg.test_dataloader.dataset = dataset.dataset
     while 'pipeline' not in dataset and 'dataset' in dataset:
         dataset = dataset.dataset
     dataset.pipeline = cfg.get('tta_pipeline') or _mirrored(cfg, dataset.get('pipeline'), source)

@@ -288,7 +288,9 @@ def _facts(run: Run) -> dict[str, str]:
     counts, record, protocol = run.class_counts, run.record, run.protocol
     tested = protocol['evaluated']
     low, high = run.thresholds
-    interval = accuracy_interval(record.get('metrics', {}), tested['num_images']) or ()
+    right = run.predictions.predicted[0] == run.predictions.labels
+    # The record may have the accuracy on other images, those of the validation.
+    interval = accuracy_interval({'shot/overall': 100 * right.mean()}, len(right)) or ()
     facts = {
         'configuration': record.get('config'),
         'training data': ', '.join(
@@ -301,7 +303,7 @@ def _facts(run: Run) -> dict[str, str]:
         + (f' ({tested["split"]})' if tested.get('split') else ''),
         'overall accuracy': interval
         and f'{interval[0]:.1f} to {interval[1]:.1f} % (95 % interval)',
-        'checkpoint': f'{run.checkpoint.name}, the latest',
+        'checkpoint': run.checkpoint.name,
         'seed': record.get('seed'),
         'time': record and f'{timedelta(seconds=round(record["wall_seconds"]))} h',
         'machine': record.get('machine', {}).get('device'),

@@ -57,9 +57,9 @@ class DistillWeighting(ImageWeighting):
 
     With p[y] the probability that a classifier of expert k gives to the annotated class,
     r = comparison(p_label[y], p_distill[y]) and w = clip(r ** gamma, 1 / w_max, w_max), scaled to
-    mean 1 over the batch of all processes for each expert. Where the transfer lags behind the
-    labels the weight is above 1. No gradient passes. With mixed labels, log p[y] is the mean of
-    log p under the label distribution.
+    mean 1 over the batch of all processes for each expert. It is larger where the transfer lags
+    behind the labels. No gradient passes. With mixed labels, log p[y] is the mean of log p under
+    the label distribution.
 
     Args:
         num_experts: K.
