@@ -42,7 +42,7 @@ class SettingError(UserError):
 
     def __init__(self, owner: object, name: str, value: Any, needed: str) -> None:
         self.owner = owner if isinstance(owner, str) else type(owner).__name__
-        self.name, self.value, self.needed = name, value, needed
+        self.name, self.value = name, value
         self.fault = f'got {value!r}, expected {needed}.'
         super().__init__(f'{self.owner}.{name}: {self.fault}')
 

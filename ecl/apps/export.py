@@ -17,6 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ecl.apis.checkpoint import parse_config
+from ecl.apis.config_check import walk
 from ecl.apis.models import CONTRAST, image_size, load_model
 from ecl.checkpoint_file import load_checkpoint
 from ecl.engine.resume.atomic_file import atomic_write, check_folder
@@ -29,6 +30,8 @@ TOLERANCE = 1e-4
 META = ('epoch', 'iter', 'seed', 'time', 'mmengine_version', 'dataset_meta', 'class_counts')
 #: Keys of the configuration that belong to the machine of the training.
 PRIVATE = ('work_dir', 'load_from', 'resume', 'launcher')
+#: Keys of data sets and of prepared configurations that name folders and lists of that machine.
+PLACES = ('data_root', 'ann_file', 'lists', 'classes')
 
 
 class Exportable(nn.Module):
@@ -230,6 +233,10 @@ def publish(checkpoint: str | Path, out: str | Path | None = None, half: bool = 
     cfg = parse_config(content['meta']['cfg'], str(source))
     for key in PRIVATE:
         cfg.pop(key, None)
+    for _, node in walk(cfg):
+        for key in PLACES:
+            if isinstance(node.get(key), str):
+                node.pop(key)
     meta = {key: content['meta'][key] for key in META if key in content['meta']}
     meta['cfg'] = cfg.pretty_text
     weights = {k: v for k, v in content['state_dict'].items() if not k.startswith(CONTRAST)}

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 #: A convolution, and the norm layer that gets its output.
 Pair = tuple[nn.Conv2d, nn.BatchNorm2d | nn.SyncBatchNorm]
@@ -38,8 +40,33 @@ class FoldedNorms:
             return self.network(images)
 
 
+class _Watch(TorchFunctionMode):
+    """Note which outputs of convolutions get into anything but a norm layer.
+
+    Such as a shortcut that starts before the norm layer, or an activation in place.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outputs: dict[int, tuple[nn.Conv2d, Tensor]] = {}
+        self.elsewhere: set[nn.Conv2d] = set()
+        self.paused = False
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if not self.paused:
+            leaves = tree_leaves((args, kwargs))
+            self.elsewhere |= {
+                self.outputs[id(leaf)][0] for leaf in leaves if id(leaf) in self.outputs
+            }
+        return func(*args, **(kwargs or {}))
+
+
 def foldable(network: nn.Module, images: Tensor) -> list[Pair]:
-    """Find by a trial run which convolutions hand their output to a BatchNorm, ordered by shape.
+    """Find by a trial run which convolutions hand their output to a BatchNorm alone.
+
+    Pairs are ordered by the shape of the weights.
 
     Args:
         network: In evaluation mode.
@@ -47,16 +74,20 @@ def foldable(network: nn.Module, images: Tensor) -> list[Pair]:
     """
     pairs: list[Pair] = []
     uses: Counter[nn.Module] = Counter()
-    last: list[Any] = [None, None]
+    watch = _Watch()
 
-    def after(convolution: nn.Module, _: Any, output: Tensor) -> None:
+    def after(convolution: Any, _: Any, output: Tensor) -> None:
         uses[convolution] += 1
-        last[:] = convolution, output
+        watch.outputs[id(output)] = convolution, output
 
     def before(norm: Any, args: tuple) -> None:
         uses[norm] += 1
-        if args[0] is last[1]:
-            pairs.append((last[0], norm))
+        if id(args[0]) in watch.outputs:
+            pairs.append((watch.outputs[id(args[0])][0], norm))
+        watch.paused = True
+
+    def done(*_: Any) -> None:
+        watch.paused = False
 
     handles = []
     for module in network.modules():
@@ -64,8 +95,10 @@ def foldable(network: nn.Module, images: Tensor) -> list[Pair]:
             handles.append(module.register_forward_hook(after))
         elif type(module) in (nn.BatchNorm2d, nn.SyncBatchNorm):
             handles.append(module.register_forward_pre_hook(before))
+            handles.append(module.register_forward_hook(done))
     try:
-        network(images)
+        with watch:
+            network(images)
     finally:
         for handle in handles:
             handle.remove()
@@ -74,6 +107,7 @@ def foldable(network: nn.Module, images: Tensor) -> list[Pair]:
         (convolution, norm)
         for convolution, norm in pairs
         if uses[convolution] == uses[norm] == 1
+        and convolution not in watch.elsewhere
         and norm.affine
         and norm.track_running_stats
         and norm.eps == pairs[0][1].eps

@@ -89,6 +89,17 @@ def test_only_what_predicts_is_left(published, digits_run):
     assert after['meta']['class_counts'] == before['meta']['class_counts']
 
 
+def test_folders_of_the_training_are_left_out(digits_run, tmp_path):
+    content = load_checkpoint(digits_run / 'epoch_3.pth')
+    text = content['meta']['cfg'].replace("split='test'", "data_root='/home/me', split='test'")
+    assert '/home/me' in text
+    content['meta']['cfg'] = text + "\ndata_root = '/home/me/birds'\n"
+    torch.save(content, tmp_path / 'a.pth')
+    published = publish(tmp_path / 'a.pth', tmp_path / 'b.pth')
+    assert '/home/me' not in load_checkpoint(published)['meta']['cfg']
+    assert Predictor(published, 'cpu').num_experts == 3
+
+
 def test_the_name_ends_in_the_sum_and_the_content_repeats(published, digits_run, tmp_path):
     digest = hashlib.sha256(published.read_bytes()).hexdigest()
     assert published.name == f'digits-{digest[:8]}.pth'

@@ -174,3 +174,27 @@ def test_a_copy_folds_its_own_weights():
         network.conv.weight.zero_()
     torch.testing.assert_close(copied(images), copied.network(images).detach())
     assert not torch.allclose(copied(images), folded(images))
+
+
+class Shortcut(nn.Module):
+    def __init__(self, rectified: bool):
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 4, 3, bias=False)
+        self.norm = nn.BatchNorm2d(4)
+        self.rectified = rectified
+
+    def forward(self, x):
+        x = self.convolution(x)
+        if self.rectified:
+            return self.norm(x.relu_())
+        return x + self.norm(x)
+
+
+@pytest.mark.parametrize('rectified', [False, True])
+def test_what_else_uses_a_convolution_gets_it_as_it_is(rectified):
+    # At first the norm layer changes nothing, so its values cannot tell.
+    network = Shortcut(rectified).eval()
+    folded, images = FoldedNorms(network), torch.rand(2, 3, 8, 8)
+    torch.testing.assert_close(folded(images), network(images))
+    trained(network)
+    torch.testing.assert_close(folded(images), network(images))

@@ -211,7 +211,7 @@ class PILViews:
 
     Args:
         images: A batch (N, 3, H, W) of uint8.
-        num_views: 1 for the first view, 2 to add the view of the momentum encoder.
+        num_views: 1 for the first view; each further one is a view of the momentum encoder.
     """
 
     def __init__(self, images: Tensor, num_views: int) -> None:
@@ -237,7 +237,7 @@ class PILViews:
                 *to_tensor,
             ]
         )
-        self.transforms = [strong, key][:num_views]
+        self.transforms = [strong, *[key] * (num_views - 1)]
 
     def __call__(self) -> list[Tensor]:
         """Draw the views, each a tensor (N, 3, S, S) in float32."""

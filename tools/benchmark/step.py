@@ -12,7 +12,6 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import all_gather_object, get_world_size, is_main_process
 from mmengine.evaluator import Evaluator
-from mmengine.model import is_model_wrapper
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 from mmpretrain.models import ImageClassifier
@@ -34,6 +33,7 @@ from ecl.apps.cli import add_cfg_options, run_tool
 from ecl.engine.hooks.run_record import machine
 from ecl.engine.resume.atomic_file import check_folder
 from ecl.errors import UserError
+from ecl.weights import bare_model
 
 
 def benchmark_step(
@@ -115,7 +115,7 @@ def _train(cfg: Config, steps: int, repeats: int) -> tuple[InterleaveHook, nn.Mo
         def optimizer(model: nn.Module) -> torch.optim.Optimizer:
             return build_optim_wrapper(model, cfg.optim_wrapper).optimizer
 
-        return build_loops(_unwrapped(runner), runner.optim_wrapper, batch, optimizer)
+        return build_loops(bare_model(runner.model), runner.optim_wrapper, batch, optimizer)
 
     hook = InterleaveHook(build, steps, repeats)
     runner = Runner.from_cfg(cfg)
@@ -123,15 +123,11 @@ def _train(cfg: Config, steps: int, repeats: int) -> tuple[InterleaveHook, nn.Mo
     try:
         runner.train()
     except Enough:
-        return hook, _unwrapped(runner)
+        return hook, bare_model(runner.model)
     raise UserError(
         f'the training ended before {repeats} x {steps} of its steps were timed: lower --steps or '
         '--repeats, or raise train_cfg.max_epochs'
     )
-
-
-def _unwrapped(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _summary(hook: InterleaveHook, batch_size: int) -> dict[str, Any]:

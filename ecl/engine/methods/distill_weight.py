@@ -8,7 +8,6 @@ import torch
 from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -21,6 +20,7 @@ from ecl.registry import HOOKS
 from ecl.settings import Range, Whole, validate_params
 from ecl.shots import THRESHOLDS, shot_groups
 from ecl.visualization import weight_heatmap
+from ecl.weights import bare_model
 
 ARRAYS = 'distill_weights.npz'
 PICTURE = 'distill_weights.png'
@@ -71,7 +71,7 @@ class DistillWeightHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Watch the model, and read the epochs before a resume."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner.model)
         modules = [m for m in model.modules() if isinstance(m, ImageWeighting)]
         if not modules:
             runner.logger.info(

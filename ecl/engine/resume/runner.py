@@ -160,7 +160,7 @@ class ResumableRunner(Runner):
             yield
         except (UserError, torch.OutOfMemoryError):
             raise
-        except (AssertionError, RuntimeError, ValueError) as error:
+        except (AssertionError, ImportError, RuntimeError, TypeError, ValueError) as error:
             with quiet_console(self.logger):
                 self.logger.info(traceback.format_exc())
             reason = ' '.join(str(error).split())

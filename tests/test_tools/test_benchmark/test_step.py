@@ -51,6 +51,11 @@ def test_a_training_too_short_to_be_timed_is_one_line():
         benchmark_step(DIGITS, cfg_options={'train_cfg.max_epochs': 1})
 
 
+def test_a_method_with_views_and_no_momentum_encoder():
+    result = benchmark_step('bcl_r8_digits-lt', steps=1, repeats=1, eval_images=0)
+    assert set(result['images_per_s']) == LOOPS - {'momentum'}
+
+
 def test_windows_without_steps_are_refused():
     with pytest.raises(UserError, match='must be at least 1, not 0 and 7'):
         benchmark_step(DIGITS, steps=0)
