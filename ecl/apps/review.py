@@ -90,8 +90,13 @@ def review(work_dir: str | Path, accuracy: float = 0.95, out: str | Path | None 
         The page.
 
     Raises:
-        UserError: If the folder holds no checkpoint, or its data cannot be used.
+        UserError: If the accuracy is no share, the folder holds no checkpoint, or its data cannot
+            be used.
     """
+    if not 0 < accuracy <= 1:
+        raise UserError(f'--accuracy: got {accuracy:g}, expected a share above 0, at most 1.')
+    import cleanlab.filter  # noqa: F401 - an extra; missing, it is said before the work
+
     checkpoint = final_checkpoint(work_dir) if Path(work_dir).is_dir() else None
     if checkpoint is None:
         raise UserError(f'{work_dir} holds no checkpoint. Give the work dir of a training.')

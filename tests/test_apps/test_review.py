@@ -75,3 +75,8 @@ def test_thresholds_of_another_model_are_refused(tmp_path, content, message):
 def test_a_folder_without_a_training_is_refused(tmp_path):
     with pytest.raises(UserError, match='no checkpoint'):
         review(tmp_path)
+
+
+def test_a_percentage_is_refused_before_the_work(tmp_path):
+    with pytest.raises(UserError, match='--accuracy: got 95, expected a share'):
+        review(tmp_path, accuracy=95)
