@@ -183,8 +183,19 @@ def _differences(
         if first.name in predictions and other.name in predictions and column != 'balanced':
             pair = predictions[first.name], predictions[other.name]
             images = _images(column, first, *pair)
-            found[column] = between_networks(found[column].value, *pair, images)
+            if images.any():
+                # The records may have the accuracies on other images, those of the validation.
+                before, after = (_accuracy(each, images, column) for each in pair)
+                found[column] = between_networks(after - before, *pair, images)
     return found
+
+
+def _accuracy(found: Predictions, images: np.ndarray, column: str) -> float:
+    """Return an accuracy in percent: of images, or for a shot group the mean over classes."""
+    right, labels = found.right[0, images], found.labels[images]
+    if column == 'overall':
+        return 100 * float(right.mean())
+    return 100 * float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
 
 
 def _images(column: str, first: Method, one: Predictions, two: Predictions) -> np.ndarray:
@@ -227,7 +238,7 @@ def _text(
         for key, difference in found.items()
     )
     test = (
-        "p: McNemar's exact test on the test images; another seed may differ by more"
+        "Points and p (McNemar's exact test): of the test images; another seed may differ by more"
         if by_images
         else "p and interval: Welch's t-test over seeds; empty with a single seed"
     )

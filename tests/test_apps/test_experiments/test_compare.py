@@ -4,6 +4,7 @@ from importlib import import_module
 
 import pytest
 
+from ecl.apis import test as evaluate
 from ecl.apps.experiments.compare import compare
 from ecl.errors import UserError
 
@@ -66,7 +67,7 @@ def test_an_evaluation_has_neither_images_nor_protocol(digits_run, tmp_path, mon
     assert 'PROTOCOL' not in printed
 
 
-def test_single_trainings_are_compared_image_by_image(digits_run, tmp_path, capsys):
+def test_single_trainings_are_compared_image_by_image(digits_run, digits_config, tmp_path, capsys):
     shutil.copy(digits_run / 'epoch_1.pth', tmp_path)
     (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_1.pth'))
     record = json.loads((digits_run / 'results.json').read_text())
@@ -74,7 +75,13 @@ def test_single_trainings_are_compared_image_by_image(digits_run, tmp_path, caps
     (tmp_path / 'results.json').write_text(json.dumps(record))
     (differences,) = compare([digits_run, tmp_path], tmp_path / 'out').values()
     assert (tmp_path / 'out.png').is_file()
-    assert differences['overall'].value == pytest.approx(-5)
+    one, two = (
+        evaluate(digits_config, folder / f'epoch_{epoch}.pth', work_dir=tmp_path / 'test')
+        for folder, epoch in ((digits_run, 3), (tmp_path, 1))
+    )
+    for column in ('overall', 'many', 'medium', 'few'):  # of the test images, not of the records
+        expected = two[f'shot/{column}'] - one[f'shot/{column}']
+        assert differences[column].value == pytest.approx(expected)
     assert 0 <= differences['overall'].p <= 1
     assert differences['balanced'].p is None
     assert 'McNemar' in capsys.readouterr().out
