@@ -17,8 +17,9 @@ from ecl.apps.data.config_text import Settings, config_texts, default_base, desc
 from ecl.apps.data.network import find_network
 from ecl.apps.data.scan import scan_images
 from ecl.apps.data.similar import Pair, similar_images
-from ecl.apps.data.sources import Source, group_paths, read_csv, read_folder
+from ecl.apps.data.sources import Source, check_names, group_paths, read_csv, read_folder
 from ecl.apps.data.split import Split, divide_groups, keep_division, split_images
+from ecl.datasets.classes import shorten
 from ecl.errors import UserError
 from ecl.shots import shot_groups
 
@@ -144,6 +145,7 @@ def prepare_images(
         raise UserError('--base holds a network already: remove --network, --pretrained, --experts')
     chosen = None if base is None else find_config(base)
     settings = Settings(experts, find_network(network, pretrained) if network else None, pretrained)
+    check_names(source)
     paths = list(dict.fromkeys(path for members in source.classes.values() for path in members))
     scanned = scan_images((str(source.root / path) for path in paths), len(paths), workers)
     facts = {path: fact for path, (_, fact) in zip(paths, scanned, strict=True)}
@@ -289,6 +291,8 @@ def print_summary(prepared: Prepared, console: Console | None = None) -> None:
         lines.append(f'Read as 8-bit colour, animations by their first frame: {kinds}')
     if prepared.division:
         lines.append(prepared.division)
+    if untested := [c for c, n in zip(prepared.classes, counts['test'], strict=True) if not n]:
+        lines.append(f'Classes without test images: {shorten(untested)}')
     if prepared.similar:
         held_out = sum(counts['val'] + counts['test'])
         # A division that exists is kept, whatever the groups.
@@ -301,7 +305,7 @@ def print_summary(prepared: Prepared, console: Console | None = None) -> None:
     left_out = prepared.split.left_out
     if left_out:
         lines.append(f'Left out: {len(left_out)} files (all in {prepared.out / "left_out.txt"})')
-        lines += [f'  {path}: {left_out[path]}' for path in sorted(left_out)[:_NAMED]]
+        lines += [f'  {_shown(path)}: {left_out[path]}' for path in sorted(left_out)[:_NAMED]]
     lines += prepared.notes
     if (prepared.out / 'probe.py').is_file():
         lines.append(f'Linear probe, in minutes: ecl train {prepared.out / "probe.py"}')

@@ -177,7 +177,22 @@ def group_paths(source: Source, rule: str) -> None:
     if lacking := [path for path, match in found.items() if match is None]:
         what = f'no folder number {rule}' if rule.isdecimal() else 'no match'
         raise UserError(f'--group-by {rule}: {what} in {shorten(lacking)}')
-    source.groups = {p: ' '.join(m.groups()) or m[0] for p, m in found.items() if m}
+    source.groups = {p: ' '.join(m.groups('')) or m[0] for p, m in found.items() if m}
+
+
+def check_names(source: Source) -> None:
+    """Check that a list of one name a line can hold the class names.
+
+    Raises:
+        UserError: At the first name that is not UTF-8, or has line ends or outer spaces.
+    """
+    for name in source.classes:
+        encodable = name.encode(errors='ignore').decode() == name
+        if name.splitlines() != [name] or name != name.strip() or not encodable:
+            raise UserError(
+                f'{source.root}: the list of classes cannot hold a name: got {name!a}, '
+                'expected UTF-8 without line ends and outer spaces. Rename the class.'
+            )
 
 
 def _find_splits(root: Path) -> dict[str, str]:

@@ -205,6 +205,23 @@ def test_a_table_with_names_of_classes_is_prepared(birds, tmp_path):
     assert count_classes(dataset) == [7, 11, 4]
 
 
+@pytest.mark.parametrize('name', [' owl', 'owl ', 'o\nwl', 'o\x85wl', 'o\u2028wl', 'o\x1cwl'])
+def test_a_class_name_that_the_list_cannot_hold_is_named(birds, tmp_path, write_image, name):
+    write_image(birds / name / '1.png', 90)
+    with pytest.raises(UserError, match=r"cannot hold a name: got '.*o.*wl.*', expected") as caught:
+        prepare_folder(birds, tmp_path / 'mine')
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / 'mine').exists()
+
+
+def test_classes_without_test_images_are_told(divided, tmp_path):
+    for path in (divided / 'test' / '雀').iterdir():
+        path.unlink()
+    assert "Classes without test images: '雀'\n" in _printed(
+        prepare_folder(divided, tmp_path / 'mine')
+    )
+
+
 SPLITS = ('train', 'test')
 
 

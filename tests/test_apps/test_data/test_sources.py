@@ -1,9 +1,10 @@
 import os
 import unicodedata
+from pathlib import Path
 
 import pytest
 
-from ecl.apps.data.sources import read_csv, read_folder
+from ecl.apps.data.sources import Source, group_paths, read_csv, read_folder
 from ecl.errors import UserError
 
 
@@ -171,3 +172,11 @@ def test_tables_that_cannot_be_used_say_why(tmp_path, text, fault):
 def test_a_missing_table(tmp_path):
     with pytest.raises(UserError, match=r'none\.csv is missing'):
         read_csv(tmp_path / 'none.csv')
+
+
+def test_a_group_of_the_pattern_that_matches_nothing_is_empty():
+    source = Source(Path('x'), {'owl': ['owl/aIMG', 'owl/zIMG']})
+    group_paths(source, '(z)?(IMG)')
+    assert source.groups == {'owl/aIMG': ' IMG', 'owl/zIMG': 'z IMG'}
+    group_paths(source, '(z)?IMG')
+    assert source.groups == {'owl/aIMG': 'IMG', 'owl/zIMG': 'z'}
