@@ -21,6 +21,7 @@ from ecl.apps.data.sources import Source, check_names, group_paths, read_csv, re
 from ecl.apps.data.split import Split, divide_groups, keep_division, split_images
 from ecl.datasets.classes import shorten
 from ecl.errors import UserError
+from ecl.settings import Whole, validate_params
 from ecl.shots import shot_groups
 
 
@@ -92,6 +93,7 @@ def prepare_csv(
     return prepare_images(read_csv(table, root, suffix, **(columns or {})), out, **options)
 
 
+@validate_params(experts=Whole(at_least=1))
 def prepare_images(
     source: Source,
     out: str | Path,
@@ -187,6 +189,12 @@ def _describe_groups(groups: Mapping[str, str], division: Mapping[str, str]) -> 
 def _check_free(out: str | Path) -> None:
     if Path(out).exists() or Path(out).is_symlink():
         raise UserError(f'{out} exists already; remove it or choose another folder with --out')
+    # MMEngine puts the folder between the quotes of a string in the configuration.
+    if {'"', '\\'} & set(str(Path(out).absolute())):
+        raise UserError(
+            f'--out {out}: got a path with a double quote or a backslash, expected none, since a '
+            'configuration cannot hold it. Choose another folder.'
+        )
 
 
 def _name_fault(path: str) -> str:
