@@ -42,6 +42,7 @@ COMMANDS = {
 #: Optional packages, and the extra that installs them.
 EXTRAS = {
     'cleanlab': 'review',
+    'timm': 'pretrained',
     'gradio': 'demo',
     'captum': 'demo',
     'onnx': 'export',

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import math
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -48,7 +50,7 @@ def predict(
     batch_size: int = 32,
     device: str | None = None,
     tau: float | None = None,
-    adjust: str = 'logit-adjustment',
+    adjust: str | None = None,
     thresholds: str | Path | None = None,
 ) -> list[ImagePrediction]:
     """Predict an image or all images under a folder; print the results or write them.
@@ -62,9 +64,11 @@ def predict(
             printing.
         batch_size: Images that pass the network at the same time.
         device: Such as 'cpu' or 'cuda:1'. By default a GPU if there is one.
-        tau, adjust: As for :class:`~ecl.apis.Predictor`.
+        tau: As for :class:`~ecl.apis.Predictor`.
+        adjust: Likewise, with ``tau`` alone; 'logit-adjustment' if not given.
         thresholds: File of :func:`~ecl.apps.review.review`: the model abstains from a prediction
-            whose confidence is below the threshold of its class.
+            whose confidence is below the threshold of its class. For the whole model without
+            an adjustment, to which they belong.
 
     Returns:
         The predictions, in the order of the paths. Files that are not valid images follow, and are
@@ -74,8 +78,9 @@ def predict(
         UserError: If the checkpoint or an argument cannot be used, or there is no image.
     """
     _check(topk, batch_size, out)
+    _check_adjustment(tau, adjust, expert, thresholds)
     paths, others = _find(Path(source))
-    predictor = Predictor(checkpoint, device, tau, adjust)
+    predictor = Predictor(checkpoint, device, tau, adjust or 'logit-adjustment')
     if expert is not None and not 0 <= expert < predictor.num_experts:
         raise UserError(f'--expert {expert}: the model has {predictor.num_experts} experts')
     limits = None if thresholds is None else read_thresholds(thresholds, predictor.classes)
@@ -89,10 +94,13 @@ def predict(
             results.append(ImagePrediction(path, guesses, accepted=bool(accepted)))
     results += [ImagePrediction(path, [], fault) for path, fault in others.items()]
     if out is None:
-        print(_text(results))
+        coding = sys.stdout.encoding or 'utf-8'
+        print(_text(results).encode(coding, 'backslashreplace').decode(coding))
     else:
         with atomic_write(out) as file:
-            file.write((_json if str(out).endswith('.json') else _csv)(results).encode())
+            text = (_json if str(out).endswith('.json') else _csv)(results)
+            # A name may hold bytes that are not UTF-8; as \\udcff they are valid JSON too.
+            file.write(text.encode(errors='backslashreplace'))
     faulty = [result for result in results if result.fault]
     console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     for result in faulty:
@@ -156,6 +164,20 @@ def _check(topk: int, batch_size: int, out: str | Path | None) -> None:
         raise UserError(f'--out {out}: the name must end in .csv or .json')
     if not Path(out).parent.is_dir():
         raise UserError(f'cannot write {out}: folder {Path(out).parent} does not exist')
+
+
+def _check_adjustment(
+    tau: float | None, adjust: str | None, expert: int | None, thresholds: str | Path | None
+) -> None:
+    if tau is not None and not math.isfinite(tau):
+        raise UserError(f'--tau: got {tau}, expected a finite number, such as 1')
+    if adjust is not None and tau is None:
+        raise UserError(f'--adjust {adjust}: got no strength. Give --tau, such as --tau 1.')
+    if thresholds is not None and (expert is not None or tau is not None):
+        raise UserError(
+            '--thresholds belong to the scores of the whole model as it was trained: remove '
+            '--expert, --tau and --adjust, or --thresholds'
+        )
 
 
 def _find(source: Path) -> tuple[list[str], dict[str, str]]:

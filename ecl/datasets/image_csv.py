@@ -131,7 +131,8 @@ def _find_columns(
     lacking = 'image' if 'image' not in places else 'label'
     raise UserError(
         f'{name} has no column for the {lacking}: got {", ".join(header)}, expected one of '
-        f'{", ".join(COLUMNS[lacking].split())}. Name it by the argument {lacking}_column.'
+        f'{", ".join(COLUMNS[lacking].split())}. Name it: ecl prepare csv has '
+        f'--{lacking}-column, the dataset ImageCSV the argument {lacking}_column.'
     )
 
 

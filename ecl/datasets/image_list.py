@@ -66,7 +66,10 @@ def _fault(fields: list[str], limit: float) -> str:
     return f'invalid label: got {label!r}, expected a whole number of at least 0'
 
 
-def check_inside(paths: Iterable[str], name: str) -> None:
+_TRUST = 'Correct the list, or, if you trust it, set allow_outside=True in the dataset.'
+
+
+def check_inside(paths: Iterable[str], name: str, advice: str = _TRUST) -> None:
     """Check that the paths of a list stay below the folder they start from.
 
     Only the text of a path counts. Links inside the folder are the user's and may lead anywhere.
@@ -74,6 +77,7 @@ def check_inside(paths: Iterable[str], name: str) -> None:
     Args:
         paths: The paths of :func:`parse_image_list`.
         name: Name of the list in an error, such as its path.
+        advice: What to do about it, the end of the error.
 
     Raises:
         UserError: At the first path that is absolute, leaves the folder by ``..``, names another
@@ -82,10 +86,7 @@ def check_inside(paths: Iterable[str], name: str) -> None:
     for path in paths:
         leaves = '..' in path and os.path.normpath(path).split(os.sep)[0] == '..'
         if leaves or os.path.isabs(path) or '://' in path or '\0' in path:
-            raise UserError(
-                f'{name} names {path!r}, which is not below the data root. Correct the list, or, '
-                'if you trust it, set allow_outside=True in the dataset.'
-            )
+            raise UserError(f'{name} names {path!r}, which is not below the data root. {advice}')
 
 
 @DATASETS.register_module()

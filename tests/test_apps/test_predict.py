@@ -1,5 +1,7 @@
 import csv
 import json
+import math
+import os
 
 import pytest
 import torch
@@ -65,6 +67,11 @@ def test_an_image_by_one_expert_as_json_and_as_text(digits_run, images, tmp_path
         (dict(out='nowhere/a.csv'), 'nowhere does not exist'),
         (dict(source='gone'), 'gone does not exist'),
         (dict(source='.'), r'\. has no image'),
+        (dict(tau=math.nan), '--tau: got nan, expected a finite number'),
+        (dict(tau=math.inf), '--tau: got inf, expected a finite number'),
+        (dict(adjust='tau-norm'), '--adjust tau-norm: got no strength. Give --tau'),
+        (dict(thresholds='t.json', expert=0), '--thresholds belong to the scores of the whole'),
+        (dict(thresholds='t.json', tau=1.0), '--thresholds belong to the scores of the whole'),
     ],
 )
 def test_mistakes(digits_run, images, tmp_path, monkeypatch, arguments, message):
@@ -72,6 +79,19 @@ def test_mistakes(digits_run, images, tmp_path, monkeypatch, arguments, message)
     monkeypatch.chdir(tmp_path / 'empty')
     with pytest.raises(UserError, match=message):
         predict(digits_run / 'epoch_3.pth', **{'source': images, 'device': 'cpu', **arguments})
+
+
+def test_a_name_that_is_not_utf_8(digits_run, images, tmp_path, capsys):
+    path = os.fsdecode(os.fsencode(tmp_path) + b'/\xff.png')
+    (images / 'deep er' / '0 é.PNG').rename(path)
+    arguments = dict(topk=1, device='cpu')
+    for name in ('a.json', 'a.csv'):
+        predict(digits_run / 'epoch_3.pth', path, out=tmp_path / name, **arguments)
+    (read,) = json.loads((tmp_path / 'a.json').read_text('utf-8'))
+    assert read['path'] == path
+    assert f'{tmp_path}/\\udcff.png,1,' in (tmp_path / 'a.csv').read_text('utf-8')
+    predict(digits_run / 'epoch_3.pth', path, **arguments)
+    assert capsys.readouterr().out.startswith(f'{tmp_path}/\\udcff.png\n')
 
 
 def test_memory_that_runs_out_names_the_option(digits_run, images, monkeypatch):

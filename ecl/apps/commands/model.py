@@ -143,7 +143,6 @@ def predict(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--adjust',
         choices=tuple(ADJUSTMENTS),
-        default='logit-adjustment',
         help='adjustment of --tau; default: logit-adjustment',
     )
     parser.add_argument(

@@ -17,12 +17,20 @@ from ecl.apis.faults import explain_faults
 from ecl.datasets import count_classes, gt_labels
 from ecl.errors import UserError
 from ecl.registry import DATASETS
+from ecl.settings import Whole, validate_params
 from ecl.visualization import class_distribution, font_families
 
 #: Inches between the images of a row; a third of it between the views of one image.
 _GAP = 0.12
+#: Suffixes of a file to draw into.
+_SUFFIXES = ('.png', '.pdf', '.svg')
 
 
+@validate_params(
+    num_classes=Whole(at_least=1),
+    num_images=Whole(at_least=1),
+    seed=Whole(at_least=0, at_most=2**32 - 1),
+)
 def browse(
     config: str | Path,
     out: str | Path | None = None,
@@ -50,8 +58,9 @@ def browse(
         The file.
 
     Raises:
-        UserError: If the configuration or its data cannot be used.
+        UserError: If an argument, the configuration or its data cannot be used.
     """
+    _check_suffix(out)
     cfg = load_config(config, cfg_options=cfg_options)
     dataset = _dataset(cfg, split, str(config))
     counts = np.array(count_classes(dataset))
@@ -92,8 +101,9 @@ def distribution(
         The file.
 
     Raises:
-        UserError: If the configuration or its data cannot be used.
+        UserError: If an argument, the configuration or its data cannot be used.
     """
+    _check_suffix(out)
     cfg = load_config(config, cfg_options=cfg_options)
     dataset = _dataset(cfg, 'train', str(config))
     counts = count_classes(dataset)
@@ -105,6 +115,11 @@ def distribution(
     path = Path(out or Path(cfg.work_dir) / 'distribution.png')
     with rc_context({'font.family': font_families()}):
         return _save(class_distribution(counts, tested, names), path)
+
+
+def _check_suffix(out: str | Path | None) -> None:
+    if out is not None and Path(out).suffix.lower() not in _SUFFIXES:
+        raise UserError(f'--out {out}: the name must end in {", ".join(_SUFFIXES)}')
 
 
 def _dataset(cfg: Config, split: str, source: str) -> Any:

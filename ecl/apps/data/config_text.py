@@ -58,7 +58,7 @@ def config_texts(
         base: Configuration to inherit from.
         class_counts: Training images of each class.
         has_val: Whether there is a list for validation; else the test list serves.
-        settings: Network and experts of photographs.
+        settings: Network of photographs, and number of experts.
 
     Returns:
         ``config.py``, and for photographs ``probe.py``. A batch holds at most a quarter of the
@@ -79,6 +79,8 @@ def config_texts(
         model += _backbone(settings)
     else:
         model += f', contrast=dict(queue_size={min(1024, _power_of_two(images // 2))})'
+        if settings.experts > 1:
+            model += f', backbone=dict(num_experts={settings.experts})'
     text = f'''"""{images} training images in {len(class_counts)} classes, \
 {max(class_counts)} to {min(class_counts)} a class.
 
@@ -89,7 +91,7 @@ _base_ = {str(shown)!r}
 
 work_dir = {f'work_dirs/{out.name}'!r}
 data_root = {str(source.resolve())!r}
-lists = '{{{{ fileDirname }}}}'
+lists = r"""{{{{ fileDirname }}}}"""
 classes = lists + '/classes.txt'
 
 model = dict({model})

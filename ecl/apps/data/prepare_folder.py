@@ -17,9 +17,11 @@ from ecl.apps.data.config_text import Settings, config_texts, default_base, desc
 from ecl.apps.data.network import find_network
 from ecl.apps.data.scan import scan_images
 from ecl.apps.data.similar import Pair, similar_images
-from ecl.apps.data.sources import Source, group_paths, read_csv, read_folder
+from ecl.apps.data.sources import Source, check_names, group_paths, read_csv, read_folder
 from ecl.apps.data.split import Split, divide_groups, keep_division, split_images
+from ecl.datasets.classes import shorten
 from ecl.errors import UserError
+from ecl.settings import Whole, validate_params
 from ecl.shots import shot_groups
 
 
@@ -91,6 +93,7 @@ def prepare_csv(
     return prepare_images(read_csv(table, root, suffix, **(columns or {})), out, **options)
 
 
+@validate_params(experts=Whole(at_least=1))
 def prepare_images(
     source: Source,
     out: str | Path,
@@ -144,6 +147,7 @@ def prepare_images(
         raise UserError('--base holds a network already: remove --network, --pretrained, --experts')
     chosen = None if base is None else find_config(base)
     settings = Settings(experts, find_network(network, pretrained) if network else None, pretrained)
+    check_names(source)
     paths = list(dict.fromkeys(path for members in source.classes.values() for path in members))
     scanned = scan_images((str(source.root / path) for path in paths), len(paths), workers)
     facts = {path: fact for path, (_, fact) in zip(paths, scanned, strict=True)}
@@ -185,6 +189,12 @@ def _describe_groups(groups: Mapping[str, str], division: Mapping[str, str]) -> 
 def _check_free(out: str | Path) -> None:
     if Path(out).exists() or Path(out).is_symlink():
         raise UserError(f'{out} exists already; remove it or choose another folder with --out')
+    # MMEngine puts the folder between the quotes of a string in the configuration.
+    if {'"', '\\'} & set(str(Path(out).absolute())):
+        raise UserError(
+            f'--out {out}: got a path with a double quote or a backslash, expected none, since a '
+            'configuration cannot hold it. Choose another folder.'
+        )
 
 
 def _name_fault(path: str) -> str:
@@ -289,6 +299,8 @@ def print_summary(prepared: Prepared, console: Console | None = None) -> None:
         lines.append(f'Read as 8-bit colour, animations by their first frame: {kinds}')
     if prepared.division:
         lines.append(prepared.division)
+    if untested := [c for c, n in zip(prepared.classes, counts['test'], strict=True) if not n]:
+        lines.append(f'Classes without test images: {shorten(untested)}')
     if prepared.similar:
         held_out = sum(counts['val'] + counts['test'])
         # A division that exists is kept, whatever the groups.
@@ -301,7 +313,7 @@ def print_summary(prepared: Prepared, console: Console | None = None) -> None:
     left_out = prepared.split.left_out
     if left_out:
         lines.append(f'Left out: {len(left_out)} files (all in {prepared.out / "left_out.txt"})')
-        lines += [f'  {path}: {left_out[path]}' for path in sorted(left_out)[:_NAMED]]
+        lines += [f'  {_shown(path)}: {left_out[path]}' for path in sorted(left_out)[:_NAMED]]
     lines += prepared.notes
     if (prepared.out / 'probe.py').is_file():
         lines.append(f'Linear probe, in minutes: ecl train {prepared.out / "probe.py"}')

@@ -5,7 +5,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ecl.datasets.classes import read_text, shorten, sort_classes
 from ecl.datasets.image_csv import SPLITS, parse_image_table
@@ -107,7 +107,8 @@ def read_csv(
 
     Args:
         table: The CSV file.
-        root: Folder that the paths in the table start from. Defaults to the folder of the table.
+        root: Folder that the paths in the table start from, or that absolute paths lie in. Defaults
+            to the folder of the table.
         suffix: Suffix to append to each image, for tables of names without it, such as '.jpg'.
         **columns: Names of the columns ``image``, ``label``, ``split`` and ``group``, where they
             are not recognized.
@@ -119,13 +120,14 @@ def read_csv(
     table = Path(table)
     if not table.is_file():
         raise UserError(f'{table} is missing, expected a CSV file of images and classes.')
+    folder = Path(root) if root is not None else table.parent
     rows = parse_image_table(read_text(table.read_bytes(), str(table)), str(table), **columns)
-    source = Source(Path(root) if root is not None else table.parent, {})
+    source = Source(folder, {})
     splits = {row.split for row in rows}
     divided = 'train' in splits and len(splits & SPLITS.keys()) > 1
     members: dict[str, dict[str, None]] = defaultdict(dict)
     for row in rows:
-        path = row.path + suffix
+        path = _relative(row.path + suffix, folder)
         if divided and row.split not in SPLITS:
             source.left_out[path] = f'its split is {row.split!r}, not train, val or test'
             continue
@@ -135,7 +137,11 @@ def read_csv(
         if divided and source.division.setdefault(path, row.split) != row.split:
             other = source.division[path]
             raise UserError(f'{table}, line {row.line}: {path} is in {other} and in {row.split}.')
-    check_inside((path for paths in members.values() for path in paths), str(table))
+    check_inside(
+        (path for paths in members.values() for path in paths),
+        str(table),
+        'Correct the table, or give the folder of the images by --images.',
+    )
     if divided:
         trained = {
             name
@@ -148,6 +154,13 @@ def read_csv(
         raise UserError(f'{table} has too few classes: got {len(members)}, expected 2.')
     source.classes = {name: list(members[name]) for name in sort_classes(members)}
     return source
+
+
+def _relative(path: str, folder: Path) -> str:
+    """Return an absolute path in a folder as one that starts from it; others as they are."""
+    whole = PurePosixPath(folder.absolute())
+    inside = PurePosixPath(path).is_relative_to(whole)
+    return str(PurePosixPath(path).relative_to(whole)) if inside else path
 
 
 def group_paths(source: Source, rule: str) -> None:
@@ -177,7 +190,22 @@ def group_paths(source: Source, rule: str) -> None:
     if lacking := [path for path, match in found.items() if match is None]:
         what = f'no folder number {rule}' if rule.isdecimal() else 'no match'
         raise UserError(f'--group-by {rule}: {what} in {shorten(lacking)}')
-    source.groups = {p: ' '.join(m.groups()) or m[0] for p, m in found.items() if m}
+    source.groups = {p: ' '.join(m.groups('')) or m[0] for p, m in found.items() if m}
+
+
+def check_names(source: Source) -> None:
+    """Check that a list of one name a line can hold the class names.
+
+    Raises:
+        UserError: At the first name that is not UTF-8, or has line ends or outer spaces.
+    """
+    for name in source.classes:
+        encodable = name.encode(errors='ignore').decode() == name
+        if name.splitlines() != [name] or name != name.strip() or not encodable:
+            raise UserError(
+                f'{source.root}: the list of classes cannot hold a name: got {name!a}, '
+                'expected UTF-8 without line ends and outer spaces. Rename the class.'
+            )
 
 
 def _find_splits(root: Path) -> dict[str, str]:

@@ -9,6 +9,10 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 from ecl.errors import UserError
+from ecl.settings import Whole, validate_params
+
+#: Seeds that numpy and scikit-learn take.
+_SEEDS = Whole(at_least=0, at_most=2**32 - 1)
 
 
 class Split(NamedTuple):
@@ -25,6 +29,7 @@ class Split(NamedTuple):
     left_out: dict[str, str]
 
 
+@validate_params(seed=_SEEDS)
 def split_images(
     classes: Mapping[str, Sequence[str]],
     digests: Mapping[str, str],
@@ -50,7 +55,7 @@ def split_images(
         The split.
 
     Raises:
-        UserError: If a class has too few images to leave one for training.
+        UserError: If a class has too few images to leave one for training, or the seed is negative.
     """
     names = list(classes)
     result = Split([], [], [], ambiguous_images(classes, digests))
@@ -91,6 +96,7 @@ def split_images(
 GROUPED = 0.25
 
 
+@validate_params(seed=_SEEDS)
 def divide_groups(
     classes: Mapping[str, Sequence[str]],
     groups: Mapping[str, str],
@@ -100,22 +106,26 @@ def divide_groups(
 ) -> dict[str, str]:
     """Divide images so that those of a group stay together.
 
-    scikit-learn's StratifiedGroupKFold chooses the groups, so the fractions hold about, for each
+    scikit-learn's StratifiedGroupKFold chooses the groups: one of a whole number of parts, so a
+    fraction is 1 / 2, 1 / 3 and so on, the nearest to the one asked for. It holds about, for each
     class as far as its groups allow. A class whose images are in held-out groups alone gets the
-    smallest of these groups back for training.
+    smallest of these groups back for training. A class with no image in a held-out split gives its
+    smallest group to it, if it and the other classes of the group have another one to train on.
 
     Args:
         classes: Class name -> paths of its sound images.
         groups: Path -> group. An image without one is a group of its own.
-        test: Fraction of the images to test, below 1. Default: a quarter.
-        val: Fraction of the images to validate, likewise; 0 for none.
+        test: Fraction of the images to test, at most a half. Default: a quarter.
+        val: Fraction of the images to validate, at most half of those that are not tested; 0 for
+            none.
         seed: Seed of the draw.
 
     Returns:
         Path -> 'train', 'val' or 'test', as :func:`keep_division` takes it.
 
     Raises:
-        UserError: If numbers of images are asked for, or there are too few groups.
+        UserError: If numbers of images or too large fractions are asked for, there are too few
+            groups, or the seed is negative.
     """
     test = GROUPED if test is None else test
     if isinstance(test, int) or (isinstance(val, int) and val):
@@ -126,9 +136,14 @@ def divide_groups(
     for split, share in (('test', test), ('val', val / (1 - test))):
         rest = [index for index, path in enumerate(paths) if division[path] == 'train']
         names = [groups.get(paths[index], paths[index]) for index in rest]
-        parts = round(1 / share) if share else 0
-        if not parts:
+        if not share:
             continue
+        if share > 0.5 + 1e-9:
+            raise UserError(
+                f'too many images to hold out for {split}: got {share:.0%} of those that remain, '
+                f'expected at most 50%. Lower --{split}-fraction.'
+            )
+        parts = round(1 / share)
         chosen = [labels[index] for index in rest]
         found = {'groups': len(set(names)), 'images of a class': max(Counter(chosen).values())}
         for what, number in found.items():
@@ -148,7 +163,42 @@ def divide_groups(
         sizes = Counter(groups.get(path, path) for path in members)
         smallest = min(sizes, key=lambda group: (sizes[group], group))
         division |= {p: 'train' for p in paths if groups.get(p, p) == smallest}
+    for split in ('test', 'val') if val else ('test',):
+        moved = _smallest_groups(classes, groups, division, split)
+        division |= {p: split for p in paths if groups.get(p, p) in moved}
     return division
+
+
+def _smallest_groups(
+    classes: Mapping[str, Sequence[str]],
+    groups: Mapping[str, str],
+    division: Mapping[str, str],
+    split: str,
+) -> set[str]:
+    """Return groups to move from training to a split that lacks classes.
+
+    No class loses its last training group.
+    """
+    held_out = {groups.get(path, path) for path in division if division[path] == split}
+    of_class = {
+        name: {groups.get(path, path) for path in members} for name, members in classes.items()
+    }
+    trained = {
+        name: {groups.get(path, path) for path in members if division[path] == 'train'}
+        for name, members in classes.items()
+    }
+    sizes = Counter(groups.get(path, path) for path in division)
+    moved: set[str] = set()
+    for name, mine in of_class.items():
+        if mine & (held_out | moved):
+            continue
+        for group in sorted(trained[name], key=lambda group: (sizes[group], group)):
+            if all(len(others) > 1 for others in trained.values() if group in others):
+                moved.add(group)
+                for others in trained.values():
+                    others.discard(group)
+                break
+    return moved
 
 
 def keep_division(

@@ -85,7 +85,8 @@ def balance(
 
     Returns:
         The content of the JSON file: ``strengths``, ``options``, and ``methods`` with name, seeds,
-        and a list of values for each seed under ``overall``, ``many``, ``medium`` and ``few``.
+        and a list of values for each seed under ``overall``, ``few``, and of ``many`` and
+        ``medium`` those that the test data have.
 
     Raises:
         UserError: If a training does not exist, or has no few-shot class.
@@ -101,7 +102,11 @@ def balance(
             {
                 'name': method.name,
                 'seeds': [record.get('seed') for record in method.records],
-                **{group: [curves[group] for curves in found] for group in GROUPS},
+                **{
+                    group: [curves[group] for curves in found]
+                    for group in GROUPS
+                    if all(group in curves for curves in found)
+                },
             }
         )
     curves = {
@@ -122,13 +127,17 @@ def _curves(
     if checkpoint is None:
         raise UserError(f'{work_dir} holds no checkpoint')
     metrics = evaluate_checkpoint(checkpoint, BalanceAccuracy(strengths), cfg_options)
-    try:
-        return {
-            group: [metrics[f'balance/{strength:g}/{group}'] for strength in strengths]
-            for group in GROUPS
-        }
-    except KeyError as error:
-        raise UserError(f'{work_dir}: no class of the test data is {error.args[0]}') from error
+    found = {
+        group: [metrics[f'balance/{strength:g}/{group}'] for strength in strengths]
+        for group in GROUPS
+        if f'balance/{strengths[0]:g}/{group}' in metrics
+    }
+    if 'few' not in found:
+        raise UserError(
+            f'{work_dir}: got test data without a few-shot class, expected one, since its accuracy '
+            'is an axis of the figure'
+        )
+    return found
 
 
 def _text(result: Mapping[str, Any]) -> str:

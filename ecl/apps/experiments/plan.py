@@ -16,6 +16,7 @@ from ecl.apis.config import configs_root, find_config, load_config
 from ecl.apis.config_check import nearest
 from ecl.engine.hooks.run_record import RECORD
 from ecl.errors import UserError
+from ecl.settings import Each, Whole
 
 #: File of a run's cost; see :func:`ecl.apps.experiments.cost.model_cost`.
 COST = 'cost.json'
@@ -155,10 +156,15 @@ def read_matrix(
         raise UserError(f'{path} cannot be read: {" ".join(str(error).split())}') from error
     needed = ('title', 'seeds', 'rows')
     _check_keys(content, (*needed, 'cfg_options'), needed, str(path))
+    seeds, expected = content['seeds'], Each(Whole(at_least=0))
+    if not expected.admits(seeds) or len(set(seeds)) < len(seeds):
+        raise UserError(f'{path}: seeds: got {seeds!r}, expected {expected}, and no two alike.')
+    _check_options(content, str(path))
     shared = {**content.get('cfg_options', {}), **(cfg_options or {})}
     rows = []
     for entry in content['rows']:
         _check_keys(entry, ('config', 'name', 'cfg_options', 'variants'), (), str(path))
+        _check_options(entry, str(path))
         given = find_config(config) if config is not None else None
         if 'config' in entry:
             file = path.parent / entry['config']
@@ -183,7 +189,7 @@ def read_matrix(
     for name in names:
         if names.count(name) > 1:
             raise UserError(f'{path}: several rows are named {name!r}; give each its own name')
-    return str(content['title']), list(content['seeds']), rows
+    return str(content['title']), list(seeds), rows
 
 
 def _check_keys(node: Any, known: Sequence[str], needed: Sequence[str], source: str) -> None:
@@ -195,6 +201,14 @@ def _check_keys(node: Any, known: Sequence[str], needed: Sequence[str], source: 
     for key in needed:
         if not node.get(key):
             raise UserError(f'{source}: {key!r} is missing in {dict(node)}')
+
+
+def _check_options(node: Mapping[str, Any], source: str) -> None:
+    for key in ('cfg_options', 'variants'):
+        if not isinstance(node.get(key, {}), Mapping):
+            raise UserError(
+                f'{source}: {key}: got {node[key]!r}, expected names with their values.'
+            )
 
 
 def plan(rows: Sequence[Row], seeds: Sequence[int], folder: Path, table: Path) -> list[Run]:

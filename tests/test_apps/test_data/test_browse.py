@@ -75,6 +75,20 @@ def test_a_split_that_is_not_there_is_told(tmp_path):
         browse(tmp_path / 'empty.py', split='val')
 
 
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (dict(num_classes=0), 'num_classes: got 0, expected a whole number of at least 1'),
+        (dict(num_images=-1), 'num_images: got -1, expected a whole number of at least 1'),
+        (dict(seed=-1), 'seed: got -1, expected a whole number of at least 0'),
+        (dict(out='x.txt'), r'--out x\.txt: the name must end in \.png'),
+    ],
+)
+def test_arguments_that_draw_nothing_are_told(arguments, message):
+    with pytest.raises(UserError, match=message):
+        browse(DIGITS, **arguments)
+
+
 COLOURS = np.random.default_rng(0).integers(0, 256, (3, 4, 2, 3), dtype=np.uint8)
 
 

@@ -108,6 +108,27 @@ def test_folder_of_lists_may_move(birds, tmp_path):
     assert cfg.train_dataloader.dataset.dataset.ann_file == f'{tmp_path}/moved/train.txt'
 
 
+def test_a_folder_with_an_apostrophe_is_read(birds, tmp_path):
+    out = prepare_folder(birds, tmp_path / "o'neil" / "it's").out
+    cfg = load_config(out / 'config.py')
+    assert cfg.train_dataloader.dataset.dataset.ann_file == f'{out}/train.txt'
+    assert cfg.work_dir == "work_dirs/it's"
+
+
+@pytest.mark.parametrize('name', ['a"b', 'a\\b'])
+def test_a_folder_that_a_configuration_cannot_hold_is_refused(birds, tmp_path, name):
+    with pytest.raises(UserError, match='got a path with a double quote or a backslash'):
+        prepare_folder(birds, tmp_path / name / 'mine')
+
+
+def test_small_images_have_the_experts_that_were_asked_for(birds, tmp_path):
+    for experts, number in ((1, 3), (2, 2)):
+        out = prepare_folder(birds, tmp_path / str(experts), experts=experts).out
+        assert load_config(out / 'config.py').model.backbone.num_experts == number
+    with pytest.raises(UserError, match=r'experts: got 0, expected a whole number of at least 1'):
+        prepare_folder(birds, tmp_path / 'mine', experts=0)
+
+
 @pytest.mark.parametrize(('size', 'crop'), [((12, 90), 32), ((300, 200), 224)])
 def test_base_suits_the_size_of_the_images(tmp_path, write_image, size, crop):
     for seed in range(6):
@@ -203,6 +224,23 @@ def test_a_table_with_names_of_classes_is_prepared(birds, tmp_path):
     assert prepared.split.left_out == {'gone.png': 'the file is missing'}
     dataset = _dataset(prepared.out, 'train', birds)
     assert count_classes(dataset) == [7, 11, 4]
+
+
+@pytest.mark.parametrize('name', [' owl', 'owl ', 'o\nwl', 'o\x85wl', 'o\u2028wl', 'o\x1cwl'])
+def test_a_class_name_that_the_list_cannot_hold_is_named(birds, tmp_path, write_image, name):
+    write_image(birds / name / '1.png', 90)
+    with pytest.raises(UserError, match=r"cannot hold a name: got '.*o.*wl.*', expected") as caught:
+        prepare_folder(birds, tmp_path / 'mine')
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / 'mine').exists()
+
+
+def test_classes_without_test_images_are_told(divided, tmp_path):
+    for path in (divided / 'test' / '雀').iterdir():
+        path.unlink()
+    assert "Classes without test images: '雀'\n" in _printed(
+        prepare_folder(divided, tmp_path / 'mine')
+    )
 
 
 SPLITS = ('train', 'test')

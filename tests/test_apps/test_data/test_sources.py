@@ -1,9 +1,10 @@
 import os
 import unicodedata
+from pathlib import Path
 
 import pytest
 
-from ecl.apps.data.sources import read_csv, read_folder
+from ecl.apps.data.sources import Source, group_paths, read_csv, read_folder
 from ecl.errors import UserError
 
 
@@ -168,6 +169,25 @@ def test_tables_that_cannot_be_used_say_why(tmp_path, text, fault):
         read_csv(tmp_path / 'birds.csv')
 
 
+def test_absolute_paths_below_the_folder_of_images_become_relative(tmp_path):
+    (tmp_path / 'birds.csv').write_text(f'{tmp_path}/in/a.jpg,owl\nb.jpg,wren\n')
+    for root, owl in ((tmp_path, 'in/a.jpg'), (None, 'in/a.jpg'), (tmp_path / 'in', 'a.jpg')):
+        assert read_csv(tmp_path / 'birds.csv', root).classes == {'owl': [owl], 'wren': ['b.jpg']}
+    with pytest.raises(UserError, match=r'not below the data root\. Correct .* by --images'):
+        read_csv(tmp_path / 'birds.csv', tmp_path / 'other')
+    (tmp_path / 'birds.csv').write_text(f'{tmp_path}/../a.jpg,owl\nb.jpg,wren\n')
+    with pytest.raises(UserError, match='not below the data root'):
+        read_csv(tmp_path / 'birds.csv')
+
+
 def test_a_missing_table(tmp_path):
     with pytest.raises(UserError, match=r'none\.csv is missing'):
         read_csv(tmp_path / 'none.csv')
+
+
+def test_a_group_of_the_pattern_that_matches_nothing_is_empty():
+    source = Source(Path('x'), {'owl': ['owl/aIMG', 'owl/zIMG']})
+    group_paths(source, '(z)?(IMG)')
+    assert source.groups == {'owl/aIMG': ' IMG', 'owl/zIMG': 'z IMG'}
+    group_paths(source, '(z)?IMG')
+    assert source.groups == {'owl/aIMG': 'IMG', 'owl/zIMG': 'z'}

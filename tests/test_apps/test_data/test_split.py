@@ -167,6 +167,40 @@ def test_the_fraction_of_groups_is_about_that_of_images():
     assert 26 <= numbers['val'] <= 46
 
 
+def test_every_class_with_two_groups_is_tested():
+    # A fold holds 2 of 8 groups, so most classes of groups of their own would not be tested.
+    classes = {name: [f'{name}{group}{i}' for group in 'xy' for i in '012'] for name in 'abcdefgh'}
+    groups = {path: path[:2] for paths in classes.values() for path in paths}
+    shared = dict.fromkeys(('k0', 'l0'), 'k') | {'k1': 'k1', 'l1': 'k1', 'l2': 'l2'}
+    classes |= {'k': ['k0', 'k1'], 'l': ['l0', 'l1', 'l2'], 'm': ['m0', 'm1']}
+    groups |= shared | dict.fromkeys(('m0', 'm1'), 'm')
+    for seed in range(5):
+        division = divide_groups(classes, groups, 0.25, 0, seed)
+        for name, paths in classes.items():
+            assert {division[path] for path in paths} == ({'train'} if name == 'm' else BOTH)
+        assert len({division[path] for path in ('k0', 'l0')}) == 1
+
+
+BOTH = {'train', 'test'}
+
+
+@pytest.mark.parametrize(('test', 'val'), [(0.6, 0), (0.7, 0), (0.5, 0.3), (0.5, 0.5)])
+def test_more_than_half_of_the_groups_cannot_be_held_out(test, val):
+    classes = _classes([40, 40])
+    with pytest.raises(UserError, match=r'expected at most 50%\. Lower --(test|val)-fraction'):
+        divide_groups(classes, {}, test, val)
+    assert divide_groups(classes, {}, 0.2, 0.4)
+
+
+@pytest.mark.parametrize('seed', [-1, 2**32])
+def test_a_seed_that_no_generator_takes(seed):
+    classes = _classes([8, 8])
+    with pytest.raises(UserError, match=r'seed: got -?\d+, expected a whole number of at least 0'):
+        split_images(classes, _distinct(classes), seed=seed)
+    with pytest.raises(UserError, match='seed: got'):
+        divide_groups(classes, {}, seed=seed)
+
+
 @pytest.mark.parametrize(('test', 'val'), [(3, 0), (0.2, 1)])
 def test_groups_are_divided_by_fractions(test, val):
     classes = _classes([8, 8])

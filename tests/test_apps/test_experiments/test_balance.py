@@ -4,6 +4,7 @@ from shutil import copytree
 
 import pytest
 
+from ecl.apps.experiments import balance as module
 from ecl.apps.experiments.balance import balance
 from ecl.errors import UserError
 
@@ -32,6 +33,16 @@ def test_curves_of_a_method_and_of_a_single_training(seeds, digits_run, tmp_path
     text = (tmp_path / 'out.md').read_text()
     assert text in capsys.readouterr().out
     assert '| a method' in text and '± 0.0 /' in text and 't = 0.5' in text
+
+
+def test_groups_without_a_class_are_left_out_but_few_is_needed(digits_run, tmp_path, monkeypatch):
+    found = dict.fromkeys(('balance/0/overall', 'balance/0/medium', 'balance/0/few'), 50.0)
+    monkeypatch.setattr(module, 'evaluate_checkpoint', lambda *_: found)
+    (method,) = balance([digits_run], tmp_path / 'out', strengths=[0])['methods']
+    assert (method['few'], 'many' in method) == ([[50.0]], False)
+    del found['balance/0/few']
+    with pytest.raises(UserError, match='got test data without a few-shot class, expected one'):
+        balance([digits_run], tmp_path / 'out', strengths=[0])
 
 
 def test_what_cannot_be_compared(digits_run, tmp_path):

@@ -185,6 +185,7 @@ def test_every_configuration_of_a_comparison_can_be_used(path, tmp_path, digits_
         ([{'cfg_options': {'model.hed.expert': 1}}], "did you mean 'head'"),
         ([{'variants': {'x': {'model.hed.expert': 1}}}], "did you mean 'head'"),
         ([], "'rows' is missing"),
+        ([{'cfg_options': [1]}], r'cfg_options: got \[1\], expected names'),
     ],
 )
 def test_mistakes_are_told_before_any_training(
