@@ -259,13 +259,15 @@ HABITS = [
         "`train_cfg = dict(type='IterBasedTrainLoop', max_iters=...)`",
         "train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=8, val_interval=4)\n"
         'default_hooks = dict(checkpoint=dict(by_epoch=False, interval=4))',
-        note='A resumed training is exact with `by_epoch=True` only.',
+        note='Methods that change with the epochs (LDAM-DRW, GLMC, MDCS, second stages) refuse it. '
+        'A resumed training is exact with `by_epoch=True` only.',
     ),
     Habit(
         "`custom_hooks = [dict(type='EMAHook')]`",
         HOOKS.format("type='EMAHook'"),
         check=_averaged,
-        note='The averaged weights are validated, saved, tested and exported.',
+        note='The averaged weights are validated, saved, tested and exported. '
+        '`AdjustmentHook` refuses it.',
     ),
     Habit(
         "`EMAHook(ema_type='StochasticWeightAverage')`",
