@@ -43,11 +43,12 @@ class ConsoleHook(Hook):
         self._quiet = ExitStack()
         self._begun: int | None = None  # no training yet
         self._start = self._seconds = self._first_step = 0.0
+        self._steps = 0
 
     def before_train(self, runner: Runner) -> None:
         """Start the clock."""
         self._quiet.enter_context(quiet_console(runner.logger))
-        self._start, self._begun = time.monotonic(), runner.epoch
+        self._start, self._begun, self._steps = time.monotonic(), runner.epoch, 0
 
     def before_test(self, runner: Runner) -> None:
         """Hide the lines of a test."""
@@ -69,10 +70,12 @@ class ConsoleHook(Hook):
         outputs: dict | None = None,
     ) -> None:
         """Print after the third step how long a step takes, and all of them."""
-        if runner.epoch != self._begun or batch_idx not in (0, TIMED):
+        if runner.epoch != self._begun:
             return
-        if batch_idx == 0:
+        self._steps += 1  # a resumed training begins within an epoch
+        if self._steps == 1:
             self._first_step = time.monotonic()
+        if self._steps != 1 + TIMED:
             return
         seconds = (time.monotonic() - self._first_step) / TIMED
         left = seconds * (runner.max_iters - runner.iter - 1)

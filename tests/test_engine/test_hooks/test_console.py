@@ -61,6 +61,19 @@ def test_a_line_fits_100_columns_and_counts_the_time_from_this_start(monkeypatch
     assert len(second) <= 100
 
 
+@pytest.mark.parametrize('begin', [0, 1, 5])  # a resumed training begins within an epoch
+def test_the_time_of_a_step_is_told_after_the_third(monkeypatch, capsys, begin):
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr('ecl.engine.hooks.console.time.monotonic', lambda: clock.now)
+    runner = SimpleNamespace(epoch=4, iter=0, max_iters=61, logger=logging.getLogger('nobody'))
+    hook = ConsoleHook()
+    hook.before_train(runner)
+    for batch_idx in range(begin, begin + 5):
+        clock.now += 2
+        hook.after_train_iter(runner, batch_idx)
+    assert capsys.readouterr().out.splitlines() == ['2 s a step   about 2 min 0 s in all']
+
+
 @pytest.mark.parametrize('verbose', [False, True])
 def test_the_log_file_is_complete_whatever_the_console_shows(
     digits_config, tmp_path, capfd, verbose
