@@ -119,11 +119,6 @@ def _expert_logits(model: BaseClassifier, loader: DataLoader, seed: int) -> Tens
     seed_generators(seed)
     model.eval()
     head: Any = model.head
-    if getattr(head, 'expert', None) is not None:
-        raise UserError(
-            f'model.head.expert: got {head.expert}, expected None: one expert alone has no weights '
-            'to adapt.'
-        )
     found = []
     for batch in loader:
         outputs = head.outputs(model.extract_feat(first_view(model, batch, True)['inputs']))
