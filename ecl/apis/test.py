@@ -17,6 +17,7 @@ from ecl.apis.launch import set_launcher
 from ecl.apis.models import CONTRAST
 from ecl.checkpoint_file import load_checkpoint
 from ecl.datasets import gt_labels
+from ecl.datasets.in_memory import without_memory
 from ecl.engine.hooks.console import ConsoleHook
 from ecl.engine.methods import adaptation
 from ecl.engine.methods.adjustment import adjust_model, describe
@@ -216,9 +217,8 @@ def use_tta(cfg: Config, source: str) -> None:
     Raises:
         UserError: If there is no ``tta_pipeline``, and training does not mirror images.
     """
-    dataset = cfg.test_dataloader.dataset
-    if dataset.get('type') == 'InMemoryDataset':  # it keeps one view of an image
-        dataset = cfg.test_dataloader.dataset = dataset.dataset
+    # In memory is one view of an image.
+    dataset = cfg.test_dataloader.dataset = without_memory(cfg.test_dataloader.dataset)
     while 'pipeline' not in dataset and 'dataset' in dataset:
         dataset = dataset.dataset
     dataset.pipeline = cfg.get('tta_pipeline') or _mirrored(cfg, dataset.get('pipeline'), source)

@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits
 from torch.utils.data import Dataset
 
 from ecl.datasets.classes import gt_labels
+from ecl.datasets.protocol import leaves
 from ecl.errors import UserError
 from ecl.registry import DATASETS
 from ecl.settings import OneOf, Whole, validate_params
@@ -103,16 +104,22 @@ class InMemoryDataset(Dataset):
         return len(self._labels)
 
 
+def without_memory(config: Any) -> Any:
+    """Return the config of a dataset without :class:`InMemoryDataset` around it."""
+    while str(config.get('type')).rpartition('.')[2] == InMemoryDataset.__name__:
+        config = config['dataset']
+    return config
+
+
 def _check_bad_images_stop(dataset: Any) -> None:
     """A replaced image would keep the label and the path of the bad one."""
-    while dataset is not None:
-        for transform in getattr(getattr(dataset, 'pipeline', None), 'transforms', ()):
+    for leaf in leaves(dataset):
+        for transform in getattr(getattr(leaf, 'pipeline', None), 'transforms', ()):
             if getattr(transform, 'bad', 'stop') != 'stop':
                 raise UserError(
                     f"InMemoryDataset: got LoadImage(bad='{transform.bad}'), expected bad='stop'. "
                     'Remove the images that cannot be read: ecl check lists them.'
                 )
-        dataset = getattr(dataset, 'dataset', None)
 
 
 def _decode(dataset: Any) -> _Decoded:

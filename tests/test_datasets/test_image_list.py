@@ -157,7 +157,7 @@ def test_a_path_that_leaves_the_root_is_refused_unless_allowed(tmp_path, path):
 
 @given(st.lists(st.sampled_from(['a', '..', '.', 'b', '']), min_size=1).map('/'.join))
 def test_only_paths_below_the_root_pass(path):
-    inside = os.path.abspath(f'/any/root/{path}').startswith('/any/root') and path[:1] != '/'
+    inside = os.path.abspath(f'/any/folder/{path}').startswith('/any/folder') and path[:1] != '/'
     # Out and in again is refused too: the way leads over another folder.
     if os.path.normpath(path).startswith('..'):
         inside = False

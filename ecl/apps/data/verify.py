@@ -19,6 +19,7 @@ from ecl.apps.data.similar import similar_images
 from ecl.datasets import ImageList, count_classes, describe, gt_labels
 from ecl.datasets.classes import check_same_classes
 from ecl.datasets.image_file import ImageFacts
+from ecl.datasets.in_memory import without_memory
 from ecl.datasets.protocol import PUBLIC_LISTS, leaves
 from ecl.errors import UserError
 from ecl.registry import DATASETS
@@ -183,8 +184,7 @@ def _class_names(dataset: Any) -> Sequence[str] | None:
 
 def _without_pipeline(node: Any) -> Any:
     if isinstance(node, Mapping):
-        if node.get('type') == 'InMemoryDataset':  # it would run the pipeline
-            return _without_pipeline(node['dataset'])
+        node = without_memory(node)  # which would run the pipeline
         return {key: _without_pipeline(node[key]) for key in sorted(node) if key != 'pipeline'}
     return [_without_pipeline(item) for item in node] if isinstance(node, list | tuple) else node
 

@@ -192,10 +192,10 @@ def _differences(
 
 def _accuracy(found: Predictions, images: np.ndarray, column: str) -> float:
     """Return an accuracy in percent: of images, or for a shot group the mean over classes."""
-    right, labels = found.right[0, images], found.labels[images]
     if column == 'overall':
-        return 100 * float(right.mean())
-    return 100 * float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
+        return 100 * float(found.right[0].mean())
+    classes = np.unique(found.labels[images])
+    return float(found.class_accuracies(classes.max() + 1)[0, classes].mean())
 
 
 def _images(column: str, first: Method, one: Predictions, two: Predictions) -> np.ndarray:

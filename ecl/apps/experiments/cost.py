@@ -15,6 +15,7 @@ from mmpretrain.models import BaseClassifier
 from torch.utils.data import Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
+from ecl.datasets.in_memory import without_memory
 from ecl.registry import DATASETS, MODELS, quiet_console
 from ecl.visualization.style import GROUP_COLOURS, plain_axes
 
@@ -66,9 +67,7 @@ def model_cost(cfg: Config) -> dict[str, int]:
 
 def _image_by_image(config: Mapping[str, Any]) -> Dataset:
     """Build a dataset without decoding all of its images."""
-    while config['type'].rpartition('.')[2] == 'InMemoryDataset':
-        config = config['dataset']
-    return DATASETS.build(config)
+    return DATASETS.build(without_memory(config))
 
 
 def _convolution_backward(

@@ -288,7 +288,7 @@ def _facts(run: Run) -> dict[str, str]:
     counts, record, protocol = run.class_counts, run.record, run.protocol
     tested = protocol['evaluated']
     low, high = run.thresholds
-    right = run.predictions.predicted[0] == run.predictions.labels
+    right = run.predictions.right[0]
     # The record may have the accuracy on other images, those of the validation.
     interval = accuracy_interval({'shot/overall': 100 * right.mean()}, len(right)) or ()
     facts = {

@@ -163,6 +163,19 @@ def _check_no_class_empty(counts: list[int], names: Sequence[str] | None) -> Non
     )
 
 
+def require_epochs(runner: Runner, name: str) -> None:
+    """Check that a training counts epochs, for what is called ``name``.
+
+    Raises:
+        UserError: If it does not.
+    """
+    if isinstance(runner.train_loop, IterBasedTrainLoop):
+        raise UserError(
+            f'train_cfg: got IterBasedTrainLoop, expected by_epoch=True: {name} changes with the '
+            'epochs. Set train_cfg.by_epoch=True and train_cfg.max_epochs.'
+        )
+
+
 @HOOKS.register_module()
 class TrainingProgressHook(Hook):
     """Pass the share of the training that is done to every module with ``set_progress``.
@@ -180,13 +193,9 @@ class TrainingProgressHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check that epochs are counted where a module needs them."""
-        needs = (m for m in bare_model(runner.model).modules() if hasattr(m, 'set_progress'))
-        if isinstance(runner.train_loop, IterBasedTrainLoop) and (module := next(needs, None)):
-            raise UserError(
-                'train_cfg: got IterBasedTrainLoop, expected by_epoch=True: '
-                f'{type(module).__name__} changes with the epochs. '
-                'Set train_cfg.by_epoch=True and train_cfg.max_epochs.'
-            )
+        for module in bare_model(runner.model).modules():
+            if hasattr(module, 'set_progress'):
+                require_epochs(runner, type(module).__name__)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Pass the share."""

@@ -10,9 +10,10 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.model import is_model_wrapper
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from ecl.engine.methods.class_counts import require_epochs
 from ecl.engine.resume.rank_state import seed_generators
 from ecl.errors import UserError
 from ecl.registry import DATA_SAMPLERS, HOOKS
@@ -101,11 +102,7 @@ class SecondStageHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check that the model can go through a second stage."""
-        if isinstance(runner.train_loop, IterBasedTrainLoop):
-            raise UserError(
-                'train_cfg: got IterBasedTrainLoop, expected by_epoch=True: SecondStageHook begins '
-                'after a share of the epochs. Set train_cfg.by_epoch=True and train_cfg.max_epochs.'
-            )
+        require_epochs(runner, 'SecondStageHook')
         self._training = True
         model = bare_model(runner.model)
         self._trained(model)
