@@ -82,7 +82,7 @@ def check_memory(runner: Runner, data_batch: Any) -> str | None:
     per_image = activation_bytes(model, image)
     if per_image is None:
         return None
-    per_image *= PEAK
+    per_image *= PEAK * trained_views(model, data_batch)
     if type(runner.optim_wrapper).__name__ in PRECISIONS:
         per_image /= 2
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -153,6 +153,20 @@ class Features(nn.Module):
     def forward(self, images: Tensor) -> Any:
         """Map images (N, 3, H, W) to K features (N, D)."""
         return self.model.extract_feat(images)
+
+
+def trained_views(model: Any, data_batch: Any) -> int:
+    """Count the views of an image that pass through the trained network in one step.
+
+    Args:
+        model: A classifier. A contrastive branch with ``trains_on_views`` trains the network on all
+            views; otherwise it is trained on the first view alone.
+        data_batch: A batch, as the data loader gives it.
+    """
+    if not getattr(getattr(model, 'contrast', None), 'trains_on_views', False):
+        return 1
+    made = getattr(model.data_preprocessor, 'views', ())  # of the whole batch
+    return len(made) or len(data_batch['inputs'])
 
 
 def _prefixed(*parts: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -27,7 +27,9 @@ class ECLClassifier(ImageClassifier):
             (:class:`ExpertOutputs`, targets, views after the first). Its constructor gets the
             network from images to K features as ``encoder``, the K classifiers that labels
             supervise as ``classifiers`` and the head as ``head``, if it names them. One with a
-            method ``mix_views`` changes views and targets before the step.
+            method ``mix_views`` changes views and targets before the step. One that trains the
+            network on the views after the first too sets ``trains_on_views = True``, which the
+            estimate of the memory needs.
         expert_reduction: How a loss adds up over the experts. ``'sum'``: each expert learns at the
             rate that a recipe gives a single network [lineage: NCL]. ``'mean'``: at a K-th of it.
         data_preprocessor: :class:`MultiViewDataPreprocessor` unless its type says otherwise.

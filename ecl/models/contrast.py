@@ -91,6 +91,8 @@ class ProjectedViews(BaseModule):
         neck: Config of the projection; it receives ``in_channels`` and ``num_experts``.
     """
 
+    trains_on_views = True
+
     def __init__(
         self,
         encoder: nn.Module,

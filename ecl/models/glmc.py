@@ -64,6 +64,7 @@ class MixtureConsistency(ClassCountLoss):
         UserError: If an option is out of range, naming it.
     """
 
+    trains_on_views = True
     class_weights: Tensor
     sampling_weights: Tensor
     conventional_share: Tensor

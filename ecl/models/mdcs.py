@@ -35,6 +35,7 @@ class ConsistencyDistillation(nn.Module):
         UserError: If an option is out of range.
     """
 
+    trains_on_views = True
     ramp: Tensor
 
     @validate_params(loss_weight=Number(at_least=0), warmup=Number(at_least=0, at_most=1))

@@ -1,12 +1,14 @@
 import pytest
 import torch
+from mmengine.dataset import default_collate
+from mmengine.registry import init_default_scope
 from torch import nn
 
 from ecl.apis import load_config, train
 from ecl.engine import memory
-from ecl.engine.memory import activation_bytes, available_memory
+from ecl.engine.memory import activation_bytes, available_memory, trained_views
 from ecl.errors import UserError
-from ecl.registry import MODELS
+from ecl.registry import DATASETS, MODELS
 
 
 class Plain(nn.Module):
@@ -43,6 +45,36 @@ def test_more_experts_keep_more_and_a_shared_trunk_less(digits_config):
     one, three, shared = kept(num_experts=1), kept(num_experts=3), kept(shared_stages=2)
     assert one < shared < three
     assert 2.5 * one < three <= 3 * one
+
+
+@pytest.mark.parametrize(
+    ('method', 'views'),
+    [('bcl', 3), ('proco', 3), ('glmc', 2), ('mdcs', 2), ('paco', 1), ('ncl', 1)],
+)
+def test_the_estimate_counts_the_views_that_train_the_network(method, views):
+    init_default_scope('ecl')
+    cfg = load_config(f'{method}_r8_digits-lt')
+    model = MODELS.build({'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model})
+    for module in model.modules():
+        if callable(getattr(module, 'set_class_counts', None)):
+            module.set_class_counts([4] * model.head.num_classes)
+        if callable(getattr(module, 'set_progress', None)):
+            module.set_progress(0.0)
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    batch = default_collate([dataset[index] for index in range(32)])
+    assert trained_views(model, batch) == views
+    kept = {}
+
+    def keep(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        losses = model(**model.data_preprocessor(batch, training=True), mode='loss')
+    own = {t.untyped_storage().data_ptr() for t in model.state_dict().values()}
+    measured = sum(t.untyped_storage().nbytes() for at, t in kept.items() if at not in own)
+    ratio = measured / (32 * views * activation_bytes(model, (3, 8, 8)))
+    assert losses and 0.9 < ratio < 1.4  # heads and losses come on top
 
 
 def test_a_network_that_cannot_run_without_data_is_not_estimated():

@@ -152,7 +152,9 @@ def _run_all(
                 progress.update(bar, description=names, completed=epochs, left=left)
                 over = workers.ended()
                 for run in over:
-                    if not run.is_complete and run not in left_over:
+                    if run in left_over and not run.is_complete:
+                        continue  # stopped, and said so
+                    if not run.is_complete:
                         failed.append(run)
                     say(f'{_outcome(run)}; {left}' if left else _outcome(run))
                     renew_table()

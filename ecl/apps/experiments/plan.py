@@ -160,6 +160,8 @@ def read_matrix(
     if not expected.admits(seeds) or len(set(seeds)) < len(seeds):
         raise UserError(f'{path}: seeds: got {seeds!r}, expected {expected}, and no two alike.')
     _check_options(content, str(path))
+    if not isinstance(content['rows'], list):
+        raise UserError(f'{path}: rows: got {content["rows"]!r}, expected a list of rows.')
     shared = {**content.get('cfg_options', {}), **(cfg_options or {})}
     rows = []
     for entry in content['rows']:
@@ -167,9 +169,9 @@ def read_matrix(
         _check_options(entry, str(path))
         given = find_config(config) if config is not None else None
         if 'config' in entry:
-            file = path.parent / entry['config']
+            file = path.parent / str(entry['config'])
             if given is not None and not file.is_file():
-                file = given.parent / entry['config']
+                file = given.parent / str(entry['config'])
         elif given is not None and 'name' in entry:
             file = given
         else:
@@ -262,7 +264,7 @@ def _decisive(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _slug(name: str) -> str:
-    return re.sub(r'[^a-z0-9.]+', '-', name.lower()).strip('-')
+    return re.sub(r'(?:[^\w.]|_)+', '-', name.lower()).strip('-')
 
 
 def _digest(content: Any) -> str:

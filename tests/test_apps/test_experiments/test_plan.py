@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from ecl.apps.experiments.plan import read_matrix
+from ecl.apps.experiments.plan import plan, read_matrix
 from ecl.errors import UserError
 
 
@@ -12,3 +12,20 @@ def test_seeds_are_whole_numbers_and_no_two_alike(tmp_path, seeds):
     path.write_text(json.dumps(dict(title='T', seeds=seeds, rows=[{'name': 'A'}])))
     with pytest.raises(UserError, match=r'm\.json: seeds: got .*, and no two alike\.'):
         read_matrix(path)
+
+
+@pytest.mark.parametrize('rows', [{'name': 'A'}, 'A', 3])
+def test_rows_are_a_list(tmp_path, rows):
+    path = tmp_path / 'm.json'
+    path.write_text(json.dumps(dict(title='T', seeds=[0], rows=rows)))
+    with pytest.raises(UserError, match=r'm\.json: rows: got .*, expected a list of rows\.'):
+        read_matrix(path)
+
+
+def test_names_in_any_script_have_folders_of_their_own(tmp_path, digits_config):
+    path = tmp_path / 'm.json'
+    rows = [{'name': name, 'config': str(digits_config)} for name in ('长尾', '分布', 'ECL, τ_1')]
+    path.write_text(json.dumps(dict(title='T', seeds=[0], rows=rows)))
+    _, seeds, read = read_matrix(path)
+    runs = plan(read, seeds, tmp_path, tmp_path / 'table.json')
+    assert [run.work_dir.parent.name for run in runs] == ['长尾', '分布', 'ecl-τ-1']

@@ -135,6 +135,7 @@ def test_what_does_not_fit_is_left_for_the_next_call(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert 'ecl, seed 0 does not fit into 0.25 minutes: left for the next call' in shown
     assert 'trainings are left: call again to go on.' in shown
+    assert 'FAILED' not in shown
     assert latest_checkpoint(tmp_path / 'ecl/seed0') is not None
     with pytest.raises(UserError, match='--minutes must be above 0'):
         run_matrix(path, tmp_path, minutes=0)
