@@ -113,9 +113,8 @@ def _add_division(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--experts',
         type=int,
-        default=1,
         metavar='K',
-        help='experts on a shared network; default: 1',
+        help='number of experts; default: 1 for photographs, 3 for small images',
     )
     parser.add_argument('--base', metavar='CONFIG', help='configuration to build on')
     parser.add_argument('--workers', type=int, metavar='N', help='threads that read images')

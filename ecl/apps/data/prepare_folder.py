@@ -105,7 +105,7 @@ def prepare_images(
     workers: int | None = None,
     network: str | None = None,
     pretrained: str | None = None,
-    experts: int = 1,
+    experts: int | None = None,
 ) -> Prepared:
     """Divide images, and write lists, class names and a configuration.
 
@@ -129,7 +129,8 @@ def prepare_images(
         network: Network of photographs, by its name in timm or MMPretrain; see
             :func:`~ecl.apps.data.network.find_network`. Default: EfficientNet-Lite0.
         pretrained: Checkpoint to start from instead of the network's published weights.
-        experts: Number of experts; more than one share all but the last stages.
+        experts: Number of experts. Default: one network for photographs, three experts for small
+            images. Those of photographs share all but the last stages.
 
     Raises:
         UserError: If the images cannot be used as they are, or ``out`` exists.
@@ -143,10 +144,12 @@ def prepare_images(
             f'{source.root} is divided into training and test images already, and that division is '
             'kept: remove the options that divide, or give one of its folders to divide it anew.'
         )
-    if base is not None and (network or pretrained or experts > 1):
+    if base is not None and (network or pretrained or experts):
         raise UserError('--base holds a network already: remove --network, --pretrained, --experts')
     chosen = None if base is None else find_config(base)
-    settings = Settings(experts, find_network(network, pretrained) if network else None, pretrained)
+    settings = Settings(
+        experts or 1, find_network(network, pretrained) if network else None, pretrained
+    )
     check_names(source)
     paths = list(dict.fromkeys(path for members in source.classes.values() for path in members))
     scanned = scan_images((str(source.root / path) for path in paths), len(paths), workers)
@@ -171,7 +174,13 @@ def prepare_images(
     similar = similar_images(held_out, {path: facts[path].look for path, _ in split.train})
     kinds = Counter(fact.kind for path, fact in facts.items() if fact.kind and not faults[path])
     sizes = [fact.size for path, fact in facts.items() if not faults[path]]
-    chosen = chosen or default_base(sizes, settings)
+    if chosen is None:
+        chosen = default_base(sizes, settings)
+        if experts == 1 and not chosen.stem.endswith('_photos'):
+            raise UserError(
+                f'--experts 1: {chosen.stem}, which small images are trained with, has experts '
+                'that learn from each other. Use --experts 2 or more, or --base for one network.'
+            )
     notes = describe(chosen, settings)
     prepared = Prepared(out, tuple(source.classes), split, dict(kinds), told, similar, notes)
     _write(prepared, source.root, chosen, settings)

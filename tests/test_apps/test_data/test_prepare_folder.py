@@ -122,11 +122,13 @@ def test_a_folder_that_a_configuration_cannot_hold_is_refused(birds, tmp_path, n
 
 
 def test_small_images_have_the_experts_that_were_asked_for(birds, tmp_path):
-    for experts, number in ((1, 3), (2, 2)):
+    for experts, number in ((None, 3), (2, 2)):
         out = prepare_folder(birds, tmp_path / str(experts), experts=experts).out
         assert load_config(out / 'config.py').model.backbone.num_experts == number
     with pytest.raises(UserError, match=r'experts: got 0, expected a whole number of at least 1'):
         prepare_folder(birds, tmp_path / 'mine', experts=0)
+    with pytest.raises(UserError, match=r'--experts 1: ecl_r32_lists-32px, .* --experts 2 or more'):
+        prepare_folder(birds, tmp_path / 'mine', experts=1)
 
 
 @pytest.mark.parametrize(('size', 'crop'), [((12, 90), 32), ((300, 200), 224)])
