@@ -19,6 +19,9 @@ model = dict(
         classifier=dict(_delete_=True, type='CosineLinear', scale=30.0),
         label_loss=[dict(type='BalancedSoftmaxLoss', tau=tau) for tau in (-1.0, 1.0, 3.0)],
     ),
+    # The released code takes the mean of the losses over the experts.
+    expert_reduction='mean',
     train_cfg=dict(augments=[dict(type='Mixup', alpha=0.2)]),
 )
+param_scheduler = dict(_delete_=True, type='CosineAnnealingLR', T_max=100, eta_min=0, by_epoch=True)
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.light_pipeline)))

@@ -14,5 +14,7 @@ model = dict(
         classifier=dict(_delete_=True, type='CosineLinear', scale=30.0),
         label_loss=[dict(type='BalancedSoftmaxLoss', tau=tau) for tau in (0.0, 1.0, 2.0)],
     ),
+    # The released code takes the mean of the losses over the experts.
+    expert_reduction='mean',
     train_cfg=dict(augments=[dict(type='Mixup', alpha=0.4)]),
 )

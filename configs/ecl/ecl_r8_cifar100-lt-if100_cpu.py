@@ -41,7 +41,7 @@ model = dict(
         ),
     ),
 )
-images_per_step = 32
+images_per_step = 64
 train_dataloader = dict(
     batch_size=images_per_step,
     num_workers=0,

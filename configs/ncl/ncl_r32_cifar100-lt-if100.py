@@ -21,6 +21,7 @@ model = dict(
     ),
     contrast=dict(
         type='MomentumContrast',
+        neck=dict(type='ContrastiveNeck', hid_channels=64, out_channels=64),
         queue_size=1024,
         momentum=0.999,
         temperature=0.2,

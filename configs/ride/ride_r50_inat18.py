@@ -25,7 +25,9 @@ model = dict(
             reweight_from=0.8,
             beta=0.9999,
         ),
-        expert_losses=dict(diversity=dict(type='ExpertDiversityLoss', loss_weight=0.2)),
+        expert_losses=dict(
+            diversity=dict(type='ExpertDiversityLoss', gamma=0.015, loss_weight=0.2)
+        ),
         aggregator=dict(type='RouterAggregator'),
     ),
 )

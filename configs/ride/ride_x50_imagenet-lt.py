@@ -6,7 +6,7 @@ The experts share the first two stages. Their stages have full widths, unlike th
 _base_ = [
     '../_base_/models/resnet_cifar.py',
     '../_base_/datasets/imagenet_lt.py',
-    '../_base_/schedules/imagenet_lt_180e.py',
+    '../_base_/schedules/imagenet_lt_100e.py',
     '../_base_/default_runtime.py',
 ]
 
@@ -27,11 +27,8 @@ model = dict(
             reweight_from=0.8,
             beta=0.9999,
         ),
-        expert_losses=dict(diversity=dict(type='ExpertDiversityLoss', loss_weight=0.2)),
+        expert_losses=dict(diversity=dict(type='ExpertDiversityLoss', gamma=0.02, loss_weight=0.2)),
         aggregator=dict(type='RouterAggregator'),
     ),
 )
-images_per_step = 64
-train_dataloader = dict(
-    batch_size=images_per_step, dataset=dict(dataset=dict(pipeline=_base_.light_pipeline))
-)
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.light_pipeline)))

@@ -20,7 +20,7 @@ model = dict(
         label_loss=[
             dict(type='CrossEntropyLoss'),
             dict(type='BalancedSoftmaxLoss'),
-            dict(type='InverseSoftmaxLoss', tau=2.0),
+            dict(type='InverseSoftmaxLoss', tau=1.0),
         ],
         aggregator=dict(type='WeightedAggregator'),
     ),

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ecl.errors import UserError
 from ecl.models.losses.classification import ClassCountLoss
 from ecl.models.outputs import ExpertOutputs, target_distribution
 from ecl.registry import MODELS
@@ -15,25 +16,31 @@ class ExpertDiversityLoss(ClassCountLoss):
     """Reward experts whose predictions differ from their mean [lineage].
 
     Wang et al., ICLR 2021 (arXiv 2010.01809), equation 3: minus the KL divergence of the mean
-    prediction (constant) from that of each expert, averaged over experts and images. The logits of
-    class c are divided by T_c = temperature * (1 - gamma + gamma * n_c / mean n), which is smaller
-    for rare classes: experts differ more there.
+    prediction (constant) from that of each expert, averaged over experts and images. In the last
+    part of the training the logits of class c are divided by T_c, proportional to
+    1 - gamma + gamma * n_c / mean n and ``temperature`` for the largest class. T_c is smaller for
+    rare classes, so that experts differ more there. Before that, T_c is ``temperature`` for all
+    classes, as in the released code. :class:`~ecl.engine.TrainingProgressHook` tells how much of
+    the training is done.
 
     Args:
         num_classes: C.
         temperature: Positive factor of the temperatures.
         gamma: How much the temperatures follow the class counts, in [0, 1).
+        reweight_from: Share of the training after which they do; 1 is never.
         loss_weight: Factor of the divergence, at least 0.
 
     Raises:
         UserError: If an option is out of range, naming it.
     """
 
-    temperatures: Tensor
+    class_temperatures: Tensor
+    deferred: Tensor
 
     @validate_params(
         temperature=Number(above=0),
         gamma=Number(at_least=0, below=1),
+        reweight_from=Number(at_least=0, at_most=1),
         loss_weight=Number(at_least=0),
     )
     def __init__(
@@ -41,36 +48,58 @@ class ExpertDiversityLoss(ClassCountLoss):
         num_classes: int,
         temperature: float = 1.0,
         gamma: float = 0.05,
+        reweight_from: float = 0.8,
         loss_weight: float = 0.2,
     ) -> None:
         super().__init__(num_classes)
         self.temperature = temperature
         self.gamma = gamma
+        self.reweight_from = reweight_from
         self.loss_weight = loss_weight
-        self.register_buffer('temperatures', torch.ones(num_classes), persistent=False)
+        self.has_progress = reweight_from == 1
+        self.register_buffer('class_temperatures', torch.ones(num_classes), persistent=False)
+        # Whether the temperatures of the classes apply now.
+        self.register_buffer('deferred', torch.zeros((), dtype=torch.bool), persistent=False)
 
     def use_class_counts(self, counts: Tensor) -> None:
         """Set the temperatures from counts (C,)."""
         relative = 1 - self.gamma + self.gamma * counts / counts.mean()
-        self.temperatures.copy_(self.temperature * relative)
+        self.class_temperatures.copy_(self.temperature * relative / relative.max())
+
+    def set_progress(self, progress: float) -> None:
+        """Set which share of the training is done, in [0, 1)."""
+        self.deferred.fill_(progress >= self.reweight_from)
+        self.has_progress = True
 
     def forward(self, outputs: ExpertOutputs, targets: Tensor) -> Tensor:
-        """Compute the loss of logits (K, N, C), a scalar that is at most 0."""
+        """Compute the loss of logits (K, N, C), a scalar that is at most 0.
+
+        Raises:
+            UserError: If class counts or progress are not set.
+        """
         self.require_class_counts()
-        mean = (outputs.logits.detach().mean(0) / self.temperatures).log_softmax(-1)
-        experts = (outputs.logits / self.temperatures).log_softmax(-1)
+        if not self.has_progress:
+            raise UserError(
+                'ExpertDiversityLoss needs the progress of the training: got none. '
+                'Train with TrainingProgressHook, or set reweight_from=1.'
+            )
+        temperatures = torch.where(self.deferred, self.class_temperatures, self.temperature)
+        mean = (outputs.logits.detach().mean(0) / temperatures).log_softmax(-1)
+        experts = (outputs.logits / temperatures).log_softmax(-1)
         divergence = (mean.exp() * (mean - experts)).sum(-1).mean()
         # As in distillation, the square keeps the gradient's size.
-        return -self.loss_weight * self.temperatures.mean() ** 2 * divergence
+        return -self.loss_weight * temperatures.mean() ** 2 * divergence
 
 
 @MODELS.register_module()
 class RouterAggregator(nn.Module):
     """Mean of the first experts, as many as the routers ask for [lineage: RIDE, section 3.3].
 
-    After expert k a router sees its feature and the highest logits of the mean so far, and says
-    whether the next expert is needed. It learns by binary cross-entropy: needed if the mean so far
-    is wrong and a later expert is right. Nothing of its gradient reaches the experts.
+    After expert k a router sees its feature and the highest probabilities of the mean so far, and
+    says whether the next expert is needed. It learns by binary cross-entropy: needed if the mean so
+    far is wrong and a later expert is right. Nothing of its gradient reaches the experts. The
+    released code shows a router the 5 highest logits, weights the images that need another expert
+    by 20, and shares one last layer among the routers [ours].
 
     All experts are computed; :meth:`experts_used` tells how many would have been enough.
 
@@ -79,7 +108,7 @@ class RouterAggregator(nn.Module):
         num_experts: K.
         in_channels: D.
         hid_channels: Units that a router makes of a feature.
-        num_logits: Highest logits that a router sees.
+        num_logits: How many of the highest probabilities a router sees.
         needed_weight: Weight of the images that need the next expert, at least 1.
         loss_weight: Factor of the loss.
 

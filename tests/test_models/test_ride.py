@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from ecl.errors import UserError
 from ecl.models import ECLHead, ExpertDiversityLoss, ExpertOutputs, RouterAggregator
 
 K, N, C, D = 3, 6, 5, 4
@@ -21,13 +22,15 @@ def outputs(requires_grad=False):
 def diversity(**options):
     loss = ExpertDiversityLoss(C, **options)
     loss.set_class_counts(COUNTS)
+    loss.set_progress(0.8)
     return loss
 
 
 def test_diversity_matches_the_reference():
     batch = outputs()
     z = batch.logits.double().numpy()
-    t = 2.0 * (1 - 0.3 + 0.3 * np.array(COUNTS) / np.mean(COUNTS))
+    t = 1 - 0.3 + 0.3 * np.array(COUNTS) / np.mean(COUNTS)
+    t *= 2.0 / t.max()
     mean = log_softmax(z.mean(0) / t)
     terms = [(np.exp(mean) * (mean - log_softmax(expert / t))).sum(-1) for expert in z]
     expected = -0.4 * t.mean() ** 2 * np.mean(terms)
@@ -42,8 +45,20 @@ def test_equal_experts_have_no_diversity_and_others_a_reward():
 
 
 def test_a_rare_class_has_the_smaller_temperature():
-    temperatures = diversity(gamma=0.5).temperatures
+    temperatures = diversity(gamma=0.5).class_temperatures
     assert (temperatures.diff() < 0).all()
+    assert temperatures[0] == 1
+
+
+def test_the_temperatures_follow_the_classes_late_in_the_training():
+    batch, loss = outputs(), diversity(gamma=0.5)
+    late = loss(batch, torch.zeros(N))
+    loss.set_progress(0.79)
+    assert loss(batch, torch.zeros(N)) == diversity(gamma=0.0)(batch, torch.zeros(N)) != late
+    unaware = ExpertDiversityLoss(C)
+    unaware.set_class_counts(COUNTS)
+    with pytest.raises(UserError, match='needs the progress of the training'):
+        unaware(batch, torch.zeros(N))
 
 
 def running_mean(logits, k):
@@ -110,6 +125,7 @@ def test_many_classes_and_extremes_stay_finite():
     logits = (1e4 * torch.randn(K, 2, 8142).sign()).requires_grad_()
     loss = ExpertDiversityLoss(8142)
     loss.set_class_counts(range(8142, 0, -1))
+    loss.set_progress(0.8)
     value = loss(ExpertOutputs((), logits), torch.zeros(2))
     value.backward()
     assert value.isfinite()

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from ecl.apps.cli import add_cfg_options
 from ecl.apps.data import browse as pictures
-from ecl.apps.data import prepare_folder, prepare_public, resize, verify
+from ecl.apps.data import class_folders, prepare_folder, prepare_public, resize, verify
 from ecl.datasets.image_csv import COLUMNS
 from ecl.errors import UserError
 
@@ -35,6 +35,11 @@ def prepare(argv: Sequence[str] | None = None) -> None:
         public.add_argument('images', help='folder of the unpacked images')
         public.add_argument('--lists', help='folder of the split lists')
         public.add_argument('--root', default='data', help='folder of the data')
+    folders = commands.add_parser(
+        'cifar100-folders', help='CIFAR-100 as PNG files in class folders, from its archive'
+    )
+    folders.add_argument('images', help='folder of the unpacked archive')
+    folders.add_argument('--root', default='data', help='folder of the data')
     smaller = commands.add_parser('resize', help='copies of images at a size that reads faster')
     smaller.add_argument('source', help='folder of images, at any depth')
     smaller.add_argument('--out', required=True, help='folder of the copies')
@@ -48,6 +53,8 @@ def prepare(argv: Sequence[str] | None = None) -> None:
         del arguments.command
         written, existed = resize.resize_images(**vars(arguments))
         print(f'{written} copies in {arguments.out}; {existed} were there already')
+    elif arguments.command == 'cifar100-folders':
+        print(*class_folders.write_class_folders(arguments.images, arguments.root), sep='\n')
     elif arguments.command in ('folder', 'csv'):
         options = dict(
             test=_share(arguments, 'test'),

@@ -231,7 +231,7 @@ def _check_none_empty(
 
 def _write(prepared: Prepared, source: Path, base: Path, settings: Settings) -> None:
     split = prepared.split
-    with _whole_folder(prepared.out) as draft:
+    with whole_folder(prepared.out) as draft:
         for name in ('train', 'val', 'test'):
             rows = getattr(split, name)
             if rows:
@@ -259,7 +259,7 @@ def _save(path: Path, lines: Iterable[str]) -> None:
 
 
 @contextmanager
-def _whole_folder(out: Path) -> Iterator[Path]:
+def whole_folder(out: Path) -> Iterator[Path]:
     """Create a temporary folder that is renamed to ``out`` if the block succeeds."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
