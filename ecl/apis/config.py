@@ -57,21 +57,16 @@ def load_config(
     """
     source = config_name(config)
     if isinstance(config, str | Path):
-        cfg = _read(config)
+        cfg = read_config_file(config)
     else:
         content = copy.deepcopy(config)
         cfg = content if isinstance(content, Config) else Config(dict(content))
     options = dict(cfg_options or {})
-    for key in options:
-        _check_option(cfg, key, source)
     if cfg.get('images_per_step') and not cfg.get('auto_scale_lr'):
         cfg.auto_scale_lr = dict(base_batch_size=cfg.images_per_step, enable=False)
     if 'train_dataloader.batch_size' in options:  # a number for each process, as in MMEngine
         options.setdefault('images_per_step', None)
-    try:
-        cfg.merge_from_dict(options)
-    except (TypeError, KeyError, IndexError) as error:
-        raise UserError(f'{source}, --cfg-options: {error.args[0]}') from error
+    merge_options(cfg, options, source)
     for _, node in walk(cfg):
         node.pop('_delete_', None)  # MMEngine leaves it where there was nothing to delete
     if work_dir is not None or cfg.get('work_dir') is None:
@@ -83,6 +78,20 @@ def load_config(
     check_config(cfg, source)
     _check_numbers(cfg, source)
     return cfg
+
+
+def merge_options(cfg: Config, options: Mapping[str, Any], source: str) -> None:
+    """Merge values by dotted key into a configuration, in place.
+
+    Raises:
+        UserError: If a key names nothing.
+    """
+    for key in options:
+        _check_option(cfg, key, source)
+    try:
+        cfg.merge_from_dict(dict(options))
+    except (TypeError, KeyError, IndexError) as error:
+        raise UserError(f'{source}, --cfg-options: {error.args[0]}') from error
 
 
 def config_name(config: ConfigLike) -> str:
@@ -122,7 +131,12 @@ def shipped_configs() -> list[Path]:
     return sorted(configs_root().glob('[!_]*/*.py'))
 
 
-def _read(config: str | Path) -> Config:
+def read_config_file(config: str | Path) -> Config:
+    """Read a configuration as it is, without checks of its names; see :func:`load_config`.
+
+    Raises:
+        UserError: If the file is missing or cannot be read.
+    """
     path = find_config(config)
     try:
         cfg = Config.fromfile(path)

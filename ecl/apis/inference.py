@@ -20,6 +20,8 @@ from rich.progress import track
 from torch.utils.data import DataLoader
 
 from ecl.apis.checkpoint import read_config
+from ecl.apis.config import merge_options
+from ecl.apis.config_check import check_config
 from ecl.apis.models import build_model, build_pipeline, load_model
 from ecl.checkpoint_file import load_checkpoint
 from ecl.datasets import LoadImage
@@ -101,7 +103,9 @@ def evaluate_checkpoint(
     """
     content = load_checkpoint(checkpoint)
     cfg = read_config(content, checkpoint)
-    cfg.merge_from_dict(dict(cfg_options or {}))
+    if cfg_options:
+        merge_options(cfg, cfg_options, str(checkpoint))
+        check_config(cfg, str(checkpoint))
     model = build_model(content, cfg, checkpoint, device)
     if hasattr(metric, 'set_class_counts'):
         metric.set_class_counts(content['meta'].get('class_counts'))

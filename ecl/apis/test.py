@@ -112,8 +112,8 @@ def test(
     if not any(key.startswith(CONTRAST) for key in content['state_dict']):
         cfg.model.pop('contrast', None)  # a published checkpoint does not hold it
     if show_dir is not None:
-        drawing = dict(type='VisualizationHook', enable=True, interval=1, out_dir=str(show_dir))
-        cfg.merge_from_dict({'default_hooks.visualization': drawing})
+        drawing = dict(type='DrawPredictionsHook', out_dir=str(show_dir))
+        cfg.custom_hooks = [*cfg.get('custom_hooks', ()), drawing]
     lists = {Path(path).stem: _read_list(cfg, path) for path in test_lists}
     if tta:
         use_tta(cfg, source)

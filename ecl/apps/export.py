@@ -233,10 +233,13 @@ def publish(checkpoint: str | Path, out: str | Path | None = None, half: bool = 
     cfg = parse_config(content['meta']['cfg'], str(source))
     for key in PRIVATE:
         cfg.pop(key, None)
-    for _, node in walk(cfg):
+    for _, node in list(walk(cfg)):
         for key in PLACES:
             if isinstance(node.get(key), str):
                 node.pop(key)
+        initial = node.get('init_cfg')
+        if isinstance(initial, dict) and '://' not in initial.get('checkpoint', '://'):
+            node.pop('init_cfg')  # a file of that machine, whose weights the checkpoint holds
     meta = {key: content['meta'][key] for key in META if key in content['meta']}
     meta['cfg'] = cfg.pretty_text
     weights = {k: v for k, v in content['state_dict'].items() if not k.startswith(CONTRAST)}

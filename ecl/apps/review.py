@@ -4,6 +4,7 @@ import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,12 @@ class Scored:
     labels: np.ndarray
     scores: np.ndarray
 
-    @property
+    @cached_property
     def predicted(self) -> np.ndarray:
         """Predicted classes, (N,)."""
         return self.scores.argmax(1)
 
-    @property
+    @cached_property
     def confidence(self) -> np.ndarray:
         """Probability of the predicted class, (N,)."""
         return self.scores.max(1)

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -215,7 +216,9 @@ def read_classes(classes: str | Sequence[str] | None) -> Sequence[str] | None:
             f'classes: {path} is missing, expected a file with one class name a line, or one of '
             + ', '.join(CLASS_NAMES)
         )
-    return [line.strip() for line in read_text(get(path), path).splitlines() if line.strip()]
+    # As the names of class folders are.
+    text = unicodedata.normalize('NFC', read_text(get(path), path))
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def read_text(content: bytes, name: str) -> str:

@@ -76,18 +76,22 @@ def parse_image_table(text: str, name: str, **columns: str | None) -> list[Row]:
         [Row(path='a;1.jpg', label='owl', split='', line=2, group='')]
     """
     reader = csv.reader(io.StringIO(text, newline=''), delimiter=_separator(text))
-    lines = [(reader.line_num, [field.strip() for field in row]) for row in reader]
+    try:
+        lines = [(reader.line_num, [field.strip() for field in row]) for row in reader]
+    except csv.Error as error:
+        raise UserError(f'{name}, line {reader.line_num}: {error}. Check its quotes.') from error
     lines = [(line, row) for line, row in lines if any(row)]
     if not lines:
         raise UserError(f'{name} lists no image, expected rows of image and class')
     places = _find_columns(lines[0][1], name, columns)
+    width = len(lines[0][1])
     if places is None:
         places = {'image': 0, 'label': 1}
     else:
-        width = len(lines.pop(0)[1])
-        for line, row in lines:
-            if len(row) != width:
-                raise UserError(f'{name}, line {line}: got {len(row)} fields, expected {width}')
+        lines.pop(0)
+    for line, row in lines:
+        if len(row) != width:
+            raise UserError(f'{name}, line {line}: got {len(row)} fields, expected {width}')
     rows = []
     for line, row in lines:
         path, label = row[places['image']].replace('\\', '/'), row[places['label']]
@@ -212,7 +216,8 @@ class ImageCSV(NotedDataset, BaseDataset):
                     f'{self.ann_file}, line {row.line}: unknown class: got {row.label!r}, expected '
                     f'one of {shorten(self.CLASSES)}. Correct the table or `classes`.'
                 )
-        if lacking := [name for name in self.CLASSES if name not in {row.label for row in rows}]:
+        present = {row.label for row in rows}
+        if lacking := [name for name in self.CLASSES if name not in present]:
             number = f'{len(lacking)} of {len(self.CLASSES)} classes'
             self.note(f'{self.ann_file} has no image of {number}: {shorten(lacking)}')
         if not self.allow_outside:

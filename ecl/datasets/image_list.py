@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from mmengine.dataset import force_full_init
@@ -53,6 +54,11 @@ def parse_image_list(
     if not paths:
         raise UserError(f'{name} lists no image, expected lines of the form: path label')
     return paths, labels
+
+
+def read_image_list(path: str | Path) -> list[str]:
+    """Return the paths of a list in a file of any system; see :func:`parse_image_list`."""
+    return parse_image_list(read_text(Path(path).read_bytes(), str(path)), str(path))[0]
 
 
 def _fault(fields: list[str], limit: float) -> str:

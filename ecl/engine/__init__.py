@@ -3,6 +3,7 @@
 import mmpretrain.engine  # noqa: F401
 
 from .hooks.console import ConsoleHook, EarlyStoppingHook, LoggerHook
+from .hooks.drawings import DrawPredictionsHook
 from .hooks.faults import BadImageHook, InvalidLossHook
 from .hooks.run_record import RunRecordHook
 from .methods.adjustment import AdjustmentHook
@@ -25,6 +26,7 @@ __all__ = [
     'ClassCountsHook',
     'ConsoleHook',
     'DistillWeightHook',
+    'DrawPredictionsHook',
     'EarlyStoppingHook',
     'InvalidLossHook',
     'KeepMemoryHook',

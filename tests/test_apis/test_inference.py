@@ -173,6 +173,9 @@ def test_all_test_images_are_predicted(digits_run, digits):
     metrics = json.loads((digits_run / 'results.json').read_text())['metrics']
     assert 100 * predictions.right[0].mean() == pytest.approx(metrics['shot/overall'])
     assert 100 * predictions.right[3].mean() == pytest.approx(metrics['shot/expert2/overall'])
+    for option in ('test_dataloder.dataset.indices', 'test_dataloader.dataset.indics'):
+        with pytest.raises(UserError, match=r'nothing reads|indics'):
+            collect_predictions(digits_run / 'epoch_3.pth', {option: 5}, device='cpu')
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,9 @@ def test_folders_of_the_training_are_left_out(digits_run, tmp_path):
     content = load_checkpoint(digits_run / 'epoch_3.pth')
     text = content['meta']['cfg'].replace("split='test'", "data_root='/home/me', split='test'")
     assert '/home/me' in text
+    initial = "init_cfg=dict(type='Pretrained', checkpoint='/home/me/x.pth')"
+    text = text.replace('depth=8', f'depth=8, {initial}')
+    assert '/home/me/x.pth' in text
     content['meta']['cfg'] = text + "\ndata_root = '/home/me/birds'\n"
     torch.save(content, tmp_path / 'a.pth')
     published = publish(tmp_path / 'a.pth', tmp_path / 'b.pth')

@@ -32,6 +32,11 @@ def test_text_files_of_windows(tmp_path, encoding):
     assert read_text(content, 'names.txt') == '\u96c0 one\r\nowl \r\n\r\n'
 
 
+def test_accents_of_a_mac_are_composed_as_in_the_names_of_folders(tmp_path):
+    (tmp_path / 'names.txt').write_text('cafe\u0301\n')
+    assert read_classes(str(tmp_path / 'names.txt')) == ['caf\u00e9']
+
+
 def test_text_in_another_encoding_is_named():
     with pytest.raises(UserError, match=r'names\.txt is not UTF-8'):
         read_text('caf\u00e9'.encode('latin-1'), 'names.txt')

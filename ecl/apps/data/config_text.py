@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ecl.apis.config import configs_root
+from ecl.apis.config import configs_root, read_config_file
 from ecl.apps.data.network import DEFAULT, Network
 
 #: Shorter side, in pixels, of images that count as small.
@@ -65,7 +65,8 @@ def config_texts(
         images, a queue at most half.
     """
     images = sum(class_counts)
-    inside = out.resolve().is_relative_to(base.resolve().parents[2])
+    around = base.resolve().parents
+    inside = out.resolve().is_relative_to(around[min(2, len(around) - 1)])
     shown = os.path.relpath(base, out) if inside else base.resolve()
     photos = base.stem.endswith('_photos')
     batch = min(32 if photos else 64, _power_of_two(images // 4))
@@ -78,7 +79,8 @@ def config_texts(
     if photos:
         model += _backbone(settings)
     else:
-        model += f', contrast=dict(queue_size={min(1024, _power_of_two(images // 2))})'
+        if read_config_file(base).get('model', {}).get('contrast'):
+            model += f', contrast=dict(queue_size={min(1024, _power_of_two(images // 2))})'
         if settings.experts > 1:
             model += f', backbone=dict(num_experts={settings.experts})'
     text = f'''"""{images} training images in {len(class_counts)} classes, \

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ecl.datasets.cifar import CIFAR10, CIFAR100
-from ecl.datasets.image_list import parse_image_list
+from ecl.datasets.image_list import read_image_list
 from ecl.datasets.protocol import blob_sum, list_record
 from ecl.errors import UserError
 
@@ -94,12 +94,13 @@ def _find_lists(benchmark: _Benchmark, folder: Path, images: Path) -> dict[str, 
     found = {}
     for stem in (*benchmark.required, *benchmark.optional):
         candidates = sorted(folder.rglob(f'{stem}.txt'))
-        fitting = [path for path in candidates if _source_of(_first_path(path), images)]
+        fitting = [path for path in candidates if _source_of(read_image_list(path)[0], images)]
         if fitting:
             found[stem] = fitting[0]
         elif candidates and stem in benchmark.required:
+            first = read_image_list(candidates[0])[0]
             raise UserError(
-                f'{candidates[0]} names {_first_path(candidates[0])}, which is not in {images}; '
+                f'{candidates[0]} names {first}, which is not in {images}; '
                 'give the folder that the paths of the list start from'
             )
         elif stem in benchmark.required:
@@ -109,11 +110,6 @@ def _find_lists(benchmark: _Benchmark, folder: Path, images: Path) -> dict[str, 
 
 def _needed(benchmark: _Benchmark) -> str:
     return f'needed are {", ".join(f"{stem}.txt" for stem in benchmark.required)}'
-
-
-def _first_path(path: Path) -> str:
-    with path.open(encoding='utf-8-sig', errors='replace') as file:
-        return parse_image_list(file.readline(), str(path))[0][0]
 
 
 def _source_of(path: str, images: Path) -> Path | None:
@@ -129,7 +125,7 @@ def _image_links(found: dict[str, Path], images: Path, target: Path) -> dict[Pat
     """Link whole folders if they have the layout of the lists, else single images."""
     links: dict[Path, Path] = {}
     for path in found.values():
-        names, _ = parse_image_list(path.read_text('utf-8-sig'), str(path))
+        names = read_image_list(path)
         top = Path(names[0]).parts[0]
         if (images / names[0]).is_file():
             links[target / top] = images / top

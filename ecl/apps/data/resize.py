@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 
 from ecl.apps.data.scan import map_files
 from ecl.datasets.image_file import find_images
-from ecl.datasets.image_list import parse_image_list
+from ecl.datasets.image_list import read_image_list
 from ecl.errors import UserError
 
 #: JPEG quality of a copy.
@@ -73,7 +73,7 @@ def _listed(lists: Path, source: Path) -> list[str]:
         raise UserError(f'--lists {lists} is not a folder')
     names: dict[str, None] = {}
     for path in sorted(lists.rglob('*.txt')):
-        names |= dict.fromkeys(parse_image_list(path.read_text('utf-8-sig'), str(path))[0])
+        names |= dict.fromkeys(read_image_list(path))
     return [name for name in names if (source / name).is_file()]
 
 

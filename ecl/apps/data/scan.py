@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ecl.datasets.image_file import ImageFacts, inspect_image
+from ecl.errors import UserError
 
 Result = TypeVar('Result')
 
@@ -64,6 +65,8 @@ def map_files(
     Yields:
         The results, in the order of the files.
     """
+    if workers is not None and workers < 1:
+        raise UserError(f'--workers must be at least 1, not {workers}')
     workers = workers or min(16, os.cpu_count() or 1)
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     remaining = iter(paths)
@@ -119,8 +122,10 @@ def inspect_all(
             facts[key] = ImageFacts(digest=key)
             continue
         stamps[key] = _stamp(key)
-        if stamps[key] and known.get(key, (None,))[0] == stamps[key]:
-            facts[key] = known[key][1]
+        stamp, remembered = known.get(key, (None, None))
+        # A fault may have gone with the file as it is, such as with a package for its format.
+        if remembered and not remembered.fault and stamp == stamps[key]:
+            facts[key] = remembered
     unread = [key for key in stamps if key not in facts]
     if unread:
         memory.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from ecl.apis.config import load_config
 from ecl.apps.data.scan import image_keys, inspect_all
 from ecl.apps.data.similar import similar_images
 from ecl.datasets import ImageList, count_classes, describe, gt_labels
-from ecl.datasets.classes import check_same_classes
+from ecl.datasets.classes import check_same_classes, read_text
 from ecl.datasets.image_file import ImageFacts
 from ecl.datasets.in_memory import without_memory
 from ecl.datasets.protocol import PUBLIC_LISTS, leaves
@@ -210,7 +210,7 @@ def _examine_counts(split: str, dataset: Any, counts: list[int], report: Report)
 def _examine_lists(dataset: Any, report: Report) -> None:
     for leaf in leaves(dataset):
         if isinstance(leaf, ImageList):
-            text = Path(leaf.ann_file).read_text('utf-8-sig')
+            text = read_text(Path(leaf.ann_file).read_bytes(), leaf.ann_file)
             report.faults['repeated'] += repeated_lines(text, leaf.ann_file)
             report.faults['public'] += filter(None, [unlike_public(leaf)])
             report.notes.append(f'list: {leaf.list_record}')

@@ -176,7 +176,7 @@ class _Budget:
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
         self._at_start: dict[Run, int] = {}
-        self._first: tuple[float, int] | None = None
+        self._first: tuple[float, dict[Run, int]] | None = None
         self._chosen = False
         self._stopped: set[Run] = set()
 
@@ -190,13 +190,16 @@ class _Budget:
         if now >= self._end:
             keep = 0
         elif running and not self._chosen and min(new) >= 1:
-            total = sum(new)
             if self._first is None:
                 # The first epoch builds, and measures, what later ones find.
-                self._first = (now, total)
+                self._first = (now, done)
             elif min(new) >= 3 and now - self._first[0] >= 10 * INTERVAL:
                 self._chosen = True
-                pace = (total - self._first[1]) / (now - self._first[0])
+                begin, at_begin = self._first
+                # A run that ended meanwhile counts in full, one that began from its first epoch.
+                epochs = {run: run.finished_epochs() for run in at_begin} | done
+                since = {**self._at_start, **at_begin}
+                pace = sum(epochs[run] - since[run] for run in epochs) / (now - begin)
                 affordable = MARGIN * pace * (self._end - now)
                 need = accumulate(run.epochs - run.finished_epochs() for run in unfinished)
                 keep = sum(epochs <= affordable for epochs in need)

@@ -105,15 +105,15 @@ class Run:
         }
 
     def finished_epochs(self) -> int:
-        """Return the number of finished epochs, from the last line of the newest log."""
+        """Return the number of finished epochs, from the newest log."""
         if self.earlier is not None or (self.work_dir / RECORD).is_file():
             return self.epochs
         logs = sorted(self.work_dir.glob('*/vis_data/scalars.json'))
-        lines = logs[-1].read_text().splitlines() if logs else []
-        try:
-            return int(json.loads(lines[-1])['epoch'])
-        except (IndexError, KeyError, ValueError):
-            return 0
+        for line in reversed(logs[-1].read_text().splitlines() if logs else []):
+            # Lines of a validation have no epoch, and the last line may be incomplete.
+            if found := re.search(r'"epoch": (\d+)', line):
+                return int(found.group(1))
+        return 0
 
     def claim(self) -> None:
         """Write the fingerprint of the configuration into the folder of the run.

@@ -50,6 +50,11 @@ def prediction_share(
         if not method.work_dirs:
             raise UserError(f'{method.name} is not a work dir, nor a folder of work dirs')
         counts = method.records[0]['class_counts']
+        if counts is None:
+            raise UserError(
+                f'{method.work_dirs[0]} does not tell how many training images a class has: it was '
+                'trained without ClassCountsHook'
+            )
         found = [predict_shares(folder, counts, cfg_options) for folder in method.work_dirs]
         for classifier in found[0]:
             values = PredictionShare.mean([by_kind[classifier] for by_kind in found])

@@ -240,8 +240,9 @@ class TurnHook(Hook):
         for shared in (MMLogger, MessageHub, DefaultScope):
             # The last one is the current one.
             shared._instance_dict.move_to_end(runner.experiment_name)
-        loop: Any = runner.train_loop
-        loop.stop.received = loop.stop.received or self._seat.signal
+        stop: Any = getattr(runner.train_loop, 'stop', None)  # a loop of iterations has none
+        if stop is not None:
+            stop.received = stop.received or self._seat.signal
 
 
 def run_job(

@@ -123,7 +123,7 @@ class InvalidLossHook(Hook):
         """
         finite = values.isfinite().to(values.dtype)
         all_reduce(finite, 'min')
-        both = torch.stack([values, finite]).to('cpu', non_blocking=True)
+        both = torch.stack([values, finite]).to('cpu', non_blocking=finite.is_cuda)
         arrived = None
         if finite.is_cuda:
             arrived = torch.cuda.Event()

@@ -65,7 +65,8 @@ def adapt_model(model: BaseClassifier, cfg: Config) -> dict[str, Any]:
     gain = (after - before).numpy()
     adapted = bool(gain.mean() > max(LEAST_GAIN, 2 * gain.std() / np.sqrt(images)))
     if adapted:
-        head.aggregator = WeightedAggregator(head.num_experts).to(first.device)
+        device = next(model.parameters()).device
+        head.aggregator = WeightedAggregator(head.num_experts).to(device)
         head.aggregator.weights.copy_(weights)
     return {
         'images': images,

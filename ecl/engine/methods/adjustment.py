@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
+from mmengine.dist import broadcast_object_list
 from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
@@ -61,7 +62,10 @@ def adjust_model(
         loader, chosen_on = selection_data(cfg)
         on_training = chosen_on == 'training images'
         choice = choose_tau(model, loader, method, class_counts, augment=on_training)
-        tau = choice.tau
+        # Data workers of other processes may have drawn other views.
+        agreed = [choice.tau]
+        broadcast_object_list(agreed)
+        (tau,) = agreed
         summary['chosen_on'] = chosen_on
         summary['images'] = choice.images
         summary['balanced_cross_entropy'] = {str(key): v for key, v in choice.losses.items()}

@@ -1,5 +1,6 @@
 """Write files atomically: a file is complete or absent."""
 
+import errno
 import logging
 import os
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from typing import BinaryIO
 from ecl.errors import UserError
 
 _TEMPORARY = '.tmp'
+#: Answers of file systems that flush files, but not folders.
+_CANNOT_FLUSH_FOLDERS = (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.ENOSYS)
 
 
 @contextmanager
@@ -94,5 +97,8 @@ def _flush_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_FLUSH_FOLDERS:
+            raise
     finally:
         os.close(descriptor)

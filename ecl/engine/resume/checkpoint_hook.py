@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import barrier, broadcast_object_list, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook as EngineCheckpointHook
 from mmengine.hooks.hook import DATA_BATCH
@@ -229,6 +229,12 @@ class CheckpointHook(EngineCheckpointHook):
         # What is validated after an adjustment is not the model of the last checkpoint.
         if not self.save_best or runner.message_hub.get_info('adjustment'):
             return
+        for key in self.key_indicators:
+            if key != 'auto' and key not in metrics:
+                raise UserError(
+                    f'default_hooks.checkpoint.save_best: got {key!r}, expected one of '
+                    f'{", ".join(metrics)}'
+                )
         known = _best(runner)
         newest, self.last_ckpt = self.last_ckpt, None  # or MMEngine would save it again
         written = True
@@ -237,7 +243,10 @@ class CheckpointHook(EngineCheckpointHook):
         except OSError as error:
             written = False
             _warn(runner, f'the best checkpoint in {self.out_dir}', error)
-        # All ranks know it, though only rank 0 writes.
+        # Only rank 0 writes, and all ranks go on in the same way.
+        agreed = [written]
+        broadcast_object_list(agreed)
+        (written,) = agreed
         improved = _best(runner) != known
         if not written:
             for key in _best(runner):

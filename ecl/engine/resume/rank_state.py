@@ -12,7 +12,7 @@ import torch
 from mmengine.dist import all_reduce, broadcast, gather_object, get_world_size
 from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import Tensor
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.data import Sampler
@@ -201,7 +201,10 @@ class SeededBatches(Sampler):
 
     def __iter__(self) -> Iterator[SeededBatch]:
         remaining = islice(self.batches, self.skipped, None)
-        for iteration, indices in enumerate(remaining, self.iteration):
+        # A loop that counts iterations passes over the data without telling where it is.
+        first, self.skipped = self.iteration, 0
+        for iteration, indices in enumerate(remaining, first):
+            self.iteration = iteration + 1
             yield SeededBatch(indices, (self.seed, self.rank, iteration))
 
     def __getattr__(self, name: str) -> Any:
@@ -254,8 +257,9 @@ class StepSeedHook(Hook):
     def before_train_epoch(self, runner: Runner) -> None:
         """Tell the batches where the epoch begins or continues."""
         loader = runner.train_dataloader
-        skipped = max(0, runner.iter - runner.epoch * len(loader))
-        loader.batch_sampler.begin(runner.iter, skipped)
+        done = max(0, runner.iter - runner.epoch * len(loader))
+        by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        loader.batch_sampler.begin(runner.iter, skipped=done if by_epoch else 0)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: DATA_BATCH = None

@@ -143,7 +143,9 @@ def test_base_suits_the_size_of_the_images(tmp_path, write_image, size, crop):
 def test_another_base_may_be_named(birds, tmp_path):
     (tmp_path / 'base.py').write_text("mark = 1\nmodel = dict(type='X')\n")
     out = prepare_folder(birds, tmp_path / 'mine', base=tmp_path / 'base.py').out
-    assert Config.fromfile(out / 'config.py').mark == 1
+    cfg = Config.fromfile(out / 'config.py')
+    assert cfg.mark == 1
+    assert 'contrast' not in cfg.model  # nor in the base
     with pytest.raises(UserError, match=r'nowhere.py does not exist'):
         prepare_folder(birds, tmp_path / 'other', base=tmp_path / 'nowhere.py')
 

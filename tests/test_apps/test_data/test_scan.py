@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -5,6 +7,7 @@ from PIL import Image
 from ecl.apps.data import scan as module
 from ecl.apps.data.scan import image_keys, inspect_all, scan_images
 from ecl.datasets import Digits
+from ecl.errors import UserError
 
 
 def test_results_come_in_the_order_of_the_files(tmp_path):
@@ -54,6 +57,18 @@ def test_a_second_examination_reads_what_changed(paths, read, tmp_path):
         first[path] for path in paths if path != paths[2]
     ]
     assert first[missing].fault == 'the file is missing'
+
+
+def test_a_faulty_image_is_looked_at_again(paths, read, tmp_path):
+    # The fault may have gone with a package that was installed, and the file is as before.
+    memory = tmp_path / 'memory.jsonl'
+    Path(paths[1]).write_bytes(b'no image')
+    inspect_all(paths, memory, 1)
+    read.clear()
+    assert inspect_all(paths, memory, 1)[paths[1]].fault
+    assert read == [paths[1]]
+    with pytest.raises(UserError, match='--workers must be at least 1'):
+        inspect_all([paths[1]], memory, -1)
 
 
 def test_an_interrupted_examination_goes_on(paths, read, tmp_path):

@@ -15,7 +15,7 @@ import ecl
 from ecl.apis.launch import alone_in
 from ecl.apps.data.prepare_folder import prepare_folder
 from ecl.apps.experiments import matrix, workers
-from ecl.apps.experiments.matrix import run_matrix
+from ecl.apps.experiments.matrix import _Budget, run_matrix
 from ecl.apps.experiments.plan import plan, read_matrix
 from ecl.apps.experiments.table import write_table
 from ecl.datasets import Digits
@@ -333,3 +333,32 @@ def test_a_killed_matrix_leaves_no_training_behind_and_goes_on(write_matrix, run
     (record,) = run['runs']
     assert (record['epochs'], record['seed'], record['cost']['views']) == (2, 1, 2)
     assert variant['mean'].keys() >= {'overall', 'many', 'few', 'one expert'}
+
+
+class Counted:
+    """Stands for a run that has finished some of 100 epochs."""
+
+    epochs = 100
+
+    def __init__(self):
+        self.done = 0
+
+    def finished_epochs(self):
+        return self.done
+
+
+def test_a_training_that_ends_early_counts_for_the_pace(monkeypatch):
+    seconds = iter([0.0, 0.0, 1.0, 10.0, 12.0])
+    monkeypatch.setattr('ecl.apps.experiments.matrix.time.monotonic', lambda: next(seconds))
+    budget = _Budget(600)
+    fast, slow, last = Counted(), Counted(), Counted()
+    left_out = []
+    for epochs, running in (
+        ((0, 0, 0), [fast, slow]),
+        ((40, 1, 0), [fast, slow]),
+        ((100, 10, 0), [slow, last]),
+        ((100, 12, 3), [slow, last]),
+    ):
+        fast.done, slow.done, last.done = epochs
+        left_out += budget.exceeded_by(running, [])
+    assert not left_out

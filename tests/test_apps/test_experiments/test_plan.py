@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from ecl.apps.experiments.plan import plan, read_matrix
+from ecl.apps.experiments.plan import Row, Run, plan, read_matrix
 from ecl.errors import UserError
 
 
@@ -29,3 +29,14 @@ def test_names_in_any_script_have_folders_of_their_own(tmp_path, digits_config):
     _, seeds, read = read_matrix(path)
     runs = plan(read, seeds, tmp_path, tmp_path / 'table.json')
     assert [run.work_dir.parent.name for run in runs] == ['长尾', '分布', 'ecl-τ-1']
+
+
+def test_epochs_are_counted_whatever_the_last_line_of_the_log(tmp_path, digits_config):
+    (tmp_path / 'now' / 'vis_data').mkdir(parents=True)
+    run = Run(Row('A', digits_config, {}, {}), 0, tmp_path, 60, '')
+    assert run.finished_epochs() == 0
+    log = tmp_path / 'now' / 'vis_data' / 'scalars.json'
+    training = '{"loss": 1.0, "epoch": 7, "iter": 70, "step": 70}\n'
+    for last in ('', '{"shot/overall": 80.0, "step": 7}\n', '{"loss": 1.0, "ep'):
+        log.write_text(training.replace('7', '6') + training + last)
+        assert run.finished_epochs() == 7

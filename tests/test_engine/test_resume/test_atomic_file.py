@@ -1,3 +1,7 @@
+import errno
+import os
+import stat
+
 import pytest
 
 from ecl.engine.resume.atomic_file import atomic_write
@@ -33,3 +37,20 @@ def test_an_error_names_the_file_and_not_its_temporary(tmp_path):
             full.write(b'a')
         file.write(b'a')
     assert caught.value.filename == str(tmp_path / 'a')
+
+
+def test_a_file_system_that_cannot_flush_folders_will_do(tmp_path, monkeypatch):
+    flush = os.fsync
+
+    def refuse(descriptor, number=errno.EINVAL):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, 'fsync', refuse)
+    with atomic_write(tmp_path / 'a') as file:
+        file.write(b'whole')
+    assert (tmp_path / 'a').read_bytes() == b'whole'
+    monkeypatch.setattr(os, 'fsync', lambda descriptor: refuse(descriptor, errno.EIO))
+    with pytest.raises(OSError, match='Input/output'), atomic_write(tmp_path / 'a') as file:
+        file.write(b'lost')

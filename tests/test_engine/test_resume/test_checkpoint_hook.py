@@ -195,3 +195,9 @@ def test_only_local_disks(make_runner):
     hooks = dict(checkpoint=dict(type='CheckpointHook', backend_args=dict(backend='petrel')))
     with pytest.raises(UserError, match='local disks only'):
         make_runner([], default_hooks=hooks)
+
+
+def test_a_metric_that_is_not_there_is_told(train, monkeypatch):
+    monkeypatch.setattr('mmengine.evaluator.Evaluator.evaluate', lambda *_: {'accuracy': 1.0})
+    with pytest.raises(UserError, match=r"save_best: got 'few', expected one of accuracy"):
+        train(interval=1, save_best='few', rule='greater')

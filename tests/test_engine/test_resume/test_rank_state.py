@@ -109,6 +109,13 @@ def test_skipping_leaves_the_rest_as_it_was(num_workers):
     assert all(torch.equal(a, b) for a, b in zip(rest, whole[3:], strict=True))
 
 
+def test_a_further_pass_goes_on_where_the_one_before_ended():
+    batches = SeededBatches(BatchSampler(SequentialSampler(range(10)), 2, False), 0, 0)
+    batches.begin(3, 3)
+    entropy = [batch.entropy for batch in (*batches, *batches)]
+    assert entropy == [(0, 0, iteration) for iteration in range(3, 3 + 2 + 5)]
+
+
 def test_seed_process_and_iteration_decide():
     first = torch.cat(batches_of())
     for other in (batches_of(seed=1), batches_of(rank=1), batches_of(begin=(5, 0))):

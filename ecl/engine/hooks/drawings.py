@@ -1,0 +1,55 @@
+"""Draw the test images with their predictions."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mmcv
+from mmengine.hooks import Hook
+from mmengine.hooks.hook import DATA_BATCH
+from mmengine.runner import Runner
+from mmpretrain.structures import DataSample
+from mmpretrain.visualization import UniversalVisualizer
+
+from ecl.registry import HOOKS
+from ecl.weights import bare_model
+
+
+@HOOKS.register_module()
+class DrawPredictionsHook(Hook):
+    """Draw each test image with its label and prediction, each in a file of its own.
+
+    MMPretrain's ``VisualizationHook`` takes images in BGR for RGB, names files by the last part of
+    a path, which images of several classes may share, and draws those of the main process alone.
+
+    Args:
+        out_dir: Folder of the files ``<place in the test data>_<name of the image>.png``.
+    """
+
+    def __init__(self, out_dir: str) -> None:
+        self.out_dir = Path(out_dir)
+        self._drawn = 0
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: DATA_BATCH = None,
+        outputs: Sequence[DataSample] | None = None,
+    ) -> None:
+        """Draw the images of a batch."""
+        images: Any = data_batch['inputs']  # type: ignore[index]
+        preprocessor: Any = bare_model(runner.model).data_preprocessor
+        # Every process draws its own images.
+        draw = UniversalVisualizer.visualize_cls.__wrapped__
+        for image, sample in zip(images, outputs or (), strict=True):
+            pixels = image.permute(1, 2, 0).cpu().numpy().astype('uint8')
+            place = runner.world_size * self._drawn + runner.rank
+            name = f'{place:06d}_{Path(sample.get("img_path", "")).stem}'.rstrip('_')
+            draw(
+                runner.visualizer,
+                mmcv.bgr2rgb(pixels) if preprocessor.to_rgb else pixels,
+                sample,
+                out_file=str(self.out_dir / f'{name}.png'),
+            )
+            self._drawn += 1
