@@ -197,7 +197,7 @@ def published_table(method: Path) -> str:
             }
         )
     if not rows:
-        return 'No result is published, and there is no run yet.\n'
+        return 'No result is published, and no config here was run as it is.\n'
     return markdown_table(pd.DataFrame(rows)) + '\n'
 
 

@@ -37,7 +37,7 @@ COMMANDS = {
     'share': ('experiments', 'prediction_share', 'draw predictions and confidence per class'),
     'list': ('model', 'list_configs', 'list the configurations and their results'),
     'config': ('model', 'print_config', 'print a whole configuration'),
-    'completion': ('model', 'completion', 'print the completion script for bash'),
+    'completion': ('model', 'completion', 'print the completion script for bash and zsh'),
 }
 #: Optional packages, and the extra that installs them.
 EXTRAS = {
@@ -179,7 +179,9 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     add_cfg_options(parser)
     add_trust_argument(parser)
     parser.add_argument('--verbose', action='store_true', help='print the full log')
-    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='set by dist_*.sh')
+    parser.add_argument(
+        '--launcher', choices=LAUNCHERS, default='none', help='set by the scripts dist_*.sh'
+    )
 
 
 def add_trust_argument(parser: ArgumentParser) -> None:

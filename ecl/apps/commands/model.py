@@ -45,7 +45,7 @@ def train(argv: Sequence[str] | None = None) -> None:
         nargs='?',
         const='auto',
         metavar='auto|PATH',
-        help='go on from a checkpoint; alone or with "auto": from the latest in the work dir',
+        help='resume from a checkpoint; without a value or with "auto": from the latest',
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision in bfloat16')
     parser.add_argument('--seed', type=int, help='random seed; default: that of the file, or 0')
@@ -55,7 +55,7 @@ def train(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='scale the learning rate by the images of a step',
+        help='scale the learning rate by the images of a step over those of the configuration',
     )
     arguments = vars(parser.parse_args(argv))
     with apis.trust_checkpoints(arguments.pop('trust_checkpoint')):
@@ -85,15 +85,15 @@ def test(argv: Sequence[str] | None = None) -> None:
         nargs='*',
         type=float,
         metavar='IF',
-        help='accuracy too where classes are as frequent in testing as in training, and the other '
-        'way round, by these imbalance factors; default: 50 25 10 5 2',
+        help='also print the accuracy on long-tailed test data of these imbalance factors, in the '
+        'order of the training data and reversed; default: 50 25 10 5 2',
     )
     parser.add_argument(
         '--test-lists',
         nargs='+',
         default=(),
         metavar='LIST',
-        help='accuracy too on the test images of these lists, such as ImageNet_LT_forward50.txt',
+        help='also print the accuracy on these lists, such as ImageNet_LT_forward50.txt',
     )
     parser.add_argument('--tta', action='store_true', help='average over several views of an image')
     parser.add_argument(
@@ -177,7 +177,7 @@ def _chosen(checkpoint: str | None) -> str:
 
 def demo(argv: Sequence[str] | None = None) -> None:
     """Serve the demo page."""
-    parser = ArgumentParser(description='Serve a page to try a model on, to this machine alone.')
+    parser = ArgumentParser(description='Serve a page to try a model, on this machine alone.')
     _add_checkpoint(parser)
     parser.add_argument('--port', type=int, help='default: the first free one from 7860 on')
     add_trust_argument(parser)
@@ -222,7 +222,7 @@ def publish(argv: Sequence[str] | None = None) -> None:
     """Publish a checkpoint, and print its sizes."""
     parser = ArgumentParser(
         description='Write a checkpoint without the state of training, as .pth and .safetensors; '
-        'SHA-256 goes into its name.'
+        'the first digits of its SHA-256 sum go into its name.'
     )
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--out', metavar='FILE.pth', help='default: FOLDER_CHECKPOINT, beside it')
