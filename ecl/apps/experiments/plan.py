@@ -111,7 +111,7 @@ class Run:
         logs = sorted(self.work_dir.glob('*/vis_data/scalars.json'))
         for line in reversed(logs[-1].read_text().splitlines() if logs else []):
             # Lines of a validation have no epoch, and the last line may be incomplete.
-            if found := re.search(r'"epoch": (\d+)', line):
+            if found := re.search(r'"epoch": (\d+)[,}]', line):
                 return int(found.group(1))
         return 0
 

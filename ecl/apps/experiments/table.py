@@ -72,7 +72,9 @@ def write_table(
             cells.append({'method': label, 'seeds': str(len(records))})
             cells[-1] |= {key: mean_std(values[key].to_numpy()) for key in values}
             if label == name:
-                values['seconds_per_epoch'] = [_seconds_per_epoch(record) for record in records]
+                # A training that counts iterations has no epochs.
+                seconds = [r['wall_seconds'] / (r['epochs'] or 1) for r in records]
+                values['seconds_per_epoch'] = seconds
                 cost = records[0]['cost'] if records else {}
                 line |= dict(cost=cost, runs=list(records))
                 cells[-1] |= _cost(cost, values)
@@ -85,11 +87,6 @@ def write_table(
     text = f'# {title}\n\n{markdown_table(frame)}\n\n{_notes(lines)}'
     write_results(out, text, dict(title=title, rows=lines))
     return lines
-
-
-def _seconds_per_epoch(record: Mapping[str, Any]) -> float:
-    # A training that counts iterations has no epochs.
-    return record['wall_seconds'] / record['epochs'] if record['epochs'] else float('nan')
 
 
 def _accuracies(metrics: Mapping[str, float]) -> dict[str, float]:
