@@ -92,7 +92,7 @@ def build_part(cfg: dict, **known: object) -> nn.Module:
 
 @contextmanager
 def quiet_console(logger: logging.Logger) -> Iterator[None]:
-    """Show warnings alone on the console. The log file keeps all lines."""
+    """Show only warnings on the console. The log file keeps all lines."""
     consoles = [one for one in logger.handlers if not isinstance(one, logging.FileHandler)]
     levels = [console.level for console in consoles]
     for console in consoles:

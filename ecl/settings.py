@@ -1,6 +1,6 @@
 """Constraints on the arguments of constructors and functions, declared once and checked on a call.
 
-In the manner of scikit-learn's ``validate_params``: an argument owes one line.
+In the manner of scikit-learn's ``validate_params``: each argument takes one line.
 
 Example:
     >>> class Loss:
@@ -169,7 +169,7 @@ class Each:
 def validate_params(**constraints: Constraint) -> Callable[[Function], Function]:
     """Decorate a constructor or function so that a call checks its arguments.
 
-    An argument that is left out or equals its default is not checked, so None may be a default.
+    An argument that is left out or is its default is not checked, so None may be a default.
 
     Args:
         **constraints: The constraint of each argument, by its name.

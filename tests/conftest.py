@@ -1,4 +1,4 @@
-"""What every test starts from: one thread, no display, no engine state of the test before.
+"""What every test starts from: one CPU thread, no display, seeds, no engine state before it.
 
 Also one short training on digits that the tests of several folders look at.
 """
@@ -7,10 +7,12 @@ import os
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('MPLBACKEND', 'Agg')
+os.environ['CUDA_VISIBLE_DEVICES'] = ''  # tools/benchmark/device_check.py tests a GPU
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.utils import ManagerMixin
@@ -36,7 +38,9 @@ def _subclasses(cls: type) -> Iterator[type]:
 
 @pytest.fixture(autouse=True)
 def fresh_engine_state() -> Iterator[None]:
-    """Drop the engine's global instances: default scope, message hub, loggers, visualizers."""
+    """Seed, and drop the engine's global instances: default scope, message hub, loggers."""
+    np.random.seed(0)
+    torch.manual_seed(0)
     yield
     for cls in _subclasses(ManagerMixin):
         for instance in cls._instance_dict.values():

@@ -1,7 +1,6 @@
 """ECL, ResNet-152 with torchvision's ImageNet weights, Places-LT, NCL's recipe.
 
-The weights are downloaded at the first run. Images in the folders of the easy-format download:
-inherit this file and put places_lt_easy.py in the place of places_lt.py.
+The weights are downloaded at the first run.
 """
 
 _base_ = [

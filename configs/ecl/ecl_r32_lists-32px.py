@@ -1,4 +1,4 @@
-"""ECL, ResNet-32, any small images: what prepare.py builds on for one's own data."""
+"""ECL, ResNet-32, any small images: what ``ecl prepare`` builds on."""
 
 _base_ = [
     '../_base_/models/ecl_resnet_cifar.py',

@@ -1,4 +1,4 @@
-"""ECL, ResNet-50, any photographs: what prepare.py builds on for one's own data."""
+"""ECL, ResNet-50, any photographs: a base for ``ecl prepare --base``."""
 
 _base_ = [
     '../_base_/models/ecl_resnet50.py',

@@ -43,7 +43,7 @@ _SCOPES = ('', 'ecl', 'mmpretrain', 'mmengine', 'mmcv')
 
 
 def load_latest(work_dir: str | Path) -> tuple[str, dict[str, Any]] | None:
-    """Load the latest checkpoint of a work dir that is not damaged.
+    """Load the latest undamaged checkpoint of a work dir.
 
     One that is missing or damaged is reported on standard error, and the one before it is tried.
 
@@ -236,7 +236,8 @@ def read_config(content: dict[str, Any], source: str | Path) -> Config:
         source: File of the checkpoint, for error messages.
 
     Raises:
-        UserError: If there is none, or it names more than registered classes.
+        UserError: If it holds no configuration, or one without model or test data, or with types
+            that are not registered.
     """
     text = content.get('meta', {}).get('cfg')
     if not isinstance(text, str):

@@ -48,7 +48,8 @@ def load_config(
         The configuration, ready for a Runner.
 
     Raises:
-        UserError: If the file is missing or cannot be read, or a name in it does not exist.
+        UserError: If the file is missing or cannot be read, a name in it does not exist, or a
+            number is out of range.
 
     Example:
         >>> cfg = load_config('ecl_r8_digits-lt', seed=1)

@@ -38,9 +38,6 @@ def predict_batches(
 ) -> Iterator[tuple[dict[str, Any], list[DataSample]]]:
     """Predict batches one after another.
 
-    Every prediction of this package outside of a Runner is made here: data sets, single images and
-    benchmarks.
-
     Args:
         model: A classifier in evaluation mode.
         batches: Batches as a data loader returns them: ``inputs`` and ``data_samples``.
@@ -162,7 +159,7 @@ class Predictor:
     but it returns no scores of the experts and accepts damaged images.
 
     Args:
-        checkpoint: A file that a training or ``tools/publish.py`` wrote.
+        checkpoint: A file of a training or of ``ecl publish``, or the name of a shipped model.
         device: Such as 'cpu' or 'cuda:1'. Default: a GPU if there is one.
         tau: Strength of an adjustment of the classifiers. None changes nothing.
         adjust: Its method, ``'logit-adjustment'`` or ``'tau-norm'``.
@@ -171,7 +168,7 @@ class Predictor:
         model: The model, in evaluation mode.
         classes: Names of the classes, length C; numbers where the data had no names.
         class_counts: Training images of each class, length C; None if the checkpoint has no counts.
-        shot_groups: 'many', 'medium' or 'few' for each class, or None.
+        shot_groups: 'many', 'medium' or 'few' for each class, length C; None without a count.
         num_experts: K; 0 for a model without experts.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Build models: of configurations by name, and of checkpoints."""
+"""Build models from configurations and from checkpoints."""
 
 from fnmatch import fnmatch
 from pathlib import Path
@@ -140,7 +140,7 @@ def load_model(checkpoint: str | Path, device: str | None = None) -> BaseClassif
     Neither a configuration file nor data are needed, and the file runs no code.
 
     Args:
-        checkpoint: A file that a training or ``tools/publish.py`` wrote.
+        checkpoint: A file of a training or of ``ecl publish``, or the name of a shipped model.
         device: Such as 'cpu' or 'cuda:1'. Default: a GPU if there is one.
 
     Returns:

@@ -63,8 +63,8 @@ def test(
         config: The configuration of the checkpoint's training; see
             :func:`~ecl.apis.config.load_config`.
         checkpoint: A checkpoint file.
-        work_dir: Folder of the training, where its configuration stays as it is: log and
-            configuration of the test go to ``test`` in it. By default as in training.
+        work_dir: Folder of the training; the test writes to its subfolder ``test``. By default as
+            in training.
         out: JSON file to write the metrics to, or ``.pkl`` file for the prediction of each image,
             as MMEngine's ``DumpResults`` writes it.
         per_class: CSV file to write the accuracy of each class to, beside its training images.
@@ -108,7 +108,7 @@ def test(
     content = load_checkpoint(checkpoint)
     counts = content.get('meta', {}).get('class_counts')
     if imbalance_factors and counts is None:
-        raise UserError(f'{checkpoint} does not tell how many training images a class has')
+        raise UserError(f'{checkpoint}: got no class_counts. Train with ClassCountsHook.')
     if not any(key.startswith(CONTRAST) for key in content['state_dict']):
         cfg.model.pop('contrast', None)  # a published checkpoint does not hold it
     if show_dir is not None:
@@ -217,7 +217,7 @@ def use_tta(cfg: Config, source: str) -> None:
     Raises:
         UserError: If there is no ``tta_pipeline``, and training does not mirror images.
     """
-    # In memory is one view of an image.
+    # InMemoryDataset holds one view of each image.
     dataset = cfg.test_dataloader.dataset = without_memory(cfg.test_dataloader.dataset)
     while 'pipeline' not in dataset and 'dataset' in dataset:
         dataset = dataset.dataset

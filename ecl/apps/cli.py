@@ -42,6 +42,7 @@ COMMANDS = {
 #: Optional packages, and the extra that installs them.
 EXTRAS = {
     'cleanlab': 'review',
+    'pillow_heif': 'heic',
     'timm': 'pretrained',
     'gradio': 'demo',
     'captum': 'demo',

@@ -36,7 +36,7 @@ def demo(checkpoint: str | Path, port: int | None = None) -> None:
     sends nothing anywhere.
 
     Args:
-        checkpoint: A file that a training or ``tools/publish.py`` wrote.
+        checkpoint: A file of a training or of ``ecl publish``, or the name of a shipped model.
         port: Port at 127.0.0.1. Default: the first free one from 7860 on.
 
     Raises:
@@ -51,7 +51,7 @@ def serve(checkpoint: str | Path, port: int | None = None) -> gr.Blocks:
     """Start serving the page in the background, to this machine alone.
 
     Args:
-        checkpoint: A file that a training or ``tools/publish.py`` wrote.
+        checkpoint: A file of a training or of ``ecl publish``, or the name of a shipped model.
         port: Port at 127.0.0.1. Default: the first free one from 7860 on.
 
     Returns:
@@ -183,8 +183,8 @@ SIDE = 224
 def expert_maps(predictor: Predictor, prepared: dict[str, Any], label: int) -> np.ndarray:
     """Compute Grad-CAM maps of a class on the last feature map of each expert.
 
-    The logit of the whole model is the mean over the experts, and the feature map of an expert
-    changes it through that expert alone. So one backward pass is enough for all experts.
+    The feature map of an expert changes the logit of the whole model through that expert alone. So
+    one backward pass is enough for all experts.
 
     Args:
         predictor: Of the model.

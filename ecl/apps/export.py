@@ -78,7 +78,7 @@ def export(
     ``classes.json``.
 
     Args:
-        checkpoint: A file that a training or ``tools/publish.py`` wrote.
+        checkpoint: A file of a training or of ``ecl publish``, or the name of a shipped model.
         out: The file to write.
         file_format: 'onnx', or 'torch' for a program of ``torch.export`` (``.pt2``).
         what: 'ensemble', or 'expert0' and so on for one expert alone, without the others' weights.
@@ -91,6 +91,7 @@ def export(
     Raises:
         UserError: If an argument or the checkpoint cannot be used.
         ModuleNotFoundError: If a package of the extra ``export`` is missing.
+        RuntimeError: If a probability differs by more than ``TOLERANCE``.
     """
     writers: dict[str, Callable] = {'onnx': _write_onnx, 'torch': _write_torch}
     if file_format not in writers:

@@ -56,7 +56,7 @@ def predict(
     """Predict an image or all images under a folder; print the results or write them.
 
     Args:
-        checkpoint: A file that a training or ``tools/publish.py`` wrote; nothing else is needed.
+        checkpoint: A file of a training or of ``ecl publish``, or the name of a shipped model.
         source: An image, or a folder that is searched at any depth.
         topk: Classes to name of each image.
         expert: Predict with this expert alone, 0 to K - 1; None is the whole model.

@@ -79,8 +79,8 @@ def review(work_dir: str | Path, accuracy: float = 0.95, out: str | Path | None 
       JAIR 2021, arXiv 1911.00068), the most doubtful first.
 
     Thresholds are chosen on the validation data, and their cost is measured on the test data. Where
-    the two are the same, every second image serves for each. All images are such that the model was
-    not trained on, for a model is sure of the labels that it has learnt.
+    the two are the same, every second image serves for each. No training image is used, because a
+    model is overconfident on them.
 
     Args:
         work_dir: Folder that the training wrote.
@@ -91,8 +91,8 @@ def review(work_dir: str | Path, accuracy: float = 0.95, out: str | Path | None 
         The page.
 
     Raises:
-        UserError: If the accuracy is no share, the folder holds no checkpoint, or its data cannot
-            be used.
+        UserError: If the accuracy is not in (0, 1], the folder holds no checkpoint, or its data
+            cannot be used.
     """
     if not 0 < accuracy <= 1:
         raise UserError(f'--accuracy: got {accuracy:g}, expected a share above 0, at most 1.')

@@ -43,7 +43,7 @@ class CIFAR10(mmpretrain.datasets.CIFAR10):
         super().__init__(os.path.expanduser(data_root), split, download=False, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Return images and fine labels of the split, in file order."""
+        """Return images and labels of the split, in file order."""
         files = self.train_list if self.split == 'train' else self.test_list
         batches = [self._read(name, md5) for name, md5 in files]
         planes = np.concatenate([batch['data'] for batch in batches])

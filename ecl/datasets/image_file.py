@@ -125,7 +125,8 @@ def decode_image(content: bytes) -> np.ndarray:
         content: Content of the file.
 
     Raises:
-        ValueError: If the image has more than ``MAX_PIXELS`` pixels or cannot be decoded.
+        ValueError: If the image has more than ``MAX_PIXELS`` pixels, or OpenCV cannot decode it.
+        OSError: If Pillow does not recognise the file.
     """
     with Image.open(io.BytesIO(content), formats=_formats()) as image:
         if image.width * image.height > MAX_PIXELS:

@@ -89,14 +89,13 @@ def random_subset(
 
 
 def cao_subset(members: Sequence[np.ndarray], wanted: Sequence[int], seed: int) -> list[np.ndarray]:
-    """Choose images as LDAM-DRW and most code since [lineage: Cao et al., NeurIPS 2019].
+    """Choose images like LDAM-DRW and most later code [lineage: Cao et al., NeurIPS 2019].
 
     NumPy's legacy generator, seeded once, shuffles the classes one after the other; the first of
     each are kept. Seed 0, the published one, gives the usual images only where the source has the
     order of the original files.
 
-    Args, Returns:
-        As :func:`random_subset`.
+    Arguments and result are those of :func:`random_subset`.
     """
     generator = np.random.RandomState(seed)
     chosen = []
@@ -112,8 +111,7 @@ def first_subset(
 ) -> list[np.ndarray]:
     """Choose the first images of each class in the order of the source [lineage: SHIKE].
 
-    Args, Returns:
-        As :func:`random_subset`; the seed has no effect.
+    Arguments and result are those of :func:`random_subset`; the seed has no effect.
     """
     return [indices[:number] for indices, number in zip(members, wanted, strict=True)]
 

@@ -104,7 +104,7 @@ class GraphedStep:
         self._rates = [torch.zeros((), device=self._device) for _ in self._groups]
 
     def begin_epoch(self) -> None:
-        """Drop the graph if the step is another one in this epoch, as in a second stage."""
+        """Drop the graph if trained parameters or options have changed, as in a second stage."""
         optimizer = self._runner.optim_wrapper.optimizer
         options = [
             {key: value for key, value in group.items() if key not in ('params', 'lr')}
@@ -133,7 +133,7 @@ class GraphedStep:
             ``loss`` and its parts, as for the log.
 
         Raises:
-            UserError: If the step draws random numbers outside PyTorch.
+            UserError: If the step draws random numbers on the CPU.
         """
         inputs, labels = batch['inputs'], batch.get('labels')
         if labels is None:

@@ -39,8 +39,8 @@ class ShotAccuracy(BaseMetric):
     ``balanced`` are reported, with a warning.
 
     A prediction is a data sample (as a dict) with ``gt_label``, ``pred_score`` of shape (C,) and,
-    from a model of several experts, ``expert_scores`` of shape (K, C). Only its label and K + 1
-    predicted classes are kept, so that large test sets fit in memory.
+    from a model of several experts, ``expert_scores`` of shape (K, C). Only the label and
+    the predicted class of each score are kept, so that large test sets fit in memory.
 
     Args:
         thresholds: ``(low, high)``; see :func:`ecl.shots.shot_groups`.
@@ -155,15 +155,15 @@ class ShotAccuracy(BaseMetric):
         if not self._warned:
             MMLogger.get_current_instance().warning(
                 'ShotAccuracy reports no many / medium / few groups: it does not know the training '
-                'counts. Evaluate a checkpoint trained with ClassCountsHook in custom_hooks, '
-                'or pass class_counts to ShotAccuracy.'
+                'counts. Evaluate a checkpoint trained with ClassCountsHook, or pass '
+                ' class_counts to ShotAccuracy.'
             )
             self._warned = True
 
 
 #: Bins of equal width of the calibration error.
 BINS = 15
-#: Strengths that cover what the label losses of the field leave uncorrected.
+#: Strengths of the correction that are compared by default.
 STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4)
 
 

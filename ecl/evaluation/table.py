@@ -78,9 +78,9 @@ def metric_table(metrics: Mapping[str, float], prefix: str = 'shot') -> str:
 
 
 def accuracy_interval(metrics: Mapping[str, float], num_images: int) -> tuple[float, float] | None:
-    """Compute between which values the overall accuracy lies, as far as the test images tell.
+    """Compute the 95 % Wilson interval of the overall accuracy.
 
-    The interval is Wilson's, of 95 %. Trainings with other seeds differ by more.
+    It does not include the variation between seeds.
 
     Args:
         metrics: Percentages under the keys of :class:`ShotAccuracy`.

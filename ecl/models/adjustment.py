@@ -50,7 +50,8 @@ def normalize_weights(head: nn.Module, tau: float, class_counts: Sequence[int] |
         class_counts: Not used.
 
     Raises:
-        UserError: If a classifier normalises its weights itself, or has other scales.
+        UserError: If a classifier normalises its weights itself, or has other scales, or the head
+            has no linear classifier.
     """
     for classifier in _classifiers(head):
         if isinstance(classifier, CosineLinear | ScaledLinear):

@@ -63,7 +63,7 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
                 augment.set_class_counts(counts)
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Move to the device, change to RGB, normalise.
+        """Move to the device, apply the views (training), change to RGB, normalise.
 
         Args:
             data: ``inputs``, images (N, 3, H, W) or a list of V such tensors, one a view, and
@@ -71,7 +71,8 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
             training: Whether the views, and batch augmentations of the first view, apply.
 
         Returns:
-            ``inputs`` of the same structure, in float32, and ``data_samples``.
+            ``inputs`` in float32, a tensor (N, 3, H, W), or a list of V such tensors for V > 1
+            views; and ``data_samples``.
         """
         if training and self.views:
             data = {**data, 'inputs': self._augment(self.cast_data(data['inputs']))}

@@ -169,13 +169,17 @@ class ECLHead(ClsHead):
         return torch.cat([sample.gt_label for sample in data_samples])
 
     def losses(self, outputs: ExpertOutputs, targets: Tensor) -> dict[str, Tensor]:
-        """Compute ``label_loss`` and the losses between experts, each a mean over the experts.
+        """Compute the losses of a batch, each a mean over the experts.
 
         All are computed in float32, also under mixed precision.
 
         Args:
             outputs: Outputs of the K experts.
             targets: Class indices (N,), or probabilities (N, C).
+
+        Returns:
+            ``label_loss``; in stage 1 ``<name>_loss`` of each loss between experts; and
+            ``aggregator_loss`` if the aggregator learns.
         """
         with torch.autocast(targets.device.type, enabled=False):
             logits = outputs.logits
@@ -208,9 +212,9 @@ class ECLHead(ClsHead):
         return reduce(operator.add, losses) / len(losses)
 
     def adjusted(self, logits: Tensor) -> Tensor:
-        """Return logits (K, N, C) as the label losses compare them with the targets.
+        """Add tau * log prior to the logits (K, N, C) of the experts with balanced softmax.
 
-        Those of balanced softmax add tau * log prior. Other losses change nothing.
+        Logits of other losses are returned as they are.
         """
         pairs = zip(self._label_losses(), logits, strict=True)
         return torch.stack([getattr(loss, 'adjust', _unchanged)(of_one) for loss, of_one in pairs])

@@ -15,10 +15,10 @@ class ConsistencyDistillation(nn.Module):
     """Self-distillation from a weak to a strong view, in the place of ``model.contrast`` [lineage].
 
     Zhao et al., ICCV 2023 (arXiv 2308.09922), section 3: consistency self-distillation with
-    confident instance sampling. With p_k the prediction of expert k as its label loss sees it (the
-    softmax of logits + tau_k * log prior for :class:`~ecl.models.losses.BalancedSoftmaxLoss`), the
-    loss of expert k is the mean of KL(sg(p_k(weak)) || p_k(strong)) over the images whose weak view
-    the expert predicts rightly. The mean is over these images of all processes.
+    confident instance sampling. With p_k the softmax of the logits of expert k (plus tau_k * log
+    prior where :class:`~ecl.models.losses.BalancedSoftmaxLoss` trains it), the loss of expert k is
+    the mean of KL(sg(p_k(weak)) || p_k(strong)) over the images whose weak view the expert predicts
+    rightly. The mean is over these images of all processes.
 
     Labels supervise both views: the head computes the label loss of the strong one, this module
     adds that of the weak one. Give the label losses ``loss_weight=0.5`` for their mean, as in the

@@ -64,7 +64,7 @@ class _Replay(nn.Module):
 
 @MODELS.register_module()
 class MultiExpertBackbone(BaseModule):
-    """K networks of one architecture, started from different random weights.
+    """K networks of one architecture, each with its own weights.
 
     With ``shared_stages`` the experts share their first stages. The first expert is a whole
     network; in the others each shared module is replaced by a stand-in that returns the output of
@@ -227,13 +227,13 @@ def _pooled(output: Tensor) -> Tensor:
 
 
 def trial_outputs(encoder: nn.Module) -> tuple[Tensor, ...]:
-    """Find the shapes of the outputs by a trial run without data or memory.
+    """Find the shapes of the outputs by a trial run on the ``meta`` device.
 
     Args:
         encoder: Network from images (N, 3, H, W) to a tuple of tensors.
 
     Returns:
-        Its outputs for one image, without data.
+        Its outputs for one image, on the ``meta`` device.
 
     Raises:
         UserError: If the network refuses the images of the trial.

@@ -16,7 +16,7 @@ class ExpertOutputs:
     Attributes:
         feats: K features (N, D), one of each expert.
         logits: (K, N, C), of the label classifiers.
-        aux_logits: (K, N, C), of the second classifiers; None where the experts have one each.
+        aux_logits: (K, N, C), of the distill classifiers; None where an expert has one classifier.
     """
 
     feats: tuple[Tensor, ...]
@@ -28,7 +28,7 @@ class Reading(NamedTuple):
     """One way to read what the paper's abstract says of the two classifiers.
 
     Attributes:
-        labels_teach_aux: Labels supervise the second classifiers too.
+        labels_teach_aux: Labels supervise the distill classifiers too.
         teacher: Field of :class:`ExpertOutputs` whose predictions are distilled.
         students: Fields that learn from the teachers of the peers.
     """
@@ -39,7 +39,7 @@ class Reading(NamedTuple):
 
     @property
     def has_aux(self) -> bool:
-        """Whether an expert has a second classifier."""
+        """Whether an expert has a distill classifier."""
         return 'aux_logits' in (self.teacher, *self.students)
 
 

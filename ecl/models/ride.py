@@ -97,9 +97,9 @@ class RouterAggregator(nn.Module):
 
     After expert k a router sees its feature and the highest probabilities of the mean so far, and
     says whether the next expert is needed. It learns by binary cross-entropy: needed if the mean so
-    far is wrong and a later expert is right. Nothing of its gradient reaches the experts. The
-    released code shows a router the 5 highest logits, weights the images that need another expert
-    by 20, and shares one last layer among the routers [ours].
+    far is wrong and a later expert is right. Nothing of its gradient reaches the experts [ours].
+    The released code shows a router the 5 highest logits, weights the images that need another
+    expert by 20, and shares one last layer among the routers.
 
     All experts are computed; :meth:`experts_used` tells how many would have been enough.
 

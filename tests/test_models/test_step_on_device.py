@@ -150,7 +150,7 @@ def held(model):
 def test_a_step_changes_state_in_place_alone(path):
     # A graph reads and writes the memory that it was captured with, and runs no Python.
     if path.parent.name in MMPRETRAIN_READS:
-        return
+        pytest.skip('the loss of MMPretrain reads from the device')
     model, wrapper, data = build(path)
     model.train_step(data, wrapper)
     before = held(model)

@@ -1,4 +1,4 @@
-"""Any photographs named in lists, shown at 224 x 224 as ImageNet-LT; prepare.py names the lists."""
+"""Any photographs named in lists, shown at 224 x 224 as ImageNet-LT; for ``ecl prepare --base``."""
 
 _base_ = './imagenet_lt.py'
 
@@ -8,7 +8,7 @@ train_dataloader = dict(
     batch_size=images_per_step,
     num_workers=8,
     persistent_workers=True,
-    # A last batch of one image would leave the norm layers nothing to compare.
+    # BatchNorm needs at least two images in a batch.
     drop_last=True,
     dataset=dict(
         dataset=dict(data_root='data/mine', data_prefix='', classes=None, ann_file='train.txt')

@@ -1,4 +1,4 @@
-"""Any small images named in lists, shown at 32 x 32; prepare.py names the lists."""
+"""Any small images named in lists, shown at 32 x 32; ecl prepare names the lists."""
 
 load = dict(type='LoadImage')
 resize = dict(type='ResizeEdge', scale=32, edge='short', backend='pillow')
@@ -43,7 +43,7 @@ images_per_step = 64
 train_dataloader = dict(
     batch_size=images_per_step,
     num_workers=2,
-    # A last batch of one image would leave the norm layers nothing to compare.
+    # BatchNorm needs at least two images in a batch.
     drop_last=True,
     dataset=dict(
         type='LongTailDataset',

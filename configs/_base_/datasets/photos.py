@@ -24,7 +24,7 @@ train_dataloader = dict(
     num_workers=2,
     # Workers that start anew each epoch would copy the memory that training holds by then.
     persistent_workers=True,
-    # A last batch of one image would leave the norm layers nothing to compare.
+    # BatchNorm needs at least two images in a batch.
     drop_last=True,
     dataset=dict(
         type='LongTailDataset',

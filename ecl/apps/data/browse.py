@@ -47,7 +47,7 @@ def browse(
 
     Args:
         config: A configuration file.
-        out: PNG file; by default ``browse_<split>.png`` in the work dir.
+        out: File (.png, .pdf, .svg); by default ``browse_<split>.png`` in the work dir.
         split: 'train', 'val' or 'test'.
         num_classes: Rows.
         num_images: Images in a row.
@@ -94,7 +94,7 @@ def distribution(
 
     Args:
         config: A configuration file.
-        out: PNG file; by default ``distribution.png`` in the work dir.
+        out: File (.png, .pdf, .svg); by default ``distribution.png`` in the work dir.
         cfg_options: Values by dotted key that replace those of the file.
 
     Returns:

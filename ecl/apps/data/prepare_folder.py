@@ -130,7 +130,8 @@ def prepare_images(
             :func:`~ecl.apps.data.network.find_network`. Default: EfficientNet-Lite0.
         pretrained: Checkpoint to start from instead of the network's published weights.
         experts: Number of experts. Default: one network for photographs, three experts for small
-            images. Those of photographs share all but the last stages.
+            images. Those of photographs share all blocks but the last; with ``network``, the stem
+            and the first stage.
 
     Raises:
         UserError: If the images cannot be used as they are, or ``out`` exists.

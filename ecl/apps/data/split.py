@@ -106,11 +106,11 @@ def divide_groups(
 ) -> dict[str, str]:
     """Divide images so that those of a group stay together.
 
-    scikit-learn's StratifiedGroupKFold chooses the groups: one of a whole number of parts, so a
-    fraction is 1 / 2, 1 / 3 and so on, the nearest to the one asked for. It holds about, for each
-    class as far as its groups allow. A class whose images are in held-out groups alone gets the
-    smallest of these groups back for training. A class with no image in a held-out split gives its
-    smallest group to it, if it and the other classes of the group have another one to train on.
+    scikit-learn's StratifiedGroupKFold holds out one of n folds. n is the integer nearest to 1 /
+    fraction, so the share is 1 / 2, 1 / 3 and so on, and approximate for each class. A class whose
+    images are in held-out groups alone gets the smallest of these groups back for training. A class
+    with no image in a held-out split gives its smallest group to it, if it and the other classes of
+    the group have another one to train on.
 
     Args:
         classes: Class name -> paths of its sound images.

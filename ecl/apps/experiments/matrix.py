@@ -58,7 +58,8 @@ def run_matrix(
               label classifiers alone: {model.head.predict_with: label}
 
     Args:
-        path: The matrix.
+        path: The matrix. One of the package, such as ``configs/comparison/digits-lt.yaml``, works in
+            any folder.
         work_dir: Folder of the trainings. By default ``work_dirs/<name of the matrix file>``.
         out: Where the table goes, without extension: ``OUT.md``, ``OUT.json`` and ``OUT.png``, the
             accuracy against the cost of training. By default
@@ -78,8 +79,8 @@ def run_matrix(
         :func:`ecl.apps.experiments.table.write_table`.
 
     Raises:
-        UserError: If the matrix cannot be read, before any training; or, at the end, if a training
-            failed.
+        UserError: If the matrix cannot be read or ``jobs`` or ``minutes`` is not positive, before
+            any training; or, at the end, if a training failed.
     """
     if jobs < 1:
         raise UserError(f'--jobs must be at least 1, not {jobs}')

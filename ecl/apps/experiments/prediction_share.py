@@ -24,7 +24,7 @@ def prediction_share(
 ) -> dict[str, Any]:
     """Draw predicted images and confidence per class over the rank of the class.
 
-    The latest checkpoint of each training predicts the test images. A model whose experts have two
+    The final checkpoint of each training predicts the test images. A model whose experts have two
     classifiers has one curve for each kind of classifier.
 
     Args:
@@ -52,8 +52,7 @@ def prediction_share(
         counts = method.records[0]['class_counts']
         if counts is None:
             raise UserError(
-                f'{method.work_dirs[0]} does not tell how many training images a class has: it was '
-                'trained without ClassCountsHook'
+                f'{method.work_dirs[0]}: got no class_counts. Train with ClassCountsHook.'
             )
         found = [predict_shares(folder, counts, cfg_options) for folder in method.work_dirs]
         for classifier in found[0]:

@@ -42,14 +42,14 @@ class Features:
 
 @dataclass
 class Run:
-    """Training, and the predictions of its latest checkpoint for the test images.
+    """Training, and the predictions of its final checkpoint for the test images.
 
     Attributes:
         name: Name of the work dir.
         checkpoint: The checkpoint's file.
         record: Content of ``results.json``; empty for a training that has not ended.
         protocol: Training and test data; see :class:`ecl.engine.RunRecordHook`.
-        scalars: The log; see :func:`~ecl.apps.report.run.read_scalars`.
+        scalars: The log; see :func:`~ecl.apps.report.curves.read_scalars`.
         weights: Distillation weights (E, K, C); None for a model that has none.
         class_counts: Training images of each class, (C,).
         class_names: Names in label order, length C.
@@ -76,7 +76,7 @@ class Run:
 
 
 def read_run(work_dir: str | Path) -> Run:
-    """Read a training and predict its test images with its latest checkpoint.
+    """Read a training and predict its test images with its final checkpoint.
 
     Args:
         work_dir: Folder that the training wrote.
@@ -97,8 +97,8 @@ def read_run(work_dir: str | Path) -> Run:
     counts = content.get('meta', {}).get('class_counts')
     if counts is None:
         raise UserError(
-            f'{path} does not tell the training images of each class: train with '
-            "dict(type='ClassCountsHook') in custom_hooks"
+            f'{path} does not tell the training images of each class: got no class_counts. '
+            'Train with ClassCountsHook.'
         )
     cfg = read_config(content, path)
     model = build_model(content, cfg, path)

@@ -217,7 +217,7 @@ class BadImageHook(Hook):
             runner.message_hub.update_scalar('train/replaced_images', replaced)
             runner.logger.warning(
                 'Images of this epoch that could not be read and were replaced by others: '
-                f'{replaced}; tools/dataset/check.py lists the files'
+                f'{replaced}; ecl check CONFIG lists the files'
             )
 
     def _total(self) -> int:

@@ -153,8 +153,8 @@ class AdjustmentHook(Hook):
         tau: Strength, or ``'auto'``.
 
     Raises:
-        UserError: Before the training, if it has EMAHook as well or the classifiers lack a bias; at
-            its end, if the model cannot be adjusted.
+        UserError: Before the training, if it has EMAHook as well, or a classifier lacks the bias
+            that logit adjustment changes; at its end, if the model cannot be adjusted.
 
     Example:
         >>> default_hooks = dict(adjustment=dict(type='AdjustmentHook', method='tau-norm'))

@@ -54,7 +54,7 @@ class DistillWeightHook(Hook):
             to tell the class counts.
 
     Example:
-        >>> custom_hooks = [dict(type='ClassCountsHook'), dict(type='DistillWeightHook')]
+        >>> custom_hooks = [dict(type='DistillWeightHook')]
     """
 
     # Before LoggerHook, which logs what it finds.
@@ -81,8 +81,8 @@ class DistillWeightHook(Hook):
         counts = runner.message_hub.get_info('class_counts')
         if counts is None:
             raise UserError(
-                "DistillWeightHook needs the class counts: add dict(type='ClassCountsHook') to "
-                'custom_hooks'
+                'DistillWeightHook needs the class counts: set '
+                "default_hooks.class_counts=dict(type='ClassCountsHook')"
             )
         self._class_counts = np.array(counts, dtype=np.int64)
         self._groups = shot_groups(counts, self.thresholds)

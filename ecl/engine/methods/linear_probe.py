@@ -103,7 +103,7 @@ def fit_classifier(
         inverse_regularization: C of scikit-learn's ``LogisticRegression``.
 
     Raises:
-        UserError: If the classifier is none, or a class does not occur.
+        UserError: If the classifier is no ``nn.Linear`` with a bias, or a class does not occur.
     """
     if type(classifier) is not nn.Linear or classifier.bias is None:
         raise UserError(

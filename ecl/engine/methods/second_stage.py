@@ -54,9 +54,9 @@ class SecondStageHook(Hook):
         param_scheduler: Learning rate of the second stage, whose epochs are counted from 0. None
             keeps it constant.
         max_norm: Largest norm of the weights of a class, clipped after each step (MaxNorm)
-            [lineage: Alshammari et al., CVPR 2022, arXiv 2203.14197, section 4.2]. It is a place
-            between the smallest (0) and the largest (1) norm at the start of the stage, as in
-            their code. None clips nothing.
+            [lineage: Alshammari et al., CVPR 2022, arXiv 2203.14197, section 4.2]. The limit is
+            min + max_norm * (max - min) of these norms at the start of the stage, as in their code.
+            None clips nothing.
 
     Raises:
         UserError: If an argument is out of range. Before training, if a pattern matches no

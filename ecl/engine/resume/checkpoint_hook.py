@@ -18,7 +18,7 @@ from ecl.settings import Whole, validate_params
 
 #: File in the work dir that names the checkpoints of the training, newest first, one a line.
 LAST_CHECKPOINT = 'last_checkpoint'
-#: Parts of the names of our metrics of which more is better, and of which less is.
+#: Parts of the names of metrics for which larger, or smaller, values are better.
 GREATER_KEYS = ('shot', 'balance')
 LESS_KEYS = ('ece',)
 _INTERIM = 'resume_iter_'

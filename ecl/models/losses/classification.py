@@ -296,7 +296,7 @@ class SoftmaxFocalLoss(nn.Module):
         """
         labels = require_hard_targets(self, targets)
         losses = F.cross_entropy(logits, labels, reduction='none')
-        # 1 - p_y without cancellation, and a slope at p_y = 1 for gamma below 1.
+        # 1 - p_y without cancellation, and a finite gradient at p_y = 1 for gamma below 1.
         wrong = (-torch.expm1(-losses)).clamp(min=torch.finfo(losses.dtype).tiny)
         return self.loss_weight * (wrong**self.gamma * losses).mean()
 

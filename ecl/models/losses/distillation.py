@@ -197,10 +197,10 @@ class RelationDistillLoss(nn.Module):
 class NCLLoss(nn.Module):
     """Hard classes and mutual distillation of NCL [lineage].
 
-    Li et al., CVPR 2022 (arXiv 2203.15359). A loss between experts beside
-    ``BalancedSoftmaxLoss``. With b_k the
-    logits of expert k plus the log prior, and H_k(x) the label of image x and the classes that
-    expert k scores highest besides, ``num_hard`` in all: mean over experts k and images of
+    Li et al., CVPR 2022 (arXiv 2203.15359). A loss between experts beside ``BalancedSoftmaxLoss``.
+    With b_k the logits of expert k plus the log prior, and H_k(x) the label of image x and the
+    classes that expert k scores highest besides, ``num_hard`` in all: mean over experts k and
+    images of
 
     - cross-entropy of b_k over the classes H_k alone,
     - ``kl_weight`` times the mean over peers j of KL(softmax(sg(b_j)) || softmax(b_k)),

@@ -25,7 +25,7 @@ def probability_difference(label_ce: Tensor, distill_ce: Tensor, eps: float) -> 
 def loss_ratio(label_ce: Tensor, distill_ce: Tensor, eps: float) -> Tensor:
     """Return (eps - log p_distill) / (eps - log p_label), a ratio of cross-entropies [ours].
 
-    Unlike the probabilities, it does not tend to 1 as both classifiers fit the training images.
+    It tends to 1 later than the ratio of probabilities, as both classifiers fit the images.
     """
     return (eps + distill_ce) / (eps + label_ce)
 
@@ -145,11 +145,11 @@ class DistillWeighting(ImageWeighting):
 class TrustWeighting(ImageWeighting):
     """Trust a teacher where it is right, and more on the classes that are still weak [lineage].
 
-    After trust-gated distillation (TCL, CVPR 2026), from its description; no code is at hand.
-    Expert k teaches on an image only if its classifier predicts the annotated class. The image
-    then counts (1 - A_kc) ** gamma, where A_kc is the running accuracy of expert k on the images of
-    class c. The class factors have mean 1 over the batch of all processes before the gate applies
-    [ours]. No gradient passes.
+    After trust-calibrated collaborative learning (TCL, CVPR 2026), from its description. Expert k
+    teaches on an image only if its classifier predicts the annotated class. The image then counts
+    (1 - A_kc) ** gamma, where A_kc is the running accuracy of expert k on the images of class c.
+    The class factors have mean 1 over the batch of all processes before the gate applies [ours]. No
+    gradient passes.
 
     Args:
         num_experts: K.

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +41,10 @@ def test_epochs_are_counted_whatever_the_last_line_of_the_log(tmp_path, digits_c
     for last in ('', '{"shot/overall": 80.0, "step": 7}\n', '{"loss": 1.0, "ep'):
         log.write_text(training.replace('7', '6') + training + last)
         assert run.finished_epochs() == 7
+
+
+def test_the_matrices_of_the_package_need_no_clone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    title, seeds, rows = read_matrix(Path('configs/comparison/digits-lt.yaml'))
+    assert (title, seeds) == ('Methods on Digits-LT', [0, 1, 2, 3, 4])
+    assert all(row.config.is_file() for row in rows)

@@ -130,7 +130,7 @@ def test_a_failure_is_told_and_the_others_go_on(tmp_path, capsys):
 
 
 def test_what_does_not_fit_is_left_for_the_next_call(tmp_path, capsys):
-    path = write(tmp_path / 'matrix.json', epochs=400, rows=('cross_entropy', 'ecl'))
+    path = write(tmp_path / 'matrix.json', epochs=4000, rows=('cross_entropy', 'ecl'))
     run_matrix(path, tmp_path, jobs=2, together=True, minutes=0.25)
     shown = capsys.readouterr().out
     assert 'ecl, seed 0 does not fit into 0.25 minutes: left for the next call' in shown

@@ -1,6 +1,5 @@
 import json
 import re
-import time
 
 import pytest
 from mmengine.config import Config
@@ -62,7 +61,7 @@ def test_holds_what_a_reader_of_the_result_needs(train):
     assert record['config'] is None
     assert record['seed'] == 7
     assert record['epochs'] == 2
-    assert 0 < record['wall_seconds'] < 60
+    assert record['wall_seconds'] > 0
     assert record['class_counts'] == [120, 40, 6]
     assert set(record['versions']) == {
         *('python', 'torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmpretrain', 'ecl')
@@ -113,19 +112,21 @@ def test_resuming_a_complete_training_writes_the_record_again(train, tmp_path):
 
 
 def test_wall_time_adds_up_over_a_resume_but_not_over_fine_tuning(train, tmp_path, monkeypatch):
+    monkeypatch.setattr('ecl.engine.hooks.run_record.time', Clock(step=1))
     train()
     checkpoint = load_checkpoint(tmp_path / 'run/epoch_2.pth')
-    assert 0 < checkpoint['meta']['wall_seconds'] < 60
+    before = checkpoint['meta']['wall_seconds']
+    assert 0 < before < 10
     start = str(tmp_path / 'run/epoch_2.pth')
     monkeypatch.setattr('ecl.engine.hooks.run_record.time', Clock(step=1000))
     resumed, _ = train(load_from=start, resume=True, max_epochs=3)
     # The slow clock is read at the start, for the checkpoint of epoch 3 and for the record.
-    assert resumed['wall_seconds'] == pytest.approx(2000, abs=60)
+    assert resumed['wall_seconds'] == 2000 + before
     start = str(tmp_path / 'run/epoch_3.pth')
-    assert load_checkpoint(start)['meta']['wall_seconds'] == pytest.approx(1000, abs=60)
-    monkeypatch.setattr('ecl.engine.hooks.run_record.time', time)
+    assert load_checkpoint(start)['meta']['wall_seconds'] == 1000 + before
+    monkeypatch.setattr('ecl.engine.hooks.run_record.time', Clock(step=1))
     tuned, _ = train(load_from=start, max_epochs=1)
-    assert tuned['wall_seconds'] < 60
+    assert tuned['wall_seconds'] < 10
 
 
 class Clock:
