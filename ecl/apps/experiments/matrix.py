@@ -58,8 +58,8 @@ def run_matrix(
               label classifiers alone: {model.head.predict_with: label}
 
     Args:
-        path: The matrix. One of the package, such as ``configs/comparison/digits-lt.yaml``, works in
-            any folder.
+        path: The matrix. Those of the package, such as ``configs/comparison/digits-lt.yaml``, work
+            in any folder.
         work_dir: Folder of the trainings. By default ``work_dirs/<name of the matrix file>``.
         out: Where the table goes, without extension: ``OUT.md``, ``OUT.json`` and ``OUT.png``, the
             accuracy against the cost of training. By default
