@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
+from mmpretrain.models.losses import LabelSmoothLoss, SeesawLoss
 from mmpretrain.structures import DataSample
-from torch import Tensor
+from torch import Tensor, nn
 
 from ecl.datasets import InMemoryDataset
 from ecl.engine.at_once import cast_at_once, count_at_once
@@ -76,6 +77,15 @@ def obstacle(runner: Runner) -> str | None:
         return 'optim_wrapper.clip_grad is set'
     if hasattr(wrapper, 'loss_scaler'):
         return f'{type(wrapper).__name__} scales the loss'
+    return reads_values(runner.model)
+
+
+def reads_values(model: nn.Module) -> str | None:
+    """Return which loss of MMPretrain reads values from the GPU; None if there is none."""
+    for module in model.modules():
+        weighted = getattr(module, 'class_weight', None) is not None
+        if isinstance(module, SeesawLoss | LabelSmoothLoss) or weighted:
+            return f'{type(module).__name__} reads values from the GPU'
     return None
 
 
@@ -140,8 +150,14 @@ class GraphedStep:
             labels = torch.cat([sample.gt_label for sample in batch['data_samples']])
         tensors = [*(inputs if isinstance(inputs, list) else [inputs]), labels]
         known = [tensor.shape for tensor in self._inputs]
-        if self._eager_steps < WARM_UP or (known and known != [t.shape for t in tensors]):
-            return self._one_by_one({'inputs': inputs, 'data_samples': _samples(labels)})
+        full = getattr(self._runner.train_dataloader.batch_sampler, 'batch_size', len(labels))
+        if (
+            self._eager_steps < WARM_UP
+            or len(labels) != full
+            or (known and known != [tensor.shape for tensor in tensors])
+        ):
+            samples = batch.get('data_samples') or _samples(labels)
+            return self._one_by_one({'inputs': inputs, 'data_samples': samples})
         if not known:
             self._inputs = [tensor.to(self._device, copy=True) for tensor in tensors]
         for own, new in zip(self._inputs, tensors, strict=True):

@@ -156,7 +156,7 @@ class ShotAccuracy(BaseMetric):
             MMLogger.get_current_instance().warning(
                 'ShotAccuracy reports no many / medium / few groups: it does not know the training '
                 'counts. Evaluate a checkpoint trained with ClassCountsHook, or pass '
-                ' class_counts to ShotAccuracy.'
+                'class_counts to ShotAccuracy.'
             )
             self._warned = True
 

@@ -95,6 +95,8 @@ class ECLHead(ClsHead):
         self.predict_with = predict_with
         self.expert = expert
         between = {name: cfg for name, cfg in (expert_losses or {}).items() if cfg}
+        if taken := between.keys() & {'label', 'aggregator', 'contrast'}:
+            raise SettingError(self, 'expert_losses', sorted(taken), 'names of no other loss')
         if between and num_experts == 1:
             MMLogger.get_current_instance().warning(
                 f'model.head.expert_losses: {", ".join(between)} are not used, because '

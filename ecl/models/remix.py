@@ -57,8 +57,6 @@ class Remix:
         """
         if self.class_counts is None:
             raise UserError('Remix needs the class counts: got none. Train with ClassCountsHook.')
-        if self.class_counts.device != labels.device:
-            self.class_counts = self.class_counts.to(labels.device)
         lam = float(np.random.beta(self.alpha, self.alpha))
         order = torch.randperm(len(images), device=images.device)
         return self.mix(images, labels.float(), lam, order)
@@ -68,7 +66,9 @@ class Remix:
     ) -> tuple[Tensor, Tensor]:
         """Mix every image with the one at its place in ``order`` (N,), by ``lam`` in [0, 1]."""
         assert self.class_counts is not None
-        counts = labels @ self.class_counts
+        # A matrix product would round the counts under mixed precision.
+        self.class_counts = self.class_counts.to(labels)
+        counts = (labels * self.class_counts).sum(1)
         ratio = counts / counts[order]
         share = torch.full_like(ratio, lam)
         if lam < self.tau:

@@ -4,15 +4,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ecl.errors import UserError
-from ecl.models.losses.classification import ClassCountLoss
+from ecl.models.losses.classification import DeferredLoss
 from ecl.models.outputs import ExpertOutputs, target_distribution
 from ecl.registry import MODELS
 from ecl.settings import Number, Whole, validate_params
 
 
 @MODELS.register_module()
-class ExpertDiversityLoss(ClassCountLoss):
+class ExpertDiversityLoss(DeferredLoss):
     """Reward experts whose predictions differ from their mean [lineage].
 
     Wang et al., ICLR 2021 (arXiv 2010.01809), equation 3: minus the KL divergence of the mean
@@ -35,7 +34,6 @@ class ExpertDiversityLoss(ClassCountLoss):
     """
 
     class_temperatures: Tensor
-    deferred: Tensor
 
     @validate_params(
         temperature=Number(above=0),
@@ -51,25 +49,16 @@ class ExpertDiversityLoss(ClassCountLoss):
         reweight_from: float = 0.8,
         loss_weight: float = 0.2,
     ) -> None:
-        super().__init__(num_classes)
+        super().__init__(num_classes, reweight_from)
         self.temperature = temperature
         self.gamma = gamma
-        self.reweight_from = reweight_from
         self.loss_weight = loss_weight
-        self.has_progress = reweight_from == 1
         self.register_buffer('class_temperatures', torch.ones(num_classes), persistent=False)
-        # Whether the temperatures of the classes apply now.
-        self.register_buffer('deferred', torch.zeros((), dtype=torch.bool), persistent=False)
 
     def use_class_counts(self, counts: Tensor) -> None:
         """Set the temperatures from counts (C,)."""
         relative = 1 - self.gamma + self.gamma * counts / counts.mean()
         self.class_temperatures.copy_(self.temperature * relative / relative.max())
-
-    def set_progress(self, progress: float) -> None:
-        """Set which share of the training is done, in [0, 1)."""
-        self.deferred.fill_(progress >= self.reweight_from)
-        self.has_progress = True
 
     def forward(self, outputs: ExpertOutputs, targets: Tensor) -> Tensor:
         """Compute the loss of logits (K, N, C), a scalar that is at most 0.
@@ -78,11 +67,7 @@ class ExpertDiversityLoss(ClassCountLoss):
             UserError: If class counts or progress are not set.
         """
         self.require_class_counts()
-        if not self.has_progress:
-            raise UserError(
-                'ExpertDiversityLoss needs the progress of the training: got none. '
-                'Train with TrainingProgressHook, or set reweight_from=1.'
-            )
+        self.require_progress()
         temperatures = torch.where(self.deferred, self.class_temperatures, self.temperature)
         mean = (outputs.logits.detach().mean(0) / temperatures).log_softmax(-1)
         experts = (outputs.logits / temperatures).log_softmax(-1)

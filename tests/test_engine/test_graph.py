@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
+from mmengine.registry import HOOKS, init_default_scope
+from torch import nn
 
 import ecl.engine.graph
 import ecl.engine.resume.loop
@@ -17,10 +18,11 @@ from ecl.apis import train
 from ecl.apis.checkpoint import latest_checkpoint
 from ecl.checkpoint_file import load_checkpoint
 from ecl.datasets import InMemoryDataset
-from ecl.engine.graph import WARM_UP, DeviceBatches, GraphedStep, obstacle
+from ecl.engine.graph import WARM_UP, DeviceBatches, GraphedStep, obstacle, reads_values
 from ecl.engine.resume.rank_state import SeededBatches
 from ecl.errors import UserError
 from ecl.models.losses import LDAMLoss
+from ecl.registry import MODELS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 SHORT = {
@@ -196,7 +198,7 @@ def test_what_keeps_a_step_from_being_captured(change, reason):
         _accumulative_counts=options['accumulated'],
         clip_grad_kwargs=options['clip'],
     )
-    model = SimpleNamespace(parameters=lambda: iter([parameter]))
+    model = SimpleNamespace(parameters=lambda: iter([parameter]), modules=tuple)
     assert obstacle(SimpleNamespace(model=model, optim_wrapper=wrapper)) == reason
 
 
@@ -209,3 +211,20 @@ def test_batches_on_the_device_are_those_of_the_loader():
     sampler.begin(1, skipped=1)
     (rest,) = DeviceBatches(dataset, sampler, torch.device('cpu'))
     assert torch.equal(rest['inputs'], second['inputs'])
+
+
+@pytest.mark.parametrize(
+    ('loss', 'reads'),
+    [
+        (dict(type='SeesawLoss'), True),
+        (dict(type='LabelSmoothLoss', label_smooth_val=0.1), True),
+        (dict(type='CrossEntropyLoss', class_weight=[1.0] * 10), True),
+        (dict(type='CrossEntropyLoss'), False),
+        (dict(type='LDAMLoss'), False),
+    ],
+)
+def test_losses_that_read_from_the_gpu_are_named(loss, reads):
+    init_default_scope('ecl')
+    given = dict(num_classes=10) if loss['type'] in ('SeesawLoss', 'LDAMLoss') else {}
+    found = reads_values(nn.Sequential(MODELS.build({**loss, **given})))
+    assert found == (f'{loss["type"]} reads values from the GPU' if reads else None)

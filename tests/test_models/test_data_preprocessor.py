@@ -64,6 +64,14 @@ def test_views_are_made_of_the_batch_in_training():
     assert [sample.gt_label.item() for sample in packed['data_samples']] == list(range(8))
 
 
+def test_a_list_of_images_is_a_batch():
+    # As MMEngine's pseudo_collate gives it.
+    preprocessor = MultiViewDataPreprocessor(views=[[dict(type='BatchRandomFlip')]] * 2)
+    batch = dict(inputs=[torch.rand(3, 4, 4) for _ in range(5)])
+    views = preprocessor(batch, training=True)['inputs']
+    assert [view.shape for view in views] == [(5, 3, 4, 4)] * 2
+
+
 def test_each_view_of_the_pipeline_gets_its_own_transforms():
     preprocessor = MultiViewDataPreprocessor(views=VIEWS, mean=[10] * 3, std=[2] * 3)
     given = [torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8) for _ in VIEWS]

@@ -231,6 +231,10 @@ def test_a_loss_receives_the_shapes_that_it_names():
         ({'reading': 'peers'}, 'reading'),
         ({'label_loss': [dict(type='CrossEntropyLoss')] * 2}, 'label_loss'),
         ({'num_classes': 1}, 'num_classes'),
+        (
+            {'expert_losses': {'label': dict(type='FeatureDistillLoss')}},
+            r"expert_losses: got \['label'\]",
+        ),
     ],
 )
 def test_bad_options_are_named(options, message):

@@ -44,6 +44,19 @@ def test_without_a_threshold_it_is_mixup():
     torch.testing.assert_close(targets, 0.2 * labels + 0.8 * labels[order])
 
 
+def test_mixed_precision_rounds_no_count():
+    counts = [299, 257, 3, 1]
+    images, labels, order = torch.rand(4, 3, 2, 2), torch.eye(4), torch.tensor([3, 2, 1, 0])
+    mixed = []
+    for enabled in (False, True):
+        remix = Remix()
+        remix.set_class_counts(counts)
+        with torch.autocast('cpu', dtype=torch.bfloat16, enabled=enabled):
+            mixed += [remix.mix(images, labels, 0.2, order)]
+    assert all(torch.equal(one, other) for one, other in zip(*mixed, strict=True))
+    assert mixed[1][1].dtype == torch.float32
+
+
 def test_the_preprocessor_passes_the_counts_on(fresh_engine_state):
     init_default_scope('ecl')
     augments = dict(augments=[dict(type='Remix'), dict(type='Mixup', alpha=1.0)])

@@ -194,7 +194,7 @@ class TrainingProgressHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Check that epochs are counted where a module needs them."""
         for module in bare_model(runner.model).modules():
-            if hasattr(module, 'set_progress'):
+            if hasattr(module, 'set_progress') and not getattr(module, 'has_progress', False):
                 require_epochs(runner, type(module).__name__)
 
     def before_train_epoch(self, runner: Runner) -> None:

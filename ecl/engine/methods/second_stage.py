@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -105,7 +105,14 @@ class SecondStageHook(Hook):
         require_epochs(runner, 'SecondStageHook')
         self._training = True
         model = bare_model(runner.model)
-        self._trained(model)
+        trained = self._trained(model)
+        reading = getattr(getattr(model, 'head', None), 'reading', None)
+        if any('distill_classifiers' in name for name in trained) and not reading.labels_teach_aux:
+            raise UserError(
+                'model.head.reading cannot go through a second stage: got distill classifiers that '
+                "no label supervises, expected 'shared_labels' or 'single', or "
+                "SecondStageHook.train=['head.label_classifiers.*']"
+            )
         if getattr(model, 'contrast', None) is not None:
             raise UserError(
                 'model.contrast cannot go through a second stage: it trains the features. Train '
@@ -189,6 +196,9 @@ class SecondStageHook(Hook):
         if self.reset:
             seed_generators(runner.seed, runner.epoch, _RESET)
             _reset(model, trained)
+            for hook in runner.hooks:
+                if isinstance(hook, EMAHook):
+                    hook.ema_model.steps.zero_()  # the next update copies the new weights
         self._enter(runner)
         self._restart_optimizer(runner)
         runner.param_schedulers = self._schedule(runner)
@@ -213,13 +223,13 @@ class SecondStageHook(Hook):
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name in trained)
             parameter.grad = None
-        self._frozen = list(_frozen_modules(model))
         for module in model.modules():
             if callable(set_stage := getattr(module, 'set_stage', None)):
                 set_stage(2)
         if is_model_wrapper(runner.model):
             # The wrapper would wait for the gradients of the frozen parameters.
             runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
+        self._frozen = list(_frozen_modules(model))  # the wrapper may exchange norm layers
         if self.sampler is not None:
             _exchange_sampler(runner, self.sampler)
 

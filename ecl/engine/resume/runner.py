@@ -16,6 +16,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from ecl.checkpoint_file import read_checkpoint
@@ -42,6 +43,8 @@ ENGINE_HOOKS = (
     'checkpoint',
 )
 
+#: Norm layers that ``sync_bn`` may replace.
+PLAIN_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 #: One for each runner of this process.
 _NUMBERS = count()
 #: Beginnings of warnings about MMEngine's own code.
@@ -149,6 +152,22 @@ class ResumableRunner(Runner):
         """Build the optimizer. A line for each parameter goes to the log file alone."""
         with self._named('optim_wrapper'), quiet_console(self.logger):
             return super().build_optim_wrapper(*args, **kwargs)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Wrap the model for several processes.
+
+        Raises:
+            UserError: If ``sync_bn`` would change the network: MMEngine replaces every norm layer
+                by a plain one, and those of timm contain the activation.
+        """
+        if self.distributed and self.cfg.get('sync_bn'):
+            for module in model.modules():
+                if isinstance(module, _BatchNorm) and type(module) not in PLAIN_NORMS:
+                    raise UserError(
+                        f'sync_bn: got {self.cfg.sync_bn!r}, expected None: it would replace '
+                        f'{type(module).__name__}, which is more than a norm layer'
+                    )
+        return super().wrap_model(model_wrapper_cfg, model)
 
     @contextmanager
     def _named(self, key: str) -> Iterator[None]:

@@ -123,8 +123,43 @@ class BalancedSoftmaxLoss(ClassCountLoss):
         return self.loss_weight * F.cross_entropy(adjusted, targets)
 
 
+class DeferredLoss(ClassCountLoss):
+    """Base of the losses that follow the class counts in the last part of the training.
+
+    Args:
+        num_classes: C.
+        reweight_from: Share of the training after which they do, in [0, 1]; 1 is never.
+    """
+
+    deferred: Tensor
+
+    def __init__(self, num_classes: int, reweight_from: float) -> None:
+        super().__init__(num_classes)
+        self.reweight_from = reweight_from
+        self.has_progress = reweight_from == 1
+        # Whether the last part has begun.
+        self.register_buffer('deferred', torch.zeros((), dtype=torch.bool), persistent=False)
+
+    def set_progress(self, progress: float) -> None:
+        """Set which share of the training is done, in [0, 1)."""
+        self.deferred.fill_(progress >= self.reweight_from)
+        self.has_progress = True
+
+    def require_progress(self) -> None:
+        """Refuse to go on without the progress of the training.
+
+        Raises:
+            UserError: If it was not set.
+        """
+        if not self.has_progress:
+            raise UserError(
+                f'{type(self).__name__} needs the progress of the training: got none. '
+                'Train with TrainingProgressHook, or set reweight_from=1.'
+            )
+
+
 @MODELS.register_module()
-class LDAMLoss(ClassCountLoss):
+class LDAMLoss(DeferredLoss):
     """LDAM loss with deferred re-weighting (DRW) [lineage].
 
     Cao et al., NeurIPS 2019 (arXiv 1906.07413), equations 10 to 13: cross-entropy after the
@@ -153,7 +188,6 @@ class LDAMLoss(ClassCountLoss):
     needs_cosine = True
     margins: Tensor
     class_weights: Tensor
-    deferred: Tensor
 
     @validate_params(
         scale=Number(above=0),
@@ -171,27 +205,18 @@ class LDAMLoss(ClassCountLoss):
         beta: float = 0.9999,
         loss_weight: float = 1.0,
     ) -> None:
-        super().__init__(num_classes)
+        super().__init__(num_classes, reweight_from)
         self.scale = scale
         self.max_margin = max_margin
-        self.reweight_from = reweight_from
         self.beta = beta
         self.loss_weight = loss_weight
-        self.has_progress = reweight_from == 1
         self.register_buffer('margins', torch.zeros(num_classes), persistent=False)
         self.register_buffer('class_weights', torch.ones(num_classes), persistent=False)
-        # Whether the weights apply now.
-        self.register_buffer('deferred', torch.zeros((), dtype=torch.bool), persistent=False)
 
     def use_class_counts(self, counts: Tensor) -> None:
         """Set margins and weights from counts (C,)."""
         self.margins.copy_(self.max_margin * (counts / counts.min()) ** -0.25)
         self.class_weights.copy_((1 - self.beta) / (1 - self.beta**counts))
-
-    def set_progress(self, progress: float) -> None:
-        """Set which share of the training is done, in [0, 1)."""
-        self.deferred.fill_(progress >= self.reweight_from)
-        self.has_progress = True
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Compute the (weighted) mean over images.
@@ -204,11 +229,7 @@ class LDAMLoss(ClassCountLoss):
             UserError: If class counts or progress are not set, or the targets are mixed.
         """
         self.require_class_counts()
-        if not self.has_progress:
-            raise UserError(
-                'LDAMLoss needs the progress of the training: got none. '
-                'Train with TrainingProgressHook, or set reweight_from=1.'
-            )
+        self.require_progress()
         labels = require_hard_targets(self, targets)
         margins = F.one_hot(labels, logits.size(-1)) * self.margins
         shrunk = logits - self.scale * margins

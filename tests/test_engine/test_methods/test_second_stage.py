@@ -279,6 +279,26 @@ def test_a_contrastive_branch_is_refused(digits_config, tmp_path):
         train(digits_config, work_dir=tmp_path, cfg_options=stage)
 
 
+@pytest.mark.parametrize('reading', ['peers_only', 'peers_and_labels'])
+def test_classifiers_that_no_label_supervises_are_refused(digits_config, tmp_path, reading):
+    options = {
+        'model.contrast': None,
+        'model.head.reading': reading,
+        STAGE: dict(type='SecondStageHook', begin=0.5),
+    }
+    with pytest.raises(UserError, match=r'model\.head\.reading'):
+        train(digits_config, work_dir=tmp_path, cfg_options=options)
+
+
+def test_averaged_weights_follow_the_new_classifier(tmp_path):
+    options = {**SHORT, 'custom_hooks': [dict(type='EMAHook')], 'train_cfg.max_epochs': 3}
+    train(CRT, work_dir=tmp_path, cfg_options={**options, f'{STAGE}.begin': 2 / 3})
+    weight = CLASSIFIER[1]
+    before, after = (load_checkpoint(tmp_path / f'epoch_{epoch}.pth') for epoch in (2, 3))
+    averaged, own = after['state_dict'][weight], after['ema_state_dict'][f'module.{weight}']
+    assert (averaged - own).norm() < 0.5 * (averaged - before['state_dict'][weight]).norm()
+
+
 def train_in_group(rank, folder, options, size):
     torch.set_num_threads(1)
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(size))

@@ -9,6 +9,8 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import nn
 from yapf.yapflib import yapf_api
 
 import ecl.engine.resume.runner
@@ -286,3 +288,18 @@ def test_inside_an_epoch_the_seeds_are_needed(train):
         train('run', stop=dict(step=2), hooks=hooks)
     with pytest.raises(UserError, match='StepSeedHook'):
         train('run', hooks=hooks)
+
+
+@pytest.mark.parametrize('norm', [nn.BatchNorm2d, type('BatchNormAct2d', (nn.BatchNorm2d,), {})])
+def test_norms_with_more_than_a_norm_are_not_exchanged(make_runner, monkeypatch, norm):
+    runner = make_runner([], cfg=dict(sync_bn='torch'))
+    runner._distributed = True
+    wrapped = []
+    monkeypatch.setattr(Runner, 'wrap_model', lambda self, cfg, model: wrapped.append(model))
+    network = nn.Sequential(nn.Conv2d(3, 3, 1), norm(3))
+    if norm is nn.BatchNorm2d:
+        runner.wrap_model(None, network)
+        assert wrapped == [network]
+    else:
+        with pytest.raises(UserError, match=r"sync_bn: got 'torch', expected None: .*NormAct2d"):
+            runner.wrap_model(None, network)
