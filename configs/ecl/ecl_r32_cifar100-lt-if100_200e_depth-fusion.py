@@ -1,7 +1,7 @@
 """ECL with depth fusion, three ResNet-32, CIFAR-100-LT, IF 100, 200 epochs.
 
-Each expert multiplies the map of another stage into its last one. At 16 x 16 pixels this is the
-best form of ECL so far (docs/en/results/leads_cifar100-lt-16px.md). It takes 3 % more operations.
+Each expert multiplies the map of another stage into its last one. This is the best form of ECL so
+far: 55.4 overall, 37.1 few-shot (docs/en/results/cifar100-lt.md). It takes 3 % more operations.
 """
 
 _base_ = 'ecl_r32_cifar100-lt-if100_200e.py'
