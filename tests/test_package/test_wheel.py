@@ -14,7 +14,10 @@ from ecl.datasets import Digits
 
 ROOT = Path(__file__).parents[2]
 BUILT_FROM = ('ecl', 'configs', 'tools', 'requirements')
-FILES = ('pyproject.toml', 'setup.py', 'MANIFEST.in', 'README.md', 'LICENSE')
+FILES = (
+    *('pyproject.toml', 'setup.py', 'MANIFEST.in', 'README.md', 'LICENSE'),
+    *('CHANGELOG.md', 'model-index.yml'),
+)
 
 
 @pytest.fixture(scope='module')

@@ -11,7 +11,7 @@ FOLDER = dict(
     workers=None,
     network=None,
     pretrained=None,
-    experts=1,
+    experts=None,
 )
 
 
