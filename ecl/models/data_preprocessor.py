@@ -86,8 +86,10 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
     def _augment(self, images: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
         if isinstance(images, list) and images[0].ndim == 3:  # of MMEngine's pseudo_collate
             images = torch.stack(images)
-        several = isinstance(images, list)
-        given = [v.float() for v in images] if several else [images.float()] * len(self.views)
+        if isinstance(images, list):
+            given = [view.float() for view in images]
+        else:
+            given = [images.float()] * len(self.views)
         if len(given) != len(self.views):
             raise UserError(
                 f'data_preprocessor.views: got {len(self.views)} views, expected {len(given)}, '

@@ -38,7 +38,7 @@ class DrawPredictionsHook(Hook):
         outputs: Sequence[DataSample] | None = None,
     ) -> None:
         """Draw the images of a batch."""
-        images: Any = data_batch['inputs']  # type: ignore[index]
+        images: Any = data_batch['inputs']
         preprocessor: Any = bare_model(runner.model).data_preprocessor
         # Every process draws its own images.
         draw = UniversalVisualizer.visualize_cls.__wrapped__

@@ -106,7 +106,7 @@ class SecondStageHook(Hook):
         self._training = True
         model = bare_model(runner.model)
         trained = self._trained(model)
-        reading = getattr(getattr(model, 'head', None), 'reading', None)
+        reading: Any = getattr(getattr(model, 'head', None), 'reading', None)
         if any('distill_classifiers' in name for name in trained) and not reading.labels_teach_aux:
             raise UserError(
                 'model.head.reading cannot go through a second stage: got distill classifiers that '
