@@ -39,8 +39,8 @@ class ShotAccuracy(BaseMetric):
     ``balanced`` are reported, with a warning.
 
     A prediction is a data sample (as a dict) with ``gt_label``, ``pred_score`` of shape (C,) and,
-    from a model of several experts, ``expert_scores`` of shape (K, C). Only the label and
-    the predicted class of each score are kept, so that large test sets fit in memory.
+    from a model of several experts, ``expert_scores`` of shape (K, C). Only the label and the
+    predicted class of each score are kept, so that large test sets fit in memory.
 
     Args:
         thresholds: ``(low, high)``; see :func:`ecl.shots.shot_groups`.

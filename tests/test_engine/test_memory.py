@@ -7,6 +7,7 @@ from torch import nn
 from ecl.apis import load_config, train
 from ecl.engine import memory
 from ecl.engine.memory import activation_bytes, available_memory, trained_views
+from ecl.engine.methods.class_counts import tell
 from ecl.errors import UserError
 from ecl.registry import DATASETS, MODELS
 
@@ -55,11 +56,8 @@ def test_the_estimate_counts_the_views_that_train_the_network(method, views):
     init_default_scope('ecl')
     cfg = load_config(f'{method}_r8_digits-lt')
     model = MODELS.build({'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model})
-    for module in model.modules():
-        if callable(getattr(module, 'set_class_counts', None)):
-            module.set_class_counts([4] * model.head.num_classes)
-        if callable(getattr(module, 'set_progress', None)):
-            module.set_progress(0.0)
+    tell(model, 'set_class_counts', [4] * model.head.num_classes)
+    tell(model, 'set_progress', 0.0)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     batch = default_collate([dataset[index] for index in range(32)])
     assert trained_views(model, batch) == views

@@ -23,6 +23,7 @@ from ecl.apis.config import load_config, use_mixed_precision
 from ecl.apps.cli import run_tool
 from ecl.engine import DistillWeightHook
 from ecl.engine.hooks.run_record import machine
+from ecl.engine.methods.class_counts import tell
 from ecl.engine.performance import keep_memory
 from ecl.engine.resume.atomic_file import check_folder
 from ecl.models import ECLHead, ExpertOutputs
@@ -183,9 +184,7 @@ def draw_scale(result: Mapping[str, Any]) -> Figure:
 def training_model(cfg: Config) -> nn.Module:
     """Build a model in training mode, with class counts."""
     model = _model(cfg).train()
-    for module in model.modules():
-        if callable(set_class_counts := getattr(module, 'set_class_counts', None)):
-            set_class_counts(range(cfg.model.head.num_classes, 0, -1))
+    tell(model, 'set_class_counts', range(cfg.model.head.num_classes, 0, -1))
     return model
 
 

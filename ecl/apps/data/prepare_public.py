@@ -94,13 +94,13 @@ def _find_lists(benchmark: _Benchmark, folder: Path, images: Path) -> dict[str, 
     found = {}
     for stem in (*benchmark.required, *benchmark.optional):
         candidates = sorted(folder.rglob(f'{stem}.txt'))
-        fitting = [path for path in candidates if _source_of(read_image_list(path)[0], images)]
+        first = {path: read_image_list(path)[0] for path in candidates}
+        fitting = [path for path in candidates if _source_of(first[path], images)]
         if fitting:
             found[stem] = fitting[0]
         elif candidates and stem in benchmark.required:
-            first = read_image_list(candidates[0])[0]
             raise UserError(
-                f'{candidates[0]} names {first}, which is not in {images}; '
+                f'{candidates[0]} names {first[candidates[0]]}, which is not in {images}; '
                 'give the folder that the paths of the list start from'
             )
         elif stem in benchmark.required:

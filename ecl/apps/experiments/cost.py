@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from ecl.datasets.in_memory import without_memory
+from ecl.engine.methods.class_counts import tell
 from ecl.registry import DATASETS, MODELS, quiet_console
 from ecl.visualization.style import GROUP_COLOURS, plain_axes
 
@@ -91,11 +92,8 @@ _BACKWARD = {torch.ops.aten.convolution_backward: _convolution_backward}
 
 
 def _training_multiply_adds(model: BaseClassifier, dataset: Dataset) -> int:
-    for module in model.modules():
-        if callable(getattr(module, 'set_class_counts', None)):
-            module.set_class_counts([1] * model.head.num_classes)
-        if callable(getattr(module, 'set_progress', None)):
-            module.set_progress(0.0)
+    tell(model, 'set_class_counts', [1] * model.head.num_classes)
+    tell(model, 'set_progress', 0.0)
     batch = default_collate([dataset[index] for index in range(BATCH)])
     with FlopCounterMode(display=False, custom_mapping=_BACKWARD) as counter:
         losses = model(**model.data_preprocessor(batch, training=True), mode='loss')

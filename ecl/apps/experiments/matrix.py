@@ -153,9 +153,9 @@ def _run_all(
                 progress.update(bar, description=names, completed=epochs, left=left)
                 over = workers.ended()
                 for run in over:
-                    if run in left_over and not run.is_complete:
-                        continue  # stopped, and said so
                     if not run.is_complete:
+                        if run in left_over:
+                            continue  # stopped, and said so
                         failed.append(run)
                     say(f'{_outcome(run)}; {left}' if left else _outcome(run))
                     renew_table()
@@ -199,7 +199,7 @@ class _Budget:
                 begin, at_begin = self._first
                 # A run that ended meanwhile counts in full, one that began from its first epoch.
                 epochs = {run: run.finished_epochs() for run in at_begin} | done
-                since = {**self._at_start, **at_begin}
+                since = self._at_start | at_begin
                 pace = sum(epochs[run] - since[run] for run in epochs) / (now - begin)
                 affordable = MARGIN * pace * (self._end - now)
                 need = accumulate(run.epochs - run.finished_epochs() for run in unfinished)

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
-from mmengine.dist import broadcast_object_list
 from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
@@ -14,6 +13,7 @@ from torch.utils.data import DataLoader, SequentialSampler, Subset
 
 from ecl.datasets import gt_labels
 from ecl.datasets.samplers import members_by_class
+from ecl.engine.resume.processes import of_main_process
 from ecl.engine.resume.rank_state import seed_generators
 from ecl.errors import UserError
 from ecl.models.adjustment import ADJUSTMENTS, adjust, choose_tau
@@ -63,9 +63,7 @@ def adjust_model(
         on_training = chosen_on == 'training images'
         choice = choose_tau(model, loader, method, class_counts, augment=on_training)
         # Data workers of other processes may have drawn other views.
-        agreed = [choice.tau]
-        broadcast_object_list(agreed)
-        (tau,) = agreed
+        tau = of_main_process(choice.tau)
         summary['chosen_on'] = chosen_on
         summary['images'] = choice.images
         summary['balanced_cross_entropy'] = {str(key): v for key, v in choice.losses.items()}

@@ -20,6 +20,13 @@ from ecl.weights import bare_model
 NAMED_CLASSES = 5
 
 
+def tell(model: nn.Module, method: str, value: Any) -> None:
+    """Call a method with a value, such as ``set_class_counts``, of every module that has it."""
+    for module in model.modules():
+        if callable(found := getattr(module, method, None)):
+            found(value)
+
+
 @HOOKS.register_module()
 class ClassCountsHook(Hook):
     """Count the training images of each class and pass the counts on.
@@ -76,9 +83,7 @@ class ClassCountsHook(Hook):
         self.class_counts = counts
         runner.logger.info(self._describe(counts, shown))
         runner.message_hub.update_info('class_counts', counts)
-        for module in model.modules():
-            if callable(set_class_counts := getattr(module, 'set_class_counts', None)):
-                set_class_counts(shown)
+        tell(model, 'set_class_counts', shown)
         _warn_of_double_correction(runner, model)
 
     def before_val(self, runner: Runner) -> None:
@@ -199,6 +204,4 @@ class TrainingProgressHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Pass the share."""
-        for module in bare_model(runner.model).modules():
-            if callable(set_progress := getattr(module, 'set_progress', None)):
-                set_progress(runner.epoch / runner.max_epochs)
+        tell(bare_model(runner.model), 'set_progress', runner.epoch / runner.max_epochs)

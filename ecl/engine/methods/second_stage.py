@@ -13,7 +13,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from ecl.engine.methods.class_counts import require_epochs
+from ecl.engine.methods.class_counts import require_epochs, tell
 from ecl.engine.resume.rank_state import seed_generators
 from ecl.errors import UserError
 from ecl.registry import DATA_SAMPLERS, HOOKS
@@ -223,9 +223,7 @@ class SecondStageHook(Hook):
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name in trained)
             parameter.grad = None
-        for module in model.modules():
-            if callable(set_stage := getattr(module, 'set_stage', None)):
-                set_stage(2)
+        tell(model, 'set_stage', 2)
         if is_model_wrapper(runner.model):
             # The wrapper would wait for the gradients of the frozen parameters.
             runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)

@@ -4,13 +4,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import barrier, broadcast_object_list, is_main_process
+from mmengine.dist import barrier, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook as EngineCheckpointHook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import Runner
 
 from ecl.engine.resume.atomic_file import atomic_write
+from ecl.engine.resume.processes import of_main_process
 from ecl.engine.resume.rank_state import gather_states, restore_state
 from ecl.errors import UserError
 from ecl.registry import HOOKS
@@ -244,9 +245,7 @@ class CheckpointHook(EngineCheckpointHook):
             written = False
             _warn(runner, f'the best checkpoint in {self.out_dir}', error)
         # Only rank 0 writes, and all ranks go on in the same way.
-        agreed = [written]
-        broadcast_object_list(agreed)
-        (written,) = agreed
+        written = of_main_process(written)
         improved = _best(runner) != known
         if not written:
             for key in _best(runner):

@@ -12,14 +12,17 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from mmengine.dataset import worker_init_fn as engine_worker_init_fn
+from mmengine.dist import broadcast_object_list
 from mmengine.registry import FUNCTIONS
 from torch import distributed
 from torch.utils.data import DataLoader
+
+Value = TypeVar('Value')
 
 #: Exit status of a training that was stopped and can be resumed: EX_TEMPFAIL of sysexits.h.
 EXIT_STOPPED = 75
@@ -27,6 +30,13 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 #: Seconds that a rank waits for the others. Longer than it waits for its own data workers, so
 #: that the rank whose data workers hang reports it.
 TIMEOUT = 600
+
+
+def of_main_process(value: Value) -> Value:
+    """Return the value that the main process has. All ranks must call it."""
+    shared = [value]
+    broadcast_object_list(shared)
+    return shared[0]
 
 
 @contextmanager
