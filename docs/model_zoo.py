@@ -7,6 +7,7 @@ A configuration without a record has empty cells.
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -147,16 +148,19 @@ def record_table(record: str, titles: dict[str, str]) -> str:
     """
     found = results()
     found = found[found['source'] == ROOT / record].set_index('name')
+    columns = (*METRICS, 'balanced', 'one expert')
     rows = [
         {
             'method': title,
-            **{column: cell(found.loc[name], column) for column in METRICS},
-            'one expert': cell(found.loc[name], 'one expert'),
+            **{column: cell(found.loc[name], column) for column in columns},
             'seeds': found.loc[name, 'num_seeds'],
         }
         for name, title in titles.items()
     ]
-    return markdown_table(pd.DataFrame(rows)) + '\n'
+    frame = pd.DataFrame(rows)
+    if not frame['balanced'].any():  # balanced test data
+        frame = frame.drop(columns='balanced')
+    return markdown_table(frame) + '\n'
 
 
 def published_table(method: Path) -> str:
@@ -171,7 +175,7 @@ def published_table(method: Path) -> str:
         ours = [
             result
             for config, result in _configs(method)
-            if not result.empty and dataset_title(config.stem) == entry['Data']
+            if not result.empty and _same_protocol(config, entry)
         ]
         rows.append(
             {
@@ -199,6 +203,18 @@ def published_table(method: Path) -> str:
     if not rows:
         return 'No result is published, and no config here was run as it is.\n'
     return markdown_table(pd.DataFrame(rows)) + '\n'
+
+
+def _same_protocol(config: Path, entry: dict[str, Any]) -> bool:
+    """Return whether data, network and, where they are published, epochs are equal."""
+    network = re.search(r'_r(\d+)_', config.name)
+    epochs = Config.fromfile(config).train_cfg.get('max_epochs')
+    return (
+        dataset_title(config.stem) == entry['Data']
+        and network is not None
+        and entry['Network'] == f'ResNet-{network[1]}'
+        and entry.get('Epochs', epochs) == epochs
+    )
 
 
 def shared_results() -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Shot groups: the classes with many, medium and few training images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -41,6 +42,14 @@ def shot_groups(
         'few': counts < low,
     }
     return {name: np.flatnonzero(mask) for name, mask in members.items() if mask.any()}
+
+
+def configured_thresholds(cfg: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the thresholds of the evaluator of a configuration, by default :data:`THRESHOLDS`."""
+    evaluator = cfg.get('test_evaluator') or cfg.get('val_evaluator') or ()
+    metrics = [evaluator] if isinstance(evaluator, Mapping) else evaluator
+    low, high = next((m['thresholds'] for m in metrics if 'thresholds' in m), THRESHOLDS)
+    return low, high
 
 
 def shot_names(class_counts: Sequence[int], thresholds: tuple[int, int] = THRESHOLDS) -> list[str]:

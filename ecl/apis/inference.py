@@ -29,7 +29,7 @@ from ecl.datasets.image_file import inspect_image
 from ecl.errors import UserError
 from ecl.evaluation import PredictionRecord, Predictions
 from ecl.models.adjustment import adjust as adjust_model
-from ecl.shots import shot_names
+from ecl.shots import configured_thresholds, shot_names
 
 
 @torch.inference_mode()
@@ -203,7 +203,7 @@ class Predictor:
         self.shot_groups: list[str | None] = (
             [None] * len(self.classes)
             if self.class_counts is None
-            else [*shot_names(self.class_counts)]
+            else [*shot_names(self.class_counts, configured_thresholds(self.model._config))]
         )
 
     def __call__(

@@ -37,6 +37,7 @@ from ecl.evaluation import (
 )
 from ecl.evaluation.table import ECE
 from ecl.registry import DATASETS
+from ecl.shots import configured_thresholds
 from ecl.weights import bare_model
 
 
@@ -150,7 +151,9 @@ def test(
         print(text)
         if per_class is not None:
             names = (runner.test_evaluator.dataset_meta or {}).get('classes')
-            write_text(per_class, class_table(predictions, counts, names))
+            write_text(
+                per_class, class_table(predictions, counts, names, configured_thresholds(cfg))
+            )
         if out is not None and not _holds_predictions(out):
             result: dict[str, Any] = dict(config=source, checkpoint=str(checkpoint))
             write_text(out, json.dumps({**result, **told, 'metrics': metrics}, indent=2) + '\n')

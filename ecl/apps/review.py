@@ -21,10 +21,11 @@ from ecl.apis.inference import build_loader, predict_batches
 from ecl.apis.models import build_model
 from ecl.apps.report.page import data_address, template
 from ecl.checkpoint_file import load_checkpoint
+from ecl.engine.methods.adjustment import validates_on_test
 from ecl.engine.resume.atomic_file import write_text
 from ecl.errors import UserError
 from ecl.evaluation import acceptance, class_thresholds
-from ecl.shots import shot_groups
+from ecl.shots import configured_thresholds, shot_groups
 
 #: Accuracies of the accepted predictions that the page shows.
 WANTED = (0.8, 0.9, 0.95, 0.98, 0.99)
@@ -84,18 +85,18 @@ def review(work_dir: str | Path, accuracy: float = 0.95, out: str | Path | None 
 
     Args:
         work_dir: Folder that the training wrote.
-        accuracy: Share of the accepted predictions that should be right, in (0, 1].
+        accuracy: Share of the accepted predictions that should be right, in (0, 1).
         out: Folder of the files; by default the work dir.
 
     Returns:
         The page.
 
     Raises:
-        UserError: If the accuracy is not in (0, 1], the folder holds no checkpoint, or its data
+        UserError: If the accuracy is not in (0, 1), the folder holds no checkpoint, or its data
             cannot be used.
     """
-    if not 0 < accuracy <= 1:
-        raise UserError(f'--accuracy: got {accuracy:g}, expected a share above 0, at most 1.')
+    if not 0 < accuracy < 1:
+        raise UserError(f'--accuracy: got {accuracy:g}, expected a share above 0 and below 1.')
     import cleanlab.filter  # noqa: F401 - an extra; missing, it is said before the work
 
     checkpoint = final_checkpoint(work_dir) if Path(work_dir).is_dir() else None
@@ -106,7 +107,7 @@ def review(work_dir: str | Path, accuracy: float = 0.95, out: str | Path | None 
     model = build_model(content, cfg, checkpoint)
     test = _predict(model, cfg, 'test')
     images = [test]
-    if _validates_on_test(cfg):
+    if validates_on_test(cfg):
         choice, shown = test.part(slice(0, None, 2)), test.part(slice(1, None, 2))
         chosen_on, shown_on = 'every second test image', 'the other test images'
     else:
@@ -121,7 +122,7 @@ def review(work_dir: str | Path, accuracy: float = 0.95, out: str | Path | None 
     wrong = pd.concat([_wrong_labels(scored, names) for scored in images])
     wrong = wrong.sort_values('doubt', ascending=False, kind='stable')
     to_rgb = bool(getattr(model.data_preprocessor, 'to_rgb', False))
-    groups = shot_groups(counts) if any(counts) else {}
+    groups = shot_groups(counts, configured_thresholds(cfg)) if any(counts) else {}
     folder = Path(out or work_dir)
     folder.mkdir(parents=True, exist_ok=True)
     page = template('review.html').render(
@@ -190,11 +191,6 @@ def read_thresholds(path: str | Path, names: Sequence[str]) -> np.ndarray:
         raise UserError(f'{path} has no {error}: it belongs to another model.') from error
     except (TypeError, ValueError) as error:
         raise UserError(f'{path} holds no thresholds as ecl review writes them.') from error
-
-
-def _validates_on_test(cfg: Config) -> bool:
-    validation = cfg.get('val_dataloader')
-    return validation is None or validation.dataset == cfg.test_dataloader.dataset
 
 
 def _predict(model: BaseClassifier, cfg: Config, kind: str) -> Scored:

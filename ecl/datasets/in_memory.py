@@ -1,5 +1,6 @@
 """Datasets whose images lie in memory: any small dataset decoded once, and the digits."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakValueDictionary
@@ -109,6 +110,17 @@ def without_memory(config: Any) -> Any:
     while str(config.get('type')).rpartition('.')[2] == InMemoryDataset.__name__:
         config = config['dataset']
     return config
+
+
+def without_transforms(config: Any) -> Any:
+    """Return the config of a dataset without pipelines and :class:`InMemoryDataset`.
+
+    Two datasets have the same images and labels if what is returned for them is equal.
+    """
+    if isinstance(config, Mapping):
+        config = without_memory(config)  # which would run the pipeline
+        return {k: without_transforms(config[k]) for k in sorted(config) if k != 'pipeline'}
+    return [*map(without_transforms, config)] if isinstance(config, list | tuple) else config
 
 
 def _check_bad_images_stop(dataset: Any) -> None:

@@ -9,10 +9,10 @@ from ecl.evaluation.distributions import (
 )
 from ecl.evaluation.metrics import (
     BalanceAccuracy,
-    PredictionShare,
     ShotAccuracy,
     calibration_errors,
 )
+from ecl.evaluation.prediction_share import PredictionShare
 from ecl.evaluation.predictions import (
     Difference,
     PredictionRecord,

@@ -1,8 +1,6 @@
-"""Metrics: accuracy by shot group, at equal balance, calibration, shares of the predictions."""
+"""Metrics: accuracy by shot group, at equal balance, and calibration."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,7 @@ from mmengine.logging import MMLogger
 from torchmetrics.functional.classification import binary_calibration_error
 
 from ecl.errors import UserError
-from ecl.evaluation.predictions import Predictions
+from ecl.evaluation.predictions import Predictions, check_finite
 from ecl.registry import METRICS
 from ecl.settings import Each, Number, Range, validate_params
 from ecl.shots import THRESHOLDS, shot_groups
@@ -96,8 +94,9 @@ class ShotAccuracy(BaseMetric):
             data_samples: Predictions with their labels.
         """
         labels = torch.stack([sample['gt_label'].reshape(()) for sample in data_samples])
-        ensemble = torch.stack([sample['pred_score'] for sample in data_samples]).argmax(dim=1)
-        columns = [labels[:, None].cpu(), ensemble[:, None].cpu()]
+        ensemble = torch.stack([sample['pred_score'] for sample in data_samples])
+        check_finite(ensemble)
+        columns = [labels[:, None].cpu(), ensemble.argmax(dim=1, keepdim=True).cpu()]
         self._sources = ['']
         if 'expert_scores' in data_samples[0]:
             scores = torch.stack([sample['expert_scores'] for sample in data_samples])
@@ -223,7 +222,7 @@ class BalanceAccuracy(ShotAccuracy):
                 'BalanceAccuracy.class_counts: got None, expected the training images of each '
                 'class. Evaluate a checkpoint that was trained with ClassCountsHook.'
             )
-        # Classes without a training image keep their score.
+        # A class without training images is treated as one with a single image.
         counts = torch.tensor(self.class_counts, dtype=torch.float64).clamp(min=1)
         log_prior = (counts / counts.sum()).log()
         scores = torch.stack([sample['pred_score'] for sample in data_samples]).cpu().double()
@@ -231,85 +230,3 @@ class BalanceAccuracy(ShotAccuracy):
         labels = torch.stack([sample['gt_label'].reshape(()).cpu() for sample in data_samples])
         predicted = [(scores - t * log_prior).argmax(dim=1) for t in self.strengths]
         self.results.extend(map(tuple, torch.stack([labels, *predicted], dim=1).tolist()))
-
-
-@dataclass(frozen=True)
-class PredictionShare:
-    """Predicted images and confidence per class; rank 0 is the class of most training images.
-
-    Attributes:
-        share: Predicted images of each class, (C,), in percent of the mean number of test images
-            of a class. 100 everywhere is a balanced prediction. If every class has 100 test images,
-            the values are numbers of images.
-        confidence: Mean probability of the predicted class over the test images of each class,
-            (C,), 0 to 1; NaN for a class without test images.
-    """
-
-    share: np.ndarray
-    confidence: np.ndarray
-
-    @classmethod
-    def of(
-        cls, predictions: Predictions, class_counts: Sequence[int] | np.ndarray, predictor: int = 0
-    ) -> 'PredictionShare':
-        """Compute the values of one predictor.
-
-        Args:
-            predictions: For N test images.
-            class_counts: Training images of each class, length C. Equal counts rank by label.
-            predictor: 0 is the ensemble, k + 1 is expert k.
-        """
-        counts = np.asarray(class_counts)
-        order = np.argsort(-counts, kind='stable')
-        predicted = np.bincount(predictions.predicted[predictor], minlength=len(counts))
-        tested = np.bincount(predictions.labels, minlength=len(counts))
-        total = np.bincount(
-            predictions.labels, predictions.confidence[predictor], minlength=len(counts)
-        )
-        confidence = np.divide(total, tested, out=np.full(len(counts), np.nan), where=tested > 0)
-        return cls(100 * predicted[order] / tested.mean(), confidence[order])
-
-    @classmethod
-    def mean(cls, shares: Sequence['PredictionShare']) -> 'PredictionShare':
-        """Average several models with the same classes, such as seeds of one method."""
-        return cls(
-            np.mean([one.share for one in shares], axis=0),
-            np.mean([one.confidence for one in shares], axis=0),
-        )
-
-    def summary(self) -> dict[str, Any]:
-        """Return slope per class and means of the thirds, of both curves."""
-        return {
-            'share_slope': slope(self.share),
-            'share_thirds': thirds(self.share),
-            'confidence_slope': slope(self.confidence),
-            'confidence_thirds': thirds(self.confidence),
-        }
-
-
-def linear_trend(values: np.ndarray) -> np.ndarray:
-    """Return the least-squares line of values (C,) over their index, (C,); NaN is left out.
-
-    Example:
-        >>> linear_trend(np.array([5.0, np.nan, 1.0])).round(6).tolist()
-        [5.0, 3.0, 1.0]
-    """
-    ranks = np.arange(len(values))
-    known = ~np.isnan(values)
-    return np.polyval(np.polyfit(ranks[known], values[known], 1), ranks)
-
-
-def slope(values: np.ndarray) -> float:
-    """Return the change of the linear trend of values (C,) from one class to the next."""
-    line = linear_trend(values)
-    return float(line[-1] - line[0]) / (len(line) - 1)
-
-
-def thirds(values: np.ndarray) -> list[float]:
-    """Return the means of values (C,) over the first, second and last third of the classes.
-
-    NaN is left out. A third without values is NaN.
-    """
-    ends = [round(len(values) * part / 3) for part in range(4)]
-    parts = [values[i:j][~np.isnan(values[i:j])] for i, j in pairwise(ends)]
-    return [float(part.mean()) if part.size else float('nan') for part in parts]

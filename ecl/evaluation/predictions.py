@@ -10,8 +10,9 @@ import torch
 from mmengine.evaluator import BaseMetric
 from scipy import stats
 
+from ecl.errors import UserError
 from ecl.registry import METRICS
-from ecl.shots import shot_names
+from ecl.shots import THRESHOLDS, shot_names
 
 #: Names of the two kinds of classifiers by the field of a data sample with their scores (C,).
 CLASSIFIERS = {'label_score': 'label classifiers', 'distill_score': 'distill classifiers'}
@@ -57,6 +58,16 @@ class Predictions:
         return 100 * np.stack(right) / images
 
 
+def check_finite(scores: torch.Tensor) -> None:
+    """Raise UserError if an image has a score that is no finite number; scores are (N, ..., C)."""
+    faulty = int((~scores.isfinite()).flatten(1).any(dim=1).sum())
+    if faulty:
+        raise UserError(
+            f'{faulty} of {len(scores)} images have scores that are not finite numbers: the '
+            'training diverged, or the scores are too large for 16 bits.'
+        )
+
+
 @METRICS.register_module()
 class PredictionRecord(BaseMetric):
     """Record of the predictions of an evaluation, in the place of a metric.
@@ -93,6 +104,7 @@ class PredictionRecord(BaseMetric):
         for key in self.classifiers:
             more = torch.stack([sample[key] for sample in data_samples])[:, None]
             scores = torch.cat([scores, more], dim=1)
+        check_finite(scores)
         confidence, predicted = (found.tolist() for found in scores.float().max(dim=2))
         labels = torch.stack([sample['gt_label'].reshape(()) for sample in data_samples]).tolist()
         paths = [str(sample.get('img_path', '')) for sample in data_samples]
@@ -127,6 +139,7 @@ def class_table(
     predictions: Predictions,
     class_counts: Sequence[int] | None = None,
     class_names: Sequence[str] | None = None,
+    thresholds: tuple[int, int] = THRESHOLDS,
 ) -> str:
     """Write the accuracy of each class beside its training images, as CSV.
 
@@ -134,6 +147,7 @@ def class_table(
         predictions: Predictions for the test images.
         class_counts: Training images of each class, length C.
         class_names: Names in label order, length C.
+        thresholds: ``(low, high)``; see :func:`ecl.shots.shot_groups`.
 
     Returns:
         A header, then a line for each class: ``label``, ``class``, ``training_images``,
@@ -148,7 +162,7 @@ def class_table(
             'label': range(size),
             'class': class_names or '',
             'training_images': class_counts or '',
-            'shot_group': shot_names(class_counts) if class_counts else '',
+            'shot_group': shot_names(class_counts, thresholds) if class_counts else '',
             'test_images': np.bincount(predictions.labels, minlength=size),
         }
     )

@@ -7,7 +7,7 @@ import numpy as np
 from ecl.settings import Number, Whole, validate_params
 
 
-@validate_params(accuracy=Number(above=0, at_most=1), min_images=Whole(at_least=1))
+@validate_params(accuracy=Number(above=0, below=1), min_images=Whole(at_least=1))
 def class_thresholds(
     labels: np.ndarray,
     predicted: np.ndarray,
@@ -29,7 +29,7 @@ def class_thresholds(
         predicted: Predicted classes, (N,).
         confidence: Probability of the predicted class, (N,), 0 to 1.
         num_classes: C.
-        accuracy: Share of the accepted predictions that must be right, in (0, 1].
+        accuracy: Share of the accepted predictions that must be right, in (0, 1).
         min_images: Predictions that a threshold of its own needs.
 
     Returns:

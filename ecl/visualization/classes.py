@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from ecl.evaluation.metrics import PredictionShare, linear_trend, slope
+from ecl.evaluation.prediction_share import PredictionShare, linear_trend, slope
 from ecl.shots import THRESHOLDS, shot_groups
 from ecl.visualization.style import (
     GROUP_COLOURS,

@@ -1,11 +1,13 @@
 """Tests of predicted images and confidence per class."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import linregress
 
 from ecl.evaluation import Predictions
-from ecl.evaluation.metrics import PredictionShare, linear_trend, slope, thirds
+from ecl.evaluation.prediction_share import PredictionShare, linear_trend, slope, thirds
 
 
 @pytest.fixture
@@ -34,20 +36,26 @@ def test_values_by_hand(predictions):
 
 
 def test_a_correct_predictor_is_balanced(predictions):
-    found = PredictionShare.of(predictions, [5, 50, 10], predictor=1)
+    correct = replace(predictions, predicted=predictions.labels[None])
+    found = PredictionShare.of(correct, [5, 50, 10])
     np.testing.assert_allclose(found.share, 100)
     assert slope(found.share) == pytest.approx(0)
+
+
+def test_a_correct_predictor_is_balanced_on_long_tailed_test_data(predictions):
+    labels = np.repeat([0, 1, 2], [3, 2, 1])
+    correct = replace(predictions, labels=labels, predicted=labels[None])
+    np.testing.assert_allclose(PredictionShare.of(correct, [50, 10, 5]).share, 100)
 
 
 def test_equal_counts_rank_by_label(predictions):
     np.testing.assert_allclose(PredictionShare.of(predictions, [7, 7, 7]).share, [50, 200, 50])
 
 
-def test_a_class_without_test_images_has_no_confidence(predictions):
+def test_a_class_without_test_images_has_no_value(predictions):
     found = PredictionShare.of(predictions, [4, 3, 2, 1])
-    assert np.isnan(found.confidence[3])
-    assert found.share.sum() == pytest.approx(400)
-    assert np.isfinite(slope(found.confidence))
+    assert np.isnan([found.confidence[3], found.share[3]]).all()
+    assert np.isfinite([slope(found.confidence), slope(found.share)]).all()
 
 
 def test_the_trend_is_that_of_a_linear_regression():
@@ -64,7 +72,5 @@ def test_thirds_of_a_hundred_classes_are_33_34_33():
     assert thirds(values) == [1, 2, 3]
 
 
-def test_a_third_without_values_is_nan():
-    first, second, last = thirds(np.array([4.0, 2.0]))
-    assert (first, last) == (4, 2)
-    assert np.isnan(second)
+def test_a_third_without_values_has_no_mean():
+    assert thirds(np.array([4.0, 2.0])) == [4, None, 2]

@@ -149,4 +149,6 @@ def test_tables():
         '1,"b, c",19,few,10,30.00',
         '2,d,5,few,0,',
     ]
+    table = class_table(predictions, [101, 19, 5], thresholds=(5, 10))
+    assert [line.split(',')[3] for line in table.splitlines()[1:]] == ['many', 'many', 'medium']
     assert class_table(predictions).splitlines()[1] == '0,,,,10,90.00'

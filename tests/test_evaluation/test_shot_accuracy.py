@@ -7,7 +7,7 @@ import torch.multiprocessing as mp
 from sklearn.metrics import balanced_accuracy_score, recall_score
 
 from ecl.errors import UserError
-from ecl.evaluation import ShotAccuracy, metric_table
+from ecl.evaluation import PredictionRecord, ShotAccuracy, metric_table
 from ecl.registry import METRICS
 
 COUNTS = [500, 300, 101, 100, 60, 20, 19, 5]
@@ -170,6 +170,14 @@ def test_what_is_kept_of_an_image_does_not_grow_with_the_classes():
 
     assert kept(8142) <= kept(1000) + 8
     assert 24_426 * kept(8142) < 200e6
+
+
+@pytest.mark.parametrize('metric', [ShotAccuracy(), PredictionRecord()])
+def test_scores_that_are_not_finite_are_refused(metric):
+    samples = [{'gt_label': torch.tensor([0]), 'pred_score': torch.ones(3)} for _ in range(5)]
+    samples[2]['pred_score'] = torch.tensor([0.5, float('nan'), 0.5])
+    with pytest.raises(UserError, match='1 of 5 images have scores that are not finite'):
+        metric.process(None, samples)
 
 
 def test_both_kinds_of_classifiers_have_their_own_keys():

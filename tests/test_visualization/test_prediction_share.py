@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ecl.evaluation.metrics import PredictionShare
+from ecl.evaluation.prediction_share import PredictionShare
 from ecl.visualization.classes import prediction_share_figure
 
 

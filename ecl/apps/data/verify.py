@@ -19,7 +19,7 @@ from ecl.apps.data.similar import similar_images
 from ecl.datasets import ImageList, count_classes, describe, gt_labels
 from ecl.datasets.classes import check_same_classes, read_text
 from ecl.datasets.image_file import ImageFacts
-from ecl.datasets.in_memory import without_memory
+from ecl.datasets.in_memory import without_transforms
 from ecl.datasets.protocol import PUBLIC_LISTS, leaves
 from ecl.errors import UserError
 from ecl.registry import DATASETS
@@ -159,7 +159,7 @@ def _build(cfg: Config, report: Report) -> dict[str, Any]:
     for split in ('train', 'val', 'test'):
         loader = cfg.get(f'{split}_dataloader')
         if loader:
-            bare = _without_pipeline(loader['dataset'])
+            bare = without_transforms(loader['dataset'])
             names[repr(bare)].append(split)
             configs[repr(bare)] = bare
     datasets = {}
@@ -180,13 +180,6 @@ def _build(cfg: Config, report: Report) -> dict[str, Any]:
 
 def _class_names(dataset: Any) -> Sequence[str] | None:
     return getattr(dataset, 'metainfo', {}).get('classes')
-
-
-def _without_pipeline(node: Any) -> Any:
-    if isinstance(node, Mapping):
-        node = without_memory(node)  # which would run the pipeline
-        return {key: _without_pipeline(node[key]) for key in sorted(node) if key != 'pipeline'}
-    return [_without_pipeline(item) for item in node] if isinstance(node, list | tuple) else node
 
 
 def _examine_counts(split: str, dataset: Any, counts: list[int], report: Report) -> None:

@@ -97,7 +97,10 @@ def balance(
     for method in read_methods(paths):
         if not method.work_dirs:
             raise UserError(f'{method.name} is no work dir of a training, nor a folder of such')
-        found = [_curves(work_dir, strengths, cfg_options) for work_dir in method.work_dirs]
+        found = [
+            _curves(work_dir, strengths, method.thresholds, cfg_options)
+            for work_dir in method.work_dirs
+        ]
         methods.append(
             {
                 'name': method.name,
@@ -121,12 +124,16 @@ def balance(
 
 
 def _curves(
-    work_dir: Path, strengths: Sequence[float], cfg_options: Mapping[str, Any] | None
+    work_dir: Path,
+    strengths: Sequence[float],
+    thresholds: tuple[int, int],
+    cfg_options: Mapping[str, Any] | None,
 ) -> dict[str, list[float]]:
     checkpoint = final_checkpoint(work_dir)
     if checkpoint is None:
         raise UserError(f'{work_dir} holds no checkpoint')
-    metrics = evaluate_checkpoint(checkpoint, BalanceAccuracy(strengths), cfg_options)
+    metric = BalanceAccuracy(strengths, thresholds=thresholds)
+    metrics = evaluate_checkpoint(checkpoint, metric, cfg_options)
     found = {
         group: [metrics[f'balance/{strength:g}/{group}'] for strength in strengths]
         for group in GROUPS

@@ -37,6 +37,13 @@ class Method:
     records: list[dict[str, Any]]
     work_dirs: list[Path] = field(default_factory=list)
 
+    @property
+    def thresholds(self) -> tuple[int, int]:
+        """Thresholds of the shot groups of its first training."""
+        found = self.records[0].get('protocol', {}).get('shot_thresholds')
+        low, high = found or THRESHOLDS
+        return low, high
+
     def values(self, key: str) -> list[float]:
         """Return a metric of each training; empty if one lacks it."""
         found = [record['metrics'].get(key) for record in self.records]
@@ -139,13 +146,13 @@ def compare(
             },
         }
         write_results(out, text, content)
-        figure = _figure(first, others[-1])
+        figure = _figure(first, others[-1], predictions)
         if figure is not None:
             figure.savefig(f'{out}.png', dpi=150)
     return differences
 
 
-def _figure(first: Method, last: Method) -> Figure | None:
+def _figure(first: Method, last: Method, predictions: Mapping[str, Predictions]) -> Figure | None:
     """Draw the accuracy of each class by two methods, the mean over their trainings."""
     counts = first.records[0].get('class_counts', ())
     means, classes = [], None
@@ -153,10 +160,12 @@ def _figure(first: Method, last: Method) -> Figure | None:
         files = [file for file in map(final_checkpoint, method.work_dirs) if file]
         if len(files) < len(method.records) or not counts:
             return None
-        found = [collect_predictions(file).class_accuracies(len(counts))[0] for file in files]
-        means.append(np.mean(found, axis=0))
+        known = predictions.get(method.name)
+        found = [known] if known else map(collect_predictions, files)
+        means.append(np.mean([p.class_accuracies(len(counts))[0] for p in found], axis=0))
         classes = (load_checkpoint(files[0])['meta'].get('dataset_meta') or {}).get('classes')
-    return accuracy_change(means[0], means[1], counts, (first.name, last.name), classes)
+    names = (first.name, last.name)
+    return accuracy_change(means[0], means[1], counts, names, classes, first.thresholds)
 
 
 def _checkpoints(methods: list[Method]) -> dict[str, str]:
@@ -204,9 +213,8 @@ def _images(column: str, first: Method, one: Predictions, two: Predictions) -> n
         raise UserError(f'{first.name} was tested on other images, so the two cannot be compared')
     if column == 'overall':
         return np.ones(len(one.labels), dtype=bool)
-    record = first.records[0]
-    thresholds = record.get('protocol', {}).get('shot_thresholds') or THRESHOLDS
-    classes = shot_groups(record.get('class_counts') or (), tuple(thresholds)).get(column, ())
+    counts = first.records[0].get('class_counts') or ()
+    classes = shot_groups(counts, first.thresholds).get(column, ())
     return np.isin(one.labels, classes)
 
 
@@ -238,7 +246,8 @@ def _text(
         for key, difference in found.items()
     )
     test = (
-        "Points and p (McNemar's exact test): of the test images; another seed may differ by more"
+        "Points and p (McNemar's exact test): of the test images; another seed may differ by more. "
+        'Points without p: of the records'
         if by_images
         else "p and interval: Welch's t-test over seeds; empty with a single seed"
     )
@@ -247,10 +256,11 @@ def _text(
         markdown_table(changes),
         f'{test}.',
     ]
-    known = (method.records[0].get('protocol') for method in methods)
-    protocols = dict.fromkeys(json.dumps(protocol) for protocol in known if protocol)
-    if len(protocols) > 1:
-        parts.append('NOT THE SAME PROTOCOL:\n' + '\n'.join(protocols))
+    for heading, key in (('PROTOCOL', 'protocol'), ('NUMBER OF EPOCHS', 'epochs')):
+        found = (record.get(key) for method in methods for record in method.records)
+        different = dict.fromkeys(json.dumps(value) for value in found if value)
+        if len(different) > 1:
+            parts.append(f'NOT THE SAME {heading}:\n' + '\n'.join(different))
     return '\n\n'.join(parts)
 
 

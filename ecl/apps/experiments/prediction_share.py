@@ -61,13 +61,15 @@ def prediction_share(
                 {
                     'name': f'{method.name}, {classifier}' if classifier else method.name,
                     'seeds': [record.get('seed') for record in method.records],
-                    'share': values.share.tolist(),
-                    'confidence': values.confidence.tolist(),
+                    'share': _plain(values.share),
+                    'confidence': _plain(values.confidence),
                     **values.summary(),
                 }
             )
     shares = {
-        curve['name']: PredictionShare(np.array(curve['share']), np.array(curve['confidence']))
+        curve['name']: PredictionShare(
+            *(np.array(curve[key], dtype=float) for key in ('share', 'confidence'))
+        )
         for curve in curves
     }
     if len(shares) < len(curves):
@@ -114,9 +116,13 @@ def predict_shares(
     return {kind: PredictionShare.of(found, class_counts) for kind, found in by_kind.items()}
 
 
+def _plain(values: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(value) else value for value in values.tolist()]
+
+
 def _text(curves: Sequence[Mapping[str, Any]], name: str) -> str:
-    def cells(values: Sequence[float], decimals: int) -> str:
-        return ' / '.join(f'{value:.{decimals}f}' for value in values)
+    def cells(values: Sequence[float | None], decimals: int) -> str:
+        return ' / '.join('-' if value is None else f'{value:.{decimals}f}' for value in values)
 
     frame = pd.DataFrame(
         {
@@ -130,7 +136,7 @@ def _text(curves: Sequence[Mapping[str, Any]], name: str) -> str:
     )
     return (
         f'# Predicted images and confidence per class, {name}\n\n{markdown_table(frame)}\n\n'
-        'Predicted images of a class: 100 is the mean number of test images of a class. Slope: '
+        'Predicted images of a class: in percent of its test images. Slope: '
         'change of the linear trend from one class to the next, in the order of the training '
         'images. Thirds: mean over the first, second and last third of the classes. Confidence: '
         'mean probability of the predicted class. Ensemble, mean over the seeds.'

@@ -12,7 +12,7 @@ import pandas as pd
 from ecl.engine.resume.atomic_file import write_text
 from ecl.evaluation import markdown_table
 
-ACCURACIES = ('overall', 'many', 'medium', 'few', 'one expert')
+ACCURACIES = ('overall', 'many', 'medium', 'few', 'balanced', 'one expert')
 
 
 def write_results(out: str | Path, text: str, content: Any) -> None:
@@ -23,7 +23,8 @@ def write_results(out: str | Path, text: str, content: Any) -> None:
         text: Markdown.
         content: Plain values.
     """
-    for suffix, written in (('.md', text), ('.json', json.dumps(content, indent=1))):
+    record = json.dumps(content, indent=1, allow_nan=False)
+    for suffix, written in (('.md', text), ('.json', record)):
         write_text(f'{out}{suffix}', f'{written}\n')
 
 
@@ -57,9 +58,10 @@ def write_table(
     Returns:
         The content of the JSON file: for each row and each variant of one ``name``, ``seeds``,
         ``mean`` and ``std`` (the sample standard deviation, absent for a single seed) of
-        ``overall``, ``many``, ``medium``, ``few`` (of the ensemble, percent), ``one expert`` (mean
-        overall accuracy of the experts alone) and ``seconds_per_epoch`` (all of the training,
-        validation included); and for each row ``cost`` and ``runs``, the records.
+        ``overall``, ``many``, ``medium``, ``few`` (of the ensemble, percent), ``balanced`` (where
+        it differs from ``overall``), ``one expert`` (mean overall accuracy of the experts alone)
+        and ``seconds_per_epoch`` (all of the training, validation included); and for each row
+        ``cost`` and ``runs``, the records.
     """
     lines: list[dict[str, Any]] = []
     cells: list[dict[str, str | None]] = []
@@ -68,8 +70,11 @@ def write_table(
         metrics |= {f'{name}: {v}': [record['variants'][v] for record in records] for v in variants}
         for label, found in metrics.items():
             values = pd.DataFrame(map(_accuracies, found))
+            if 'balanced' in values and np.allclose(values['balanced'], values['overall']):
+                values = values.drop(columns='balanced')  # balanced test data
             line: dict[str, Any] = dict(name=label, seeds=[record['seed'] for record in records])
-            cells.append({'method': label, 'seeds': str(len(records))})
+            epochs = '/'.join(dict.fromkeys(str(record['epochs'] or '-') for record in records))
+            cells.append({'method': label, 'seeds': str(len(records)), 'epochs': epochs})
             cells[-1] |= {key: mean_std(values[key].to_numpy()) for key in values}
             if label == name:
                 # A training that counts iterations has no epochs.
@@ -83,7 +88,9 @@ def write_table(
                 line['std'] = values.std().to_dict()
             lines.append(line)
     costs = ('s/epoch', 'parameters', 'multiply-adds', 'training', 'views')
-    frame = pd.DataFrame(cells, columns=['method', 'seeds', *ACCURACIES, *costs])
+    frame = pd.DataFrame(cells, columns=['method', 'seeds', 'epochs', *ACCURACIES, *costs])
+    if frame['balanced'].isna().all():
+        frame = frame.drop(columns='balanced')
     text = f'# {title}\n\n{markdown_table(frame)}\n\n{_notes(lines)}'
     write_results(out, text, dict(title=title, rows=lines))
     return lines
@@ -113,11 +120,11 @@ def _notes(lines: Sequence[Mapping[str, Any]]) -> str:
     notes = [
         'Accuracy in percent after the last epoch, mean ± sample standard deviation over the '
         'seeds: of the ensemble (overall, and the mean of the class accuracies of the many-, '
-        'medium- and few-shot classes), and of one expert alone (mean over the experts). Seconds '
-        'of one epoch, validation included, which depend on the machine and its other load; '
-        'trained parameters; multiply-adds of the prediction for one image by all experts, and of '
-        'a training step for one image; augmented views of an '
-        'image in a training step.'
+        'medium- and few-shot classes; balanced, of all classes, where the test data are not '
+        'balanced), and of one expert alone (mean over the experts). Seconds of one epoch, '
+        'validation included, which depend on the machine and its other load; trained parameters; '
+        'multiply-adds of the prediction for one image by all experts, and of a training step for '
+        'one image; augmented views of an image in a training step.'
     ]
     for heading, key in (
         ('Protocol', 'protocol'),

@@ -92,8 +92,9 @@ def _shares(run: Run) -> Panel:
     by_kind = run.predictions.by_classifier or {'model': run.predictions}
     shares = {name: PredictionShare.of(found, run.class_counts) for name, found in by_kind.items()}
     thirds = [
-        f'{name} {" / ".join(f"{value:.0f}" for value in share.summary()["share_thirds"])}'
+        f'{name} {" / ".join("-" if value is None else f"{value:.0f}" for value in found)}'
         for name, share in shares.items()
+        if (found := share.summary()['share_thirds'])
     ]
     figure = prediction_share_figure(shares)
     figure.set_size_inches(4.2, 3.7)
@@ -181,8 +182,8 @@ TOPICS = (
     ),
     Topic(
         'Predictions per class',
-        'A model that predicts frequent classes too often has a falling line. 100 is the mean '
-        'number of test images of a class.',
+        'A model that predicts frequent classes too often has a falling line. 100 is the '
+        'number of its test images.',
         _shares,
     ),
     Topic(

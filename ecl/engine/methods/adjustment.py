@@ -12,6 +12,7 @@ from mmpretrain.models import BaseClassifier
 from torch.utils.data import DataLoader, SequentialSampler, Subset
 
 from ecl.datasets import gt_labels
+from ecl.datasets.in_memory import without_transforms
 from ecl.datasets.samplers import members_by_class
 from ecl.engine.resume.processes import of_main_process
 from ecl.engine.resume.rank_state import seed_generators
@@ -83,9 +84,9 @@ def selection_data(cfg: Config) -> tuple[DataLoader, str]:
     Raises:
         UserError: If there are neither.
     """
-    val, test, training = (cfg.get(f'{name}_dataloader') for name in ('val', 'test', 'train'))
+    val, training = (cfg.get(f'{name}_dataloader') for name in ('val', 'train'))
     with DefaultScope.overwrite_default_scope('ecl'):
-        if val and test and not _same_images(val.dataset, test.dataset):
+        if not validates_on_test(cfg):
             dataset: Any = DATASETS.build(val.dataset)
             source, loader = 'validation data', val
         elif training:
@@ -127,15 +128,12 @@ def balanced_subset(labels: np.ndarray, largest: int) -> list[int]:
     return sorted(index for each in members for index in rng.permutation(each)[:share].tolist())
 
 
-def _same_images(one: dict, other: dict) -> bool:
-    """Return whether two configs of datasets are equal up to their transforms."""
-
-    def without_transforms(node: Any) -> Any:
-        if isinstance(node, dict):
-            return {k: without_transforms(v) for k, v in node.items() if k != 'pipeline'}
-        return node
-
-    return bool(without_transforms(one) == without_transforms(other))
+def validates_on_test(cfg: Config) -> bool:
+    """Return whether validation and test data have the same images, or one of them is missing."""
+    val, test = (cfg.get(f'{name}_dataloader') for name in ('val', 'test'))
+    if not val or not test:
+        return True
+    return bool(without_transforms(val.dataset) == without_transforms(test.dataset))
 
 
 @HOOKS.register_module()

@@ -56,6 +56,16 @@ def test_other_protocols_are_told(tmp_path, capsys):
     assert 'NOT THE SAME PROTOCOL' in capsys.readouterr().out
 
 
+def test_a_later_seed_and_the_number_of_epochs_count_too(tmp_path, capsys):
+    for seed, protocol in enumerate([{'source': 'X'}, {'source': 'Y'}]):
+        _write(tmp_path / 'a' / f'seed{seed}', 0, protocol=protocol, epochs=40)
+        _write(tmp_path / 'b' / f'seed{seed}', 0, protocol={'source': 'X'}, epochs=100)
+    compare([tmp_path / 'a', tmp_path / 'b'])
+    printed = capsys.readouterr().out
+    assert 'NOT THE SAME PROTOCOL:\n{"source": "X"}\n{"source": "Y"}' in printed
+    assert 'NOT THE SAME NUMBER OF EPOCHS:\n40\n100' in printed
+
+
 def test_an_evaluation_has_neither_images_nor_protocol(digits_run, tmp_path, monkeypatch, capsys):
     module = import_module('ecl.apps.experiments.compare')
     monkeypatch.setattr(module, 'collect_predictions', pytest.fail)

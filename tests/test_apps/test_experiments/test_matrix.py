@@ -222,6 +222,17 @@ def _record(seed, overall, **metrics):
     )
 
 
+def test_class_balanced_accuracy_is_shown_where_the_test_data_are_not_balanced(tmp_path):
+    rows = [
+        ('even', [], [_record(0, 40.0, **{'shot/balanced': 40.0})]),
+        ('skewed', [], [_record(0, 40.0, **{'shot/balanced': 31.5})]),
+    ]
+    even, skewed = write_table('Heading', rows, tmp_path / 'table')
+    assert 'balanced' not in even['mean']
+    assert skewed['mean']['balanced'] == 31.5
+    assert '| 31.50' in (tmp_path / 'table.md').read_text()
+
+
 def test_table(tmp_path):
     runs = [_record(0, 40.0), _record(1, 41.0), _record(2, 45.0, **{'shot/expert1/overall': 41.0})]
     rows = [('one', ['v'], runs), ('single', [], runs[:1]), ('none yet', [], [])]
@@ -239,6 +250,7 @@ def test_table(tmp_path):
     assert dict(zip(head, one, strict=True)) == {
         'method': 'one',
         'seeds': '3',
+        'epochs': '4',
         'overall': '42.00 ± 2.65',
         'many': '-',
         'medium': '-',

@@ -13,8 +13,9 @@ from torch.utils.data import Subset
 from ecl.apis import Predictor, collect_predictions, load_config, train
 from ecl.apis import test as evaluate
 from ecl.apis.checkpoint import final_checkpoint
+from ecl.apis.test import use_tta
 from ecl.checkpoint_file import load_checkpoint
-from ecl.engine.methods.adjustment import balanced_subset, selection_data
+from ecl.engine.methods.adjustment import balanced_subset, selection_data, validates_on_test
 from ecl.errors import UserError
 
 ROOT = Path(__file__).parents[3] / 'configs'
@@ -140,6 +141,15 @@ def test_validation_data_are_used_if_they_are_not_the_test_data(run, tmp_path):
     loader, source = selection_data(load_config(CONFIG, cfg_options=options))
     assert source == 'training images'
     assert isinstance(loader.dataset, Subset)
+
+
+def test_test_images_outside_memory_are_still_test_images():
+    cfg = load_config('ecl_r32_cifar100-lt-if100_fast')
+    assert validates_on_test(cfg)
+    use_tta(cfg, 'config')
+    assert validates_on_test(cfg)
+    cfg.val_dataloader.dataset.dataset.data_prefix = 'validation'
+    assert not validates_on_test(cfg)
 
 
 def test_the_images_are_the_same_each_time():
