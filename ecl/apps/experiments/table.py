@@ -74,7 +74,7 @@ def write_table(
                 values = values.drop(columns='balanced')  # balanced test data
             line: dict[str, Any] = dict(name=label, seeds=[record['seed'] for record in records])
             epochs = '/'.join(dict.fromkeys(str(record['epochs'] or '-') for record in records))
-            cells.append({'method': label, 'seeds': str(len(records)), 'epochs': epochs})
+            cells.append({'method': label, 'seeds': str(len(records)), 'epochs': epochs or None})
             cells[-1] |= {key: mean_std(values[key].to_numpy()) for key in values}
             if label == name:
                 # A training that counts iterations has no epochs.
@@ -83,7 +83,7 @@ def write_table(
                 cost = records[0]['cost'] if records else {}
                 line |= dict(cost=cost, runs=list(records))
                 cells[-1] |= _cost(cost, values)
-            line['mean'] = values.mean().to_dict()
+            line['mean'] = values.mean().dropna().to_dict()
             if len(values) > 1:
                 line['std'] = values.std().to_dict()
             lines.append(line)

@@ -230,7 +230,7 @@ def test_class_balanced_accuracy_is_shown_where_the_test_data_are_not_balanced(t
     even, skewed = write_table('Heading', rows, tmp_path / 'table')
     assert 'balanced' not in even['mean']
     assert skewed['mean']['balanced'] == 31.5
-    assert '| 31.50' in (tmp_path / 'table.md').read_text()
+    assert ' 31.50 |' in (tmp_path / 'table.md').read_text()
 
 
 def test_table(tmp_path):
@@ -262,8 +262,8 @@ def test_table(tmp_path):
         'training': '60.0 M',
         'views': '1',
     }
-    assert variant[:3] == ['one: v', '3', '21.00 ± 1.32']
-    assert single[2] == '40.00'
+    assert variant[:4] == ['one: v', '3', '4', '21.00 ± 1.32']
+    assert single[3] == '40.00'
     assert none[1] == '0'
     assert set(none[2:]) == {'-'}
     assert 'source Digits, evaluated (source Digits, split test)' in text
