@@ -202,6 +202,23 @@ def use_mixed_precision(cfg: Config, source: str) -> None:
         wrapper.pop(key, None)
 
 
+def use_resumable_loop(cfg: Config) -> None:
+    """Train by epochs in a loop that can be interrupted; ``cfg`` is changed in place.
+
+    A ``train_cfg`` with a ``type`` keeps it: an inherited ``by_epoch``, which MMEngine refuses
+    beside a type, is dropped. One with ``by_epoch=False`` stays as it is.
+
+    Args:
+        cfg: A training configuration.
+    """
+    loop = cfg.train_cfg
+    if loop.get('type') is not None:
+        loop.pop('by_epoch', None)
+    elif loop.get('by_epoch', True):
+        loop.pop('by_epoch', None)
+        loop.type = 'ResumableTrainLoop'
+
+
 def _check_option(cfg: Config, key: str, source: str) -> None:
     """Raise UserError unless the first part of a dotted key is a key that is read.
 

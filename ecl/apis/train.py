@@ -11,7 +11,13 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from ecl.apis.checkpoint import check_resumable, load_latest
-from ecl.apis.config import ConfigLike, config_name, load_config, use_mixed_precision
+from ecl.apis.config import (
+    ConfigLike,
+    config_name,
+    load_config,
+    use_mixed_precision,
+    use_resumable_loop,
+)
 from ecl.apis.faults import explain_faults
 from ecl.apis.launch import alone_in, divide_batch, set_launcher
 from ecl.checkpoint_file import load_checkpoint
@@ -89,8 +95,7 @@ def train(
     if auto_scale_lr:
         _scale_learning_rate(cfg, source)
     _refuse_compile(cfg, source)
-    if cfg.train_cfg.pop('by_epoch', False):
-        cfg.train_cfg.type = 'ResumableTrainLoop'
+    use_resumable_loop(cfg)
     divide_batch(cfg, launcher, source)
     first = launcher == 'none' or os.environ.get('RANK') == '0'
     lock = alone_in(cfg.work_dir) if first else nullcontext()

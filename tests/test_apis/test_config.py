@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from ecl.apis import load_config
-from ecl.apis.config import use_mixed_precision
+from ecl.apis.config import use_mixed_precision, use_resumable_loop
 from ecl.errors import UserError
 
 TINY = """
@@ -116,3 +116,20 @@ def test_mixed_precision_leaves_other_wrappers_alone(tiny, wrapper):
     cfg.optim_wrapper = wrapper
     with pytest.raises(UserError, match=r'tiny\.py: mixed precision'):
         use_mixed_precision(cfg, 'tiny.py')
+
+
+@pytest.mark.parametrize(
+    ('given', 'expected'),
+    [
+        (dict(by_epoch=True, max_epochs=2), dict(type='ResumableTrainLoop', max_epochs=2)),
+        (dict(max_epochs=2), dict(type='ResumableTrainLoop', max_epochs=2)),
+        (dict(by_epoch=False, max_iters=9), dict(by_epoch=False, max_iters=9)),
+        (dict(by_epoch=True, type='LinearProbeLoop'), dict(type='LinearProbeLoop')),
+        (dict(type='LinearProbeLoop'), dict(type='LinearProbeLoop')),
+    ],
+)
+def test_a_training_by_epochs_can_be_resumed_unless_the_file_names_a_loop(tiny, given, expected):
+    cfg = load_config(tiny)
+    cfg.train_cfg = given
+    use_resumable_loop(cfg)
+    assert cfg.train_cfg == expected

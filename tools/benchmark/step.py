@@ -26,7 +26,7 @@ from _timing import (
     median_ratio,
     of_all_processes,
 )
-from ecl.apis.config import load_config, use_mixed_precision
+from ecl.apis.config import load_config, use_mixed_precision, use_resumable_loop
 from ecl.apis.inference import predict_batches
 from ecl.apis.launch import LAUNCHERS, set_launcher
 from ecl.apps.cli import add_cfg_options, run_tool
@@ -90,8 +90,7 @@ def benchmark_step(
         evaluation = {key: cfg.pop(f'val_{key}', None) for key in ('dataloader', 'evaluator')}
         for key in ('val_cfg', 'test_cfg', 'test_dataloader', 'test_evaluator'):
             cfg.pop(key, None)
-        if cfg.train_cfg.pop('by_epoch', False):
-            cfg.train_cfg.type = 'ResumableTrainLoop'
+        use_resumable_loop(cfg)
         set_launcher(cfg, launcher)
         hook, model = _train(cfg, steps, repeats)
         rate = None
