@@ -180,7 +180,7 @@ def array_pipeline(cfg: Config, source: str) -> list[ConfigDict]:
     steps = test_pipeline(cfg)
     if steps and steps[0]['type'].rpartition('.')[2] in READERS:
         steps = steps[1:]
-    elif not _preprocessor(cfg).get('to_rgb'):  # the dataset's arrays are in RGB, and stay so
+    elif not preprocessor_config(cfg).get('to_rgb'):  # the dataset's arrays are in RGB, and stay so
         steps = [dict(type='NumpyToPIL', to_rgb=True), dict(type='PILToNumpy'), *steps]
     if len({image_size(steps, probe) for probe in _PROBES}) > 1:
         size = _training_size(cfg, source)
@@ -214,12 +214,14 @@ def build_pipeline(steps: list[dict]) -> Compose:
         return Compose([TRANSFORMS.build(dict(step)) for step in steps])
 
 
-def _preprocessor(cfg: Config) -> dict:
-    return cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+def preprocessor_config(cfg: Config) -> dict:
+    """Return the config of the data preprocessor: that of the model, else the top-level one."""
+    own = (cfg.get('model') or {}).get('data_preprocessor')
+    return own or cfg.get('data_preprocessor') or {}
 
 
 def _training_size(cfg: Config, source: str) -> int:
-    views = _preprocessor(cfg).get('views') or []  # transforms of whole batches
+    views = preprocessor_config(cfg).get('views') or []  # transforms of whole batches
     nodes = [node for part in (cfg.get('train_dataloader') or {}, views) for _, node in walk(part)]
     for key in ('crop_size', 'scale'):
         for node in nodes:

@@ -10,13 +10,15 @@ import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from mmengine.config import Config
+from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import init_default_scope
 
 from ecl.apis.config import load_config
 from ecl.apis.faults import explain_faults
+from ecl.apis.models import preprocessor_config
 from ecl.datasets import count_classes, gt_labels
 from ecl.errors import UserError
-from ecl.registry import DATASETS
+from ecl.registry import DATASETS, MODELS
 from ecl.settings import Whole, validate_params
 from ecl.visualization import class_distribution, font_families
 
@@ -40,9 +42,9 @@ def browse(
     seed: int = 0,
     cfg_options: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Draw a sheet of images as the pipeline gives them to the network, by class.
+    """Draw a sheet of images as the network gets them, by class.
 
-    The classes are spread evenly from the largest to the smallest. A training image of a small
+    They are drawn before normalisation, and without Mixup and CutMix. The classes are spread evenly from the largest to the smallest. A training image of a small
     class may come more than once, each time augmented anew.
 
     Args:
@@ -70,14 +72,15 @@ def browse(
     ranked = [label for label in np.argsort(-counts, kind='stable') if counts[label]]
     places = np.unique(np.linspace(0, len(ranked) - 1, num_classes).round().astype(int))
     names = getattr(dataset, 'metainfo', {}).get('classes')
-    to_rgb = cfg.get('data_preprocessor', {}).get('to_rgb', False)
+    preprocessor = _preprocessor(cfg, str(config))
     rows, titles = [], []
     for label in (ranked[place] for place in places):
         members = np.flatnonzero(labels == label)
         drawn = np.random.permutation(members)
         # A training image may repeat, since it is augmented differently each time.
         drawn = np.resize(drawn, num_images) if split == 'train' else drawn[:num_images]
-        rows.append([_views(dataset[int(i)]['inputs'], to_rgb) for i in drawn])
+        given = [dataset[int(i)]['inputs'] for i in drawn]
+        rows.append([_views(inputs, preprocessor, split == 'train') for inputs in given])
         name = str(names[label]) if names else f'class {label}'
         titles.append(f'{name if len(name) <= 20 else name[:19] + "…"}\n{counts[label]} images')
     path = Path(out or Path(cfg.work_dir) / f'browse_{split}.png')
@@ -131,11 +134,20 @@ def _dataset(cfg: Config, split: str, source: str) -> Any:
         return DATASETS.build(loader['dataset'])
 
 
-def _views(inputs: Any, to_rgb: bool) -> list[np.ndarray]:
-    """Return views as arrays (H, W, 3) in RGB."""
-    views = inputs if isinstance(inputs, list | tuple) else [inputs]
-    arrays = [np.asarray(view).transpose(1, 2, 0) for view in views]
-    return [array[..., ::-1] if to_rgb else array for array in arrays]
+def _preprocessor(cfg: Config, source: str) -> BaseDataPreprocessor:
+    """Build the data preprocessor of the model, without its normalisation."""
+    config = {'type': 'MultiViewDataPreprocessor', **preprocessor_config(cfg)}
+    with explain_faults(cfg, source):
+        return MODELS.build({**config, 'mean': None, 'std': None})
+
+
+def _views(inputs: Any, preprocessor: BaseDataPreprocessor, training: bool) -> list[np.ndarray]:
+    """Return the views of an image as arrays (H, W, 3) in RGB, uint8."""
+    several = isinstance(inputs, list | tuple)
+    batch = [view[None] for view in inputs] if several else inputs[None]
+    made = preprocessor({'inputs': batch}, training)['inputs']
+    views = made if isinstance(made, list) else [made]
+    return [view[0].clamp(0, 255).byte().permute(1, 2, 0).numpy() for view in views]
 
 
 def _save(figure: Any, path: Path) -> Path:
