@@ -17,6 +17,7 @@ from ecl.apis.config_check import (
     walk,
 )
 from ecl.errors import UserError
+from ecl.registry import type_name
 from ecl.settings import Whole
 
 #: A configuration file, the name of one that comes with the package, or its content.
@@ -194,7 +195,7 @@ def use_mixed_precision(cfg: Config, source: str) -> None:
         UserError: If the configuration has no optimizer wrapper that this can replace.
     """
     wrapper = cfg.get('optim_wrapper')
-    kind = wrapper and wrapper.get('type', 'OptimWrapper')
+    kind = wrapper and (type_name(wrapper) or 'OptimWrapper')
     if kind not in _REPLACEABLE:
         raise UserError(f'{source}: mixed precision cannot replace an optim_wrapper of type {kind}')
     wrapper.type = 'Bfloat16OptimWrapper'

@@ -18,7 +18,7 @@ from ecl.apis.config import ConfigLike, load_config, shipped_configs
 from ecl.apis.config_check import walk
 from ecl.checkpoint_file import SHIPPED, load_checkpoint, read_checkpoint
 from ecl.errors import UserError
-from ecl.registry import MODELS, TRANSFORMS, quiet_console
+from ecl.registry import MODELS, TRANSFORMS, quiet_console, type_name
 from ecl.weights import check_weights_fit, unwrap
 
 #: Prefix of the weights that only training uses: momentum encoder, queue, projection.
@@ -113,7 +113,7 @@ def build_model(
     network.pop('contrast', None)
     network.pop('train_cfg', None)
     for _, part in walk(network):
-        if str(part.get('type', '')).endswith('TIMMBackbone'):
+        if type_name(part) == 'TIMMBackbone':
             part['pretrained'] = False  # timm would load weights on building
             part.pop('checkpoint_path', None)
     network.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
@@ -178,7 +178,7 @@ def array_pipeline(cfg: Config, source: str) -> list[ConfigDict]:
         UserError: If the configuration does not give the size of an image.
     """
     steps = test_pipeline(cfg)
-    if steps and steps[0]['type'].rpartition('.')[2] in READERS:
+    if steps and type_name(steps[0]) in READERS:
         steps = steps[1:]
     elif not preprocessor_config(cfg).get('to_rgb'):  # the dataset's arrays are in RGB, and stay so
         steps = [dict(type='NumpyToPIL', to_rgb=True), dict(type='PILToNumpy'), *steps]

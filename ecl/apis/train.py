@@ -29,6 +29,7 @@ from ecl.engine.resume.checkpoint_hook import LAST_CHECKPOINT, kept_checkpoints
 from ecl.engine.resume.processes import exit_on_signal
 from ecl.engine.resume.runner import ResumableRunner
 from ecl.errors import UserError
+from ecl.registry import type_name
 
 
 def train(
@@ -132,7 +133,7 @@ def _scale_learning_rate(cfg: Config, source: str) -> None:
 def _refuse_compile(cfg: Config, source: str) -> None:
     """Refuse MMEngine's compilation of the whole step, which takes minutes for K networks."""
     compiled = cfg.get('compile')
-    if compiled and cfg.model.get('type', '').endswith('ECLClassifier'):
+    if compiled and type_name(cfg.model) == 'ECLClassifier':
         raise UserError(
             f'{source}: compile: got {compiled}, expected False. The step of several experts '
             'would compile for minutes, in many parts. Use --amp to train faster.'

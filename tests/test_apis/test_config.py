@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from mmengine.optim import OptimWrapper
 
 from ecl.apis import load_config
 from ecl.apis.config import use_mixed_precision, use_resumable_loop
@@ -97,7 +98,16 @@ def test_a_missing_file_is_named():
         load_config('nowhere.py')
 
 
-@pytest.mark.parametrize('kind', [None, 'OptimWrapper', 'AmpOptimWrapper', 'Bfloat16OptimWrapper'])
+@pytest.mark.parametrize(
+    'kind',
+    [
+        None,
+        'OptimWrapper',
+        'AmpOptimWrapper',
+        'Bfloat16OptimWrapper',
+        OptimWrapper,
+    ],
+)
 def test_mixed_precision_replaces_the_wrapper_and_keeps_its_optimizer(tiny, kind):
     cfg = load_config(tiny)
     if kind:

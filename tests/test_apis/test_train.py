@@ -14,6 +14,7 @@ from mmengine.hooks import Hook
 from ecl.apis import train
 from ecl.checkpoint_file import load_checkpoint
 from ecl.errors import UserError
+from ecl.models import ECLClassifier
 
 
 def _differing(one: dict, other: dict) -> list[str]:
@@ -178,6 +179,14 @@ def test_a_configuration_in_memory_trains_as_its_file_does(
     assert dict(config) == before
 
 
+@pytest.mark.parametrize('kind', ['ECLClassifier', ECLClassifier])
+def test_the_step_of_several_experts_is_not_compiled(digits_config, tmp_path, kind):
+    cfg = Config.fromfile(digits_config)
+    cfg.model.type, cfg.compile = kind, True
+    with pytest.raises(UserError, match='compile: got True, expected False'):
+        train(cfg, work_dir=tmp_path)
+
+
 class _Built(Exception):
     """End of a training whose runner is built."""
 
@@ -195,9 +204,7 @@ class _TellLoop(Hook):
         (dict(_delete_=True, by_epoch=False, max_iters=1), 'IterBasedTrainLoop'),
     ],
 )
-def test_the_loop_is_the_one_that_the_configuration_names(
-    digits_config, tmp_path, train_cfg, loop
-):
+def test_the_loop_is_the_one_that_the_configuration_names(digits_config, tmp_path, train_cfg, loop):
     with pytest.raises(_Built, match=f'^{loop}$'):
         train(
             digits_config,

@@ -33,6 +33,7 @@ from ecl.apps.cli import add_cfg_options, run_tool
 from ecl.engine.hooks.run_record import machine
 from ecl.engine.resume.atomic_file import check_folder
 from ecl.errors import UserError
+from ecl.registry import type_name
 from ecl.weights import bare_model
 
 
@@ -100,7 +101,7 @@ def benchmark_step(
         'config': str(config),
         'batch_size': cfg.train_dataloader.batch_size,
         'processes': get_world_size(),
-        'precision': cfg.optim_wrapper.get('type', 'OptimWrapper'),
+        'precision': type_name(cfg.optim_wrapper) or 'OptimWrapper',
         'steps': steps,
         'repeats': repeats,
         'machine': machine(next(model.parameters()).device) | {'torch': torch.__version__},

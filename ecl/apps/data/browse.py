@@ -44,8 +44,9 @@ def browse(
 ) -> Path:
     """Draw a sheet of images as the network gets them, by class.
 
-    They are drawn before normalisation, and without Mixup and CutMix. The classes are spread evenly from the largest to the smallest. A training image of a small
-    class may come more than once, each time augmented anew.
+    They are drawn before normalisation, and without Mixup and CutMix. The classes are spread evenly
+    from the largest to the smallest. A training image of a small class may come more than once,
+    each time augmented anew.
 
     Args:
         config: A configuration file.

@@ -155,8 +155,9 @@ class AdjustmentHook(Hook):
         tau: Strength, or ``'auto'``.
 
     Raises:
-        UserError: Before the training, if tau is neither, it has EMAHook as well, or a classifier lacks the bias
-            that logit adjustment changes; at its end, if the model cannot be adjusted.
+        UserError: If tau is neither; before the training, if it has EMAHook as well, or a
+            classifier lacks the bias that logit adjustment changes; at its end, if the model cannot
+            be adjusted.
 
     Example:
         >>> default_hooks = dict(adjustment=dict(type='AdjustmentHook', method='tau-norm'))
