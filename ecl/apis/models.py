@@ -14,7 +14,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.models import BaseClassifier
 
 from ecl.apis.checkpoint import read_config
-from ecl.apis.config import ConfigLike, load_config, shipped_configs
+from ecl.apis.config import ConfigLike, config_name, load_config, shipped_configs
 from ecl.apis.config_check import walk
 from ecl.checkpoint_file import SHIPPED, load_checkpoint, read_checkpoint
 from ecl.errors import UserError
@@ -69,10 +69,10 @@ def get_model(
         10
     """
     if pretrained is True:
-        if name not in SHIPPED:
+        if not isinstance(name, str) or name not in SHIPPED:
             raise UserError(
-                f'pretrained=True: no weights of {name} come with the package, only those of '
-                f'{", ".join(SHIPPED)}. Give a file or URL.'
+                f'pretrained=True: no weights of {config_name(name)} come with the package, only '
+                f'those of {", ".join(SHIPPED)}. Give a file or URL.'
             )
         pretrained = str(name)
     cfg = load_config(name)
