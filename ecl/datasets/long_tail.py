@@ -131,7 +131,10 @@ class LongTailDataset(Dataset):
     @property
     @force_full_init
     def source_indices(self) -> np.ndarray:
-        """Indices of the images in the source, shape (N,), int64."""
+        """Indices of the images in ``self.dataset``, shape (N,), int64.
+
+        A source of MMEngine is reduced to the subset itself, and counts its images anew.
+        """
         return self._positions
 
     @property

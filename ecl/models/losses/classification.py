@@ -274,10 +274,9 @@ class ClassBalancedLoss(ClassCountLoss):
             targets: Class indices (N,), or probabilities (N, C).
         """
         self.require_class_counts()
+        # With probabilities as targets, the mean is over images, not over weights.
         labels = target_distribution(targets, self.num_classes)
-        log_probability = logits.log_softmax(-1)
-        losses = -(self.class_weights * labels * log_probability).sum(-1)
-        return self.loss_weight * losses.mean()
+        return self.loss_weight * F.cross_entropy(logits, labels, self.class_weights)
 
 
 @MODELS.register_module()
