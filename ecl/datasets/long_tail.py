@@ -14,7 +14,6 @@ from ecl.datasets.protocol import describe
 from ecl.errors import UserError
 from ecl.registry import DATASETS
 from ecl.settings import Number, OneOf, Whole, validate_params
-from ecl.shots import shot_groups
 
 
 @DATASETS.register_module()
@@ -137,11 +136,6 @@ class LongTailDataset(Dataset):
         """
         return self._positions
 
-    @property
-    def shot_groups(self) -> dict[str, np.ndarray]:
-        """Class indices of the many-, medium- and few-shot groups."""
-        return shot_groups(self.class_counts)
-
     @force_full_init
     def get_data_info(self, idx: int) -> dict:
         """Return the annotation of one image, in the form of the source."""
@@ -182,10 +176,6 @@ class LongTailDataset(Dataset):
             ranking = describe(self.ranked_by)
             steps.append(f'classes ranked as in {ranking.get("split") or ranking["source"]}')
         return ', '.join([*steps, f'at most {self._largest} per class'])
-
-    def protocol(self) -> dict[str, str | int | float]:
-        """Return the record of this dataset in plain values; see :func:`ecl.datasets.describe`."""
-        return describe(self)
 
     @force_full_init
     def __getitem__(self, idx: int) -> dict:

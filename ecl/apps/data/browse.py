@@ -22,6 +22,8 @@ from ecl.registry import DATASETS, MODELS
 from ecl.settings import Whole, validate_params
 from ecl.visualization import class_distribution, font_families
 
+#: Height and width of a view, in inches.
+_SIZE = 0.9
 #: Inches between the images of a row; a third of it between the views of one image.
 _GAP = 0.12
 #: Suffixes of a file to draw into.
@@ -157,18 +159,13 @@ def _save(figure: Any, path: Path) -> Path:
     return path
 
 
-def image_sheet(
-    rows: Sequence[Sequence[Sequence[np.ndarray]]],
-    titles: Sequence[str],
-    size: float = 0.9,
-) -> Figure:
+def image_sheet(rows: Sequence[Sequence[Sequence[np.ndarray]]], titles: Sequence[str]) -> Figure:
     """Draw images by class; the views of an image stand side by side.
 
     Args:
         rows: ``rows[r][i][v]`` is view v of image i in row r, an array (H, W, 3) of uint8 in RGB.
             All images have as many views; rows may differ in length.
         titles: Title left of each row.
-        size: Height and width of a view, in inches.
 
     Returns:
         A figure without a window. Small images keep their pixels visible.
@@ -179,17 +176,17 @@ def image_sheet(
         2
     """
     views = len(rows[0][0])
-    block = views * size + (views - 1) * _GAP / 3
+    block = views * _SIZE + (views - 1) * _GAP / 3
     left = 0.1 + max(len(line) for title in titles for line in title.split('\n')) * 0.075
     top = 0.3 if views > 1 else _GAP
     width = left + max(len(row) for row in rows) * (block + _GAP)
-    height = top + len(rows) * (size + _GAP)
+    height = top + len(rows) * (_SIZE + _GAP)
     figure = Figure(figsize=(width, height))
 
     def frame(row: int, image: int, view: int) -> tuple[float, float, float, float]:
-        x = left + image * (block + _GAP) + view * (size + _GAP / 3)
-        y = height - top - (row + 1) * size - row * _GAP
-        return x / width, y / height, size / width, size / height
+        x = left + image * (block + _GAP) + view * (_SIZE + _GAP / 3)
+        y = height - top - (row + 1) * _SIZE - row * _GAP
+        return x / width, y / height, _SIZE / width, _SIZE / height
 
     for row, images in enumerate(rows):
         for image, shown in enumerate(images):
