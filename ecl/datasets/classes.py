@@ -76,11 +76,16 @@ def count_distinct(dataset: Any) -> list[int]:
     return _count(labels[first], dataset, None)
 
 
-def known_num_classes(dataset: Any) -> int | None:
-    """Return the number of class names in the dataset's metainfo, or None without names."""
+def class_names(dataset: Any) -> Sequence[str] | None:
+    """Return the class names in the dataset's metainfo, in label order, or None without names."""
     while isinstance(dataset, Subset):
         dataset = dataset.dataset
-    classes = getattr(dataset, 'metainfo', {}).get('classes')
+    return (getattr(dataset, 'metainfo', None) or {}).get('classes')
+
+
+def known_num_classes(dataset: Any) -> int | None:
+    """Return the number of class names in the dataset's metainfo, or None without names."""
+    classes = class_names(dataset)
     return None if classes is None else len(classes)
 
 

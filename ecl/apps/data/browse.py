@@ -17,10 +17,12 @@ from ecl.apis.config import load_config
 from ecl.apis.faults import explain_faults
 from ecl.apis.models import preprocessor_config
 from ecl.datasets import count_classes, gt_labels
+from ecl.datasets.classes import class_names
 from ecl.errors import UserError
 from ecl.registry import DATASETS, MODELS
 from ecl.settings import Whole, validate_params
 from ecl.visualization import class_distribution, font_families
+from ecl.visualization.style import short_name
 
 #: Height and width of a view, in inches.
 _SIZE = 0.9
@@ -74,7 +76,7 @@ def browse(
         seed_library(seed)
     ranked = [label for label in np.argsort(-counts, kind='stable') if counts[label]]
     places = np.unique(np.linspace(0, len(ranked) - 1, num_classes).round().astype(int))
-    names = getattr(dataset, 'metainfo', {}).get('classes')
+    names = class_names(dataset)
     preprocessor = _preprocessor(cfg, str(config))
     rows, titles = [], []
     for label in (ranked[place] for place in places):
@@ -85,7 +87,7 @@ def browse(
         given = [dataset[int(i)]['inputs'] for i in drawn]
         rows.append([_views(inputs, preprocessor, split == 'train') for inputs in given])
         name = str(names[label]) if names else f'class {label}'
-        titles.append(f'{name if len(name) <= 20 else name[:19] + "…"}\n{counts[label]} images')
+        titles.append(f'{short_name(name, 20)}\n{counts[label]} images')
     path = Path(out or Path(cfg.work_dir) / f'browse_{split}.png')
     with rc_context({'font.family': font_families()}):
         return _save(image_sheet(rows, titles), path)
@@ -117,7 +119,7 @@ def distribution(
     if cfg.get('test_dataloader'):
         labels = gt_labels(_dataset(cfg, 'test', str(config)))
         tested = np.bincount(labels, minlength=len(counts)).tolist()
-    names = getattr(dataset, 'metainfo', {}).get('classes')
+    names = class_names(dataset)
     path = Path(out or Path(cfg.work_dir) / 'distribution.png')
     with rc_context({'font.family': font_families()}):
         return _save(class_distribution(counts, tested, names), path)
