@@ -42,13 +42,14 @@ def _statistic(cls: type, name: str) -> Any:
     return getattr(cls, name)
 
 
-_reconstruct = np.empty(0).__reduce__()[0]
+#: Function by which a pickle rebuilds an array of NumPy.
+RECONSTRUCT = np.empty(0).__reduce__()[0]
 _scalar = np.float64(0).__reduce__()[0]
 
 #: Globals that a checkpoint may name beside tensors and plain data, which PyTorch admits: arrays
 #: and numbers of NumPy 1 and 2, and MMEngine's log.
 ADMITTED: list[Any] = [
-    *((_reconstruct, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')),
+    *((RECONSTRUCT, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')),
     *((_scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
     np.ndarray,
     np.dtype,

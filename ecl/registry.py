@@ -11,8 +11,9 @@ datasets and transforms are therefore registered there too, under names that are
 import inspect
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from mmengine.registry import Registry
 from torch import nn
@@ -88,6 +89,20 @@ def build_part(cfg: dict, **known: object) -> nn.Module:
     cls = cfg['type'] if inspect.isclass(cfg['type']) else MODELS.get(cfg['type'])
     accepted = inspect.signature(cls).parameters if cls else {}
     return MODELS.build(cfg, default_args={k: v for k, v in known.items() if k in accepted})
+
+
+def type_name(node: Mapping[str, Any]) -> str:
+    """Return the name of the class of a config, without scope or module; '' if it names none.
+
+    Args:
+        node: A config, whose ``type`` is a string or, as in pure Python configs, the class itself.
+
+    Example:
+        >>> type_name({'type': 'ecl.Digits'}), type_name({'type': Registry})
+        ('Digits', 'Registry')
+    """
+    kind = node.get('type') or ''
+    return str(getattr(kind, '__name__', kind)).rpartition('.')[2]
 
 
 @contextmanager

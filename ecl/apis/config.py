@@ -17,6 +17,7 @@ from ecl.apis.config_check import (
     walk,
 )
 from ecl.errors import UserError
+from ecl.registry import type_name
 from ecl.settings import Whole
 
 #: A configuration file, the name of one that comes with the package, or its content.
@@ -194,12 +195,29 @@ def use_mixed_precision(cfg: Config, source: str) -> None:
         UserError: If the configuration has no optimizer wrapper that this can replace.
     """
     wrapper = cfg.get('optim_wrapper')
-    kind = wrapper and wrapper.get('type', 'OptimWrapper')
+    kind = wrapper and (type_name(wrapper) or 'OptimWrapper')
     if kind not in _REPLACEABLE:
         raise UserError(f'{source}: mixed precision cannot replace an optim_wrapper of type {kind}')
     wrapper.type = 'Bfloat16OptimWrapper'
     for key in ('loss_scale', 'dtype', 'use_fsdp'):
         wrapper.pop(key, None)
+
+
+def use_resumable_loop(cfg: Config) -> None:
+    """Train by epochs in a loop that can be interrupted; ``cfg`` is changed in place.
+
+    A ``train_cfg`` with a ``type`` keeps it: an inherited ``by_epoch``, which MMEngine refuses
+    beside a type, is dropped. One with ``by_epoch=False`` stays as it is.
+
+    Args:
+        cfg: A training configuration.
+    """
+    loop = cfg.train_cfg
+    if loop.get('type') is not None:
+        loop.pop('by_epoch', None)
+    elif loop.get('by_epoch', True):
+        loop.pop('by_epoch', None)
+        loop.type = 'ResumableTrainLoop'
 
 
 def _check_option(cfg: Config, key: str, source: str) -> None:

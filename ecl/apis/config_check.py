@@ -5,7 +5,7 @@ each is an error that names the file, the key and the nearest name that exists.
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
 from typing import Any, NamedTuple
@@ -137,7 +137,7 @@ def check_config(cfg: Config, source: str) -> None:
         near = nearest(key, known, cutoff=0.85)
         if key not in known and near and not key.startswith('_'):
             raise UserError(f'{source}: nothing reads the key {key!r}{near}')
-    for path, node in walk(cfg):
+    for path, node in walk(cfg, skip=_FOREIGN):
         target = _target(path, node, source)
         if target:
             _check_arguments(path, node, target, source)
@@ -150,12 +150,13 @@ def top_level_keys() -> frozenset[str]:
     return frozenset(arguments | _MORE_TOP_KEYS)
 
 
-def walk(node: Any, path: str = '') -> Iterator[tuple[str, Any]]:
+def walk(node: Any, path: str = '', skip: Container[str] = ()) -> Iterator[tuple[str, Any]]:
     """Iterate over the dicts of a configuration.
 
     Args:
         node: A configuration or a part of one.
         path: Dotted path of ``node``.
+        skip: Keys to pass over.
 
     Yields:
         The dotted path of every dict, items of lists numbered, and the dict.
@@ -168,8 +169,8 @@ def walk(node: Any, path: str = '') -> Iterator[tuple[str, Any]]:
     else:
         return
     for key, child in children:
-        if key not in _FOREIGN:
-            yield from walk(child, f'{path}.{key}' if path else str(key))
+        if key not in skip:
+            yield from walk(child, f'{path}.{key}' if path else str(key), skip)
 
 
 def _target(path: str, node: Mapping, source: str) -> list[Callable | Accepted]:

@@ -10,6 +10,7 @@ from torch import distributed
 
 from ecl.apis.config_check import walk
 from ecl.errors import UserError
+from ecl.registry import type_name
 from ecl.settings import SettingError
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -62,11 +63,7 @@ def out_of_memory(error: BaseException) -> str | None:
 def _key(cfg: Config, error: SettingError) -> str:
     """Return the dotted key of a setting: under its owner, else where the same value stands."""
     nodes = list(walk(cfg))
-    owned = [
-        (path, node)
-        for path, node in nodes
-        if str(node.get('type', '')).rpartition('.')[2] == error.owner
-    ]
+    owned = [(path, node) for path, node in nodes if type_name(node) == error.owner]
     same = [
         path
         for path, node in owned or nodes

@@ -14,11 +14,11 @@ from mmengine.registry import DefaultScope
 from mmpretrain.models import BaseClassifier
 
 from ecl.apis.checkpoint import read_config
-from ecl.apis.config import ConfigLike, load_config, shipped_configs
+from ecl.apis.config import ConfigLike, config_name, load_config, shipped_configs
 from ecl.apis.config_check import walk
 from ecl.checkpoint_file import SHIPPED, load_checkpoint, read_checkpoint
 from ecl.errors import UserError
-from ecl.registry import MODELS, TRANSFORMS, quiet_console
+from ecl.registry import MODELS, TRANSFORMS, quiet_console, type_name
 from ecl.weights import check_weights_fit, unwrap
 
 #: Prefix of the weights that only training uses: momentum encoder, queue, projection.
@@ -69,10 +69,10 @@ def get_model(
         10
     """
     if pretrained is True:
-        if name not in SHIPPED:
+        if not isinstance(name, str) or name not in SHIPPED:
             raise UserError(
-                f'pretrained=True: no weights of {name} come with the package, only those of '
-                f'{", ".join(SHIPPED)}. Give a file or URL.'
+                f'pretrained=True: no weights of {config_name(name)} come with the package, only '
+                f'those of {", ".join(SHIPPED)}. Give a file or URL.'
             )
         pretrained = str(name)
     cfg = load_config(name)
@@ -113,7 +113,7 @@ def build_model(
     network.pop('contrast', None)
     network.pop('train_cfg', None)
     for _, part in walk(network):
-        if str(part.get('type', '')).endswith('TIMMBackbone'):
+        if type_name(part) == 'TIMMBackbone':
             part['pretrained'] = False  # timm would load weights on building
             part.pop('checkpoint_path', None)
     network.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
@@ -178,9 +178,9 @@ def array_pipeline(cfg: Config, source: str) -> list[ConfigDict]:
         UserError: If the configuration does not give the size of an image.
     """
     steps = test_pipeline(cfg)
-    if steps and steps[0]['type'].rpartition('.')[2] in READERS:
+    if steps and type_name(steps[0]) in READERS:
         steps = steps[1:]
-    elif not _preprocessor(cfg).get('to_rgb'):  # the dataset's arrays are in RGB, and stay so
+    elif not preprocessor_config(cfg).get('to_rgb'):  # the dataset's arrays are in RGB, and stay so
         steps = [dict(type='NumpyToPIL', to_rgb=True), dict(type='PILToNumpy'), *steps]
     if len({image_size(steps, probe) for probe in _PROBES}) > 1:
         size = _training_size(cfg, source)
@@ -214,12 +214,14 @@ def build_pipeline(steps: list[dict]) -> Compose:
         return Compose([TRANSFORMS.build(dict(step)) for step in steps])
 
 
-def _preprocessor(cfg: Config) -> dict:
-    return cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+def preprocessor_config(cfg: Config) -> dict:
+    """Return the config of the data preprocessor: that of the model, else the top-level one."""
+    own = (cfg.get('model') or {}).get('data_preprocessor')
+    return own or cfg.get('data_preprocessor') or {}
 
 
 def _training_size(cfg: Config, source: str) -> int:
-    views = _preprocessor(cfg).get('views') or []  # transforms of whole batches
+    views = preprocessor_config(cfg).get('views') or []  # transforms of whole batches
     nodes = [node for part in (cfg.get('train_dataloader') or {}, views) for _, node in walk(part)]
     for key in ('crop_size', 'scale'):
         for node in nodes:

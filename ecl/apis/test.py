@@ -14,7 +14,7 @@ from ecl.apis.config import ConfigLike, config_name, load_config
 from ecl.apis.config_check import walk
 from ecl.apis.faults import explain_faults
 from ecl.apis.launch import set_launcher
-from ecl.apis.models import CONTRAST
+from ecl.apis.models import CONTRAST, preprocessor_config
 from ecl.checkpoint_file import load_checkpoint
 from ecl.datasets import gt_labels
 from ecl.datasets.in_memory import without_memory
@@ -36,7 +36,7 @@ from ecl.evaluation import (
     metric_table,
 )
 from ecl.evaluation.table import ECE
-from ecl.registry import DATASETS
+from ecl.registry import DATASETS, type_name
 from ecl.shots import configured_thresholds
 from ecl.weights import bare_model
 
@@ -230,8 +230,8 @@ def use_tta(cfg: Config, source: str) -> None:
 
 
 def _mirrored(cfg: Config, pipeline: list[dict] | None, source: str) -> list[dict]:
-    parts = {key: cfg.get(key) or {} for key in ('train_dataloader', 'data_preprocessor')}
-    flips = [s for _, s in walk(parts) if s.get('type') in ('RandomFlip', 'BatchRandomFlip')]
+    parts = [cfg.get('train_dataloader') or {}, preprocessor_config(cfg)]
+    flips = [s for _, s in walk(parts) if type_name(s) in ('RandomFlip', 'BatchRandomFlip')]
     if not pipeline or not any(
         'horizontal' in step.get('direction', 'horizontal') for step in flips
     ):

@@ -11,7 +11,13 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from ecl.apis.checkpoint import check_resumable, load_latest
-from ecl.apis.config import ConfigLike, config_name, load_config, use_mixed_precision
+from ecl.apis.config import (
+    ConfigLike,
+    config_name,
+    load_config,
+    use_mixed_precision,
+    use_resumable_loop,
+)
 from ecl.apis.faults import explain_faults
 from ecl.apis.launch import alone_in, divide_batch, set_launcher
 from ecl.checkpoint_file import load_checkpoint
@@ -23,6 +29,7 @@ from ecl.engine.resume.checkpoint_hook import LAST_CHECKPOINT, kept_checkpoints
 from ecl.engine.resume.processes import exit_on_signal
 from ecl.engine.resume.runner import ResumableRunner
 from ecl.errors import UserError
+from ecl.registry import type_name
 
 
 def train(
@@ -89,8 +96,7 @@ def train(
     if auto_scale_lr:
         _scale_learning_rate(cfg, source)
     _refuse_compile(cfg, source)
-    if cfg.train_cfg.pop('by_epoch', False):
-        cfg.train_cfg.type = 'ResumableTrainLoop'
+    use_resumable_loop(cfg)
     divide_batch(cfg, launcher, source)
     first = launcher == 'none' or os.environ.get('RANK') == '0'
     lock = alone_in(cfg.work_dir) if first else nullcontext()
@@ -127,7 +133,7 @@ def _scale_learning_rate(cfg: Config, source: str) -> None:
 def _refuse_compile(cfg: Config, source: str) -> None:
     """Refuse MMEngine's compilation of the whole step, which takes minutes for K networks."""
     compiled = cfg.get('compile')
-    if compiled and cfg.model.get('type', '').endswith('ECLClassifier'):
+    if compiled and type_name(cfg.model) == 'ECLClassifier':
         raise UserError(
             f'{source}: compile: got {compiled}, expected False. The step of several experts '
             'would compile for minutes, in many parts. Use --amp to train faster.'

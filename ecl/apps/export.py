@@ -30,8 +30,8 @@ TOLERANCE = 1e-4
 META = ('epoch', 'iter', 'seed', 'time', 'mmengine_version', 'dataset_meta', 'class_counts')
 #: Keys of the configuration that belong to the machine of the training.
 PRIVATE = ('work_dir', 'load_from', 'resume', 'launcher')
-#: Keys of data sets and of prepared configurations that name folders and lists of that machine.
-PLACES = ('data_root', 'ann_file', 'lists', 'classes')
+#: Keys of data sets, networks and prepared configurations that name files of that machine.
+PLACES = ('data_root', 'data_prefix', 'ann_file', 'lists', 'classes', 'checkpoint_path')
 
 
 class Exportable(nn.Module):
@@ -205,6 +205,11 @@ def _write_onnx(
     return content, run
 
 
+def _names_file(init_cfg: dict) -> bool:
+    """Return whether weights come from a file of this machine. The checkpoint holds them."""
+    return '://' not in (init_cfg.get('checkpoint') or '://')
+
+
 def publish(checkpoint: str | Path, out: str | Path | None = None, half: bool = False) -> Path:
     """Write weights, configuration, class names and class counts without the state of training.
 
@@ -236,11 +241,13 @@ def publish(checkpoint: str | Path, out: str | Path | None = None, half: bool = 
         cfg.pop(key, None)
     for _, node in list(walk(cfg)):
         for key in PLACES:
-            if isinstance(node.get(key), str):
+            if isinstance(node.get(key), str | dict):
                 node.pop(key)
-        initial = node.get('init_cfg')
-        if isinstance(initial, dict) and '://' not in initial.get('checkpoint', '://'):
-            node.pop('init_cfg')  # a file of that machine, whose weights the checkpoint holds
+        initial = node.get('init_cfg') or {}
+        if isinstance(initial, list | tuple):
+            node['init_cfg'] = [each for each in initial if not _names_file(each)]
+        elif _names_file(initial):
+            node.pop('init_cfg')
     meta = {key: content['meta'][key] for key in META if key in content['meta']}
     meta['cfg'] = cfg.pretty_text
     weights = {k: v for k, v in content['state_dict'].items() if not k.startswith(CONTRAST)}

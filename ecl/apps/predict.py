@@ -19,7 +19,7 @@ from ecl.apis.faults import out_of_memory
 from ecl.apis.inference import Guess, Prediction, Predictor
 from ecl.apps.review import read_thresholds
 from ecl.datasets.image_file import EXTENSIONS, find_images
-from ecl.engine.resume.atomic_file import atomic_write
+from ecl.engine.resume.atomic_file import atomic_write, check_folder
 from ecl.errors import UserError
 
 
@@ -162,8 +162,7 @@ def _check(topk: int, batch_size: int, out: str | Path | None) -> None:
         return
     if not str(out).endswith(('.csv', '.json')):
         raise UserError(f'--out {out}: the name must end in .csv or .json')
-    if not Path(out).parent.is_dir():
-        raise UserError(f'cannot write {out}: folder {Path(out).parent} does not exist')
+    check_folder(out)
 
 
 def _check_adjustment(

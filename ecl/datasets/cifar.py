@@ -11,6 +11,7 @@ import numpy as np
 from mmengine.fileio import exists, get, join_path
 from mmpretrain.datasets.utils import check_md5
 
+from ecl.checkpoint_file import RECONSTRUCT
 from ecl.errors import UserError
 from ecl.registry import DATASETS
 from ecl.settings import OneOf, validate_params
@@ -83,13 +84,11 @@ class CIFAR100(CIFAR10, mmpretrain.datasets.CIFAR100):
     """
 
 
-_reconstruct = np.empty(0).__reduce__()[0]
-
 #: The only names that such a pickle may use: those that rebuild numpy arrays, under their paths in
 #: numpy 1 and 2, and the one by which protocol 2 writes bytes.
 _ALLOWED = {
-    ('numpy.core.multiarray', '_reconstruct'): _reconstruct,
-    ('numpy._core.multiarray', '_reconstruct'): _reconstruct,
+    ('numpy.core.multiarray', '_reconstruct'): RECONSTRUCT,
+    ('numpy._core.multiarray', '_reconstruct'): RECONSTRUCT,
     ('numpy', 'ndarray'): np.ndarray,
     ('numpy', 'dtype'): np.dtype,
     ('_codecs', 'encode'): _codecs.encode,

@@ -60,11 +60,10 @@ def count_classes(dataset: Any, num_classes: int | None = None) -> list[int]:
     return _count(gt_labels(dataset), dataset, num_classes)
 
 
-def count_distinct(dataset: Any, num_classes: int | None = None) -> list[int]:
+def count_distinct(dataset: Any) -> list[int]:
     """Count the distinct images of each class, whatever a wrapper repeats.
 
-    These are the counts for the shot groups. Arguments, result and errors are those of
-    :func:`count_classes`.
+    These are the counts for the shot groups. Result and errors are those of :func:`count_classes`.
 
     Example:
         >>> from mmengine.dataset import RepeatDataset
@@ -74,14 +73,19 @@ def count_distinct(dataset: Any, num_classes: int | None = None) -> list[int]:
     """
     labels, images = _walk(dataset)
     first = np.unique(images, return_index=True)[1]
-    return _count(labels[first], dataset, num_classes)
+    return _count(labels[first], dataset, None)
+
+
+def class_names(dataset: Any) -> Sequence[str] | None:
+    """Return the class names in the dataset's metainfo, in label order, or None without names."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    return (getattr(dataset, 'metainfo', None) or {}).get('classes')
 
 
 def known_num_classes(dataset: Any) -> int | None:
     """Return the number of class names in the dataset's metainfo, or None without names."""
-    while isinstance(dataset, Subset):
-        dataset = dataset.dataset
-    classes = getattr(dataset, 'metainfo', {}).get('classes')
+    classes = class_names(dataset)
     return None if classes is None else len(classes)
 
 

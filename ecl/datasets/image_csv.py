@@ -4,10 +4,9 @@ import csv
 import io
 import os
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
-from mmengine.fileio import exists, get
+from mmengine.fileio import exists, get, get_file_backend
 from mmpretrain.datasets import BaseDataset
 
 from ecl.datasets.classes import read_classes, read_text, shorten, sort_classes
@@ -222,9 +221,12 @@ class ImageCSV(NotedDataset, BaseDataset):
             self.note(f'{self.ann_file} has no image of {number}: {shorten(lacking)}')
         if not self.allow_outside:
             check_inside((row.path for row in rows), self.ann_file)
-        folder = PurePosixPath(self.img_prefix)
+        join = get_file_backend(self.img_prefix, enable_singleton=True).join_path
         return [
-            {'img_path': str(folder / (row.path + self.suffix)), 'gt_label': label_of[row.label]}
+            {
+                'img_path': join(self.img_prefix, row.path + self.suffix),
+                'gt_label': label_of[row.label],
+            }
             for row in rows
         ]
 

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from ecl.datasets.classes import gt_labels
 from ecl.datasets.protocol import leaves
 from ecl.errors import UserError
-from ecl.registry import DATASETS
+from ecl.registry import DATASETS, type_name
 from ecl.settings import OneOf, Whole, validate_params
 
 
@@ -107,7 +107,7 @@ class InMemoryDataset(Dataset):
 
 def without_memory(config: Any) -> Any:
     """Return the config of a dataset without :class:`InMemoryDataset` around it."""
-    while str(config.get('type')).rpartition('.')[2] == InMemoryDataset.__name__:
+    while type_name(config) == InMemoryDataset.__name__:
         config = config['dataset']
     return config
 

@@ -14,7 +14,6 @@ from ecl.datasets.protocol import describe
 from ecl.errors import UserError
 from ecl.registry import DATASETS
 from ecl.settings import Number, OneOf, Whole, validate_params
-from ecl.shots import shot_groups
 
 
 @DATASETS.register_module()
@@ -131,13 +130,11 @@ class LongTailDataset(Dataset):
     @property
     @force_full_init
     def source_indices(self) -> np.ndarray:
-        """Indices of the images in the source, shape (N,), int64."""
-        return self._positions
+        """Indices of the images in ``self.dataset``, shape (N,), int64.
 
-    @property
-    def shot_groups(self) -> dict[str, np.ndarray]:
-        """Class indices of the many-, medium- and few-shot groups."""
-        return shot_groups(self.class_counts)
+        A source of MMEngine is reduced to the subset itself, and counts its images anew.
+        """
+        return self._positions
 
     @force_full_init
     def get_data_info(self, idx: int) -> dict:
@@ -179,10 +176,6 @@ class LongTailDataset(Dataset):
             ranking = describe(self.ranked_by)
             steps.append(f'classes ranked as in {ranking.get("split") or ranking["source"]}')
         return ', '.join([*steps, f'at most {self._largest} per class'])
-
-    def protocol(self) -> dict[str, str | int | float]:
-        """Return the record of this dataset in plain values; see :func:`ecl.datasets.describe`."""
-        return describe(self)
 
     @force_full_init
     def __getitem__(self, idx: int) -> dict:

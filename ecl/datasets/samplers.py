@@ -1,7 +1,6 @@
 """Samplers for long-tailed data, whose order depends on seed and epoch alone."""
 
 import math
-from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,7 +59,6 @@ class EpochSampler(Sampler):
         order = self.order(self.num_samples * self.world_size, rng)
         return iter(order[self.rank :: self.world_size].tolist())
 
-    @abstractmethod
     def order(self, total: int, rng: np.random.Generator) -> np.ndarray:
         """Return indices into the dataset for all processes, shape (total,), int64.
 
@@ -68,6 +66,7 @@ class EpochSampler(Sampler):
             total: Their number.
             rng: Random generator, in the same state in every process.
         """
+        raise NotImplementedError
 
 
 class ClassWeightedSampler(EpochSampler):
@@ -88,7 +87,6 @@ class ClassWeightedSampler(EpochSampler):
         self._members = members_by_class(self.labels)
         self._counts = np.array([len(members) for members in self._members], dtype=float)
 
-    @abstractmethod
     def class_weights(self, counts: np.ndarray) -> np.ndarray:
         """Compute the weights of the classes in the current epoch.
 
@@ -98,6 +96,7 @@ class ClassWeightedSampler(EpochSampler):
         Returns:
             Positive weights, shape (M,); only their ratios matter.
         """
+        raise NotImplementedError
 
     def order(self, total: int, rng: np.random.Generator) -> np.ndarray:
         """Return indices into the dataset for all processes, shape (total,)."""

@@ -102,7 +102,7 @@ def check_memory(runner: Runner, data_batch: Any) -> str | None:
     if available is not None and needed > available:
         fits = max(int(USABLE * (available - fixed) / per_image), 0)
         advice = (
-            f'Set train_dataloader.batch_size={_power_of_two(fits)}, with '
+            f'Set train_dataloader.batch_size={power_of_two(fits)}, with '
             'optim_wrapper.accumulative_counts for the same images a step, or choose a smaller '
             'network or image.'
             if fits >= 2
@@ -211,5 +211,6 @@ def _container_limit() -> float:
         return float('inf')
 
 
-def _power_of_two(limit: int) -> int:
+def power_of_two(limit: int) -> int:
+    """Return the largest power of two that is at most ``limit``, which is at least 1."""
     return 1 << (limit.bit_length() - 1)

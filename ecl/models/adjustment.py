@@ -18,7 +18,8 @@ from ecl.errors import UserError
 from ecl.models.expert_head import ECLHead
 from ecl.models.linear import CosineLinear, ScaledLinear
 
-#: Strengths that are tried [lineage: those of the released code of tau-normalisation].
+#: Strengths that are tried [lineage: those of the released code of tau-normalisation], in ascending
+#: order: of equally good ones the first wins.
 TAUS = tuple(round(0.1 * step, 1) for step in range(21))
 
 
@@ -125,7 +126,6 @@ def choose_tau(
     method: str,
     class_counts: Sequence[int] | None,
     augment: bool,
-    taus: Sequence[float] = TAUS,
 ) -> TauChoice:
     """Choose the strength of an adjustment that has the lowest cross-entropy on some images.
 
@@ -138,7 +138,6 @@ def choose_tau(
         method: Key of :data:`ADJUSTMENTS`.
         class_counts: Training images of each class, length C, or None.
         augment: Apply the views of the data preprocessor, as in training.
-        taus: Strengths to try, in ascending order. Of equal ones, the first wins.
 
     Returns:
         The choice.
@@ -151,7 +150,7 @@ def choose_tau(
         labels.append(torch.cat([sample.gt_label for sample in data['data_samples']]))
     targets = torch.cat(labels)
     losses = {}
-    for tau in taus:
+    for tau in TAUS:
         head = copy.deepcopy(model.head)
         ADJUSTMENTS[method](head, tau, class_counts)
         losses[tau] = _balanced_cross_entropy(torch.cat([head(each) for each in feats]), targets)

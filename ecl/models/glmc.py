@@ -4,9 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ecl.errors import UserError
 from ecl.models.losses.classification import ClassCountLoss
-from ecl.models.outputs import ExpertOutputs, require_hard_targets
+from ecl.models.outputs import ExpertOutputs, require_hard_targets, require_progress
 from ecl.registry import MODELS
 from ecl.settings import Number, Whole, validate_params
 
@@ -177,11 +176,7 @@ class MixtureConsistency(ClassCountLoss):
         Raises:
             UserError: If the progress of the training is not set.
         """
-        if not self.has_progress:
-            raise UserError(
-                'MixtureConsistency needs the progress of the training: got none. '
-                'Add TrainingProgressHook to default_hooks.'
-            )
+        require_progress(self)
         (encoder,), (classifiers,) = self._online, self._classifiers
         cut = encoder(views[0])
         with torch.autocast(targets.device.type, enabled=False):

@@ -5,7 +5,7 @@ from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
 
 from ecl.models.expert_head import ECLHead
-from ecl.models.outputs import ExpertOutputs, require_hard_targets
+from ecl.models.outputs import ExpertOutputs, require_hard_targets, require_progress
 from ecl.registry import MODELS
 from ecl.settings import Number, validate_params
 
@@ -47,11 +47,13 @@ class ConsistencyDistillation(nn.Module):
         self._network = (encoder, head)
         self.loss_weight = loss_weight
         self.warmup = warmup
+        self.has_progress = warmup == 0
         self.register_buffer('ramp', torch.ones(()), persistent=False)
 
     def set_progress(self, progress: float) -> None:
         """Set which share of the training is done, in [0, 1)."""
         self.ramp.fill_(min(progress / self.warmup, 1.0) if self.warmup else 1.0)
+        self.has_progress = True
 
     def forward(self, outputs: ExpertOutputs, targets: Tensor, views: list[Tensor]) -> Tensor:
         """Compute the label loss of the weak view plus the distillation.
@@ -65,8 +67,9 @@ class ConsistencyDistillation(nn.Module):
             A scalar, the mean over the experts.
 
         Raises:
-            UserError: If the targets are mixed.
+            UserError: If the targets are mixed, or the progress is needed and not set.
         """
+        require_progress(self, 'warmup=0')
         labels = require_hard_targets(self, targets)
         encoder, head = self._network
         weak = head.outputs(encoder(views[0]))

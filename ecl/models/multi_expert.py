@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ecl.errors import UserError
-from ecl.registry import MODELS
+from ecl.registry import MODELS, type_name
 from ecl.settings import Whole, validate_params
 
 #: Where networks keep the blocks that can be shared one after another: names of the children
@@ -125,7 +125,8 @@ class MultiExpertBackbone(BaseModule):
         """Initialise the experts; weights of a file are read once, into the first expert."""
         first, *others = self.experts
         init_cfg = getattr(first, 'init_cfg', None)
-        if isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained':
+        configs = init_cfg if isinstance(init_cfg, list) else [init_cfg or {}]
+        if any(type_name(each) in ('Pretrained', 'PretrainedInit') for each in configs):
             first.init_weights()
             loaded = first.state_dict()
             for other in others:

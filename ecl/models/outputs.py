@@ -82,3 +82,21 @@ def require_hard_targets(owner: object, targets: Tensor) -> Tensor:
             'model.train_cfg.augments. Remove them, or use another loss.'
         )
     return targets
+
+
+def require_progress(owner: object, otherwise: str = '') -> None:
+    """Refuse to go on without the progress of the training.
+
+    Args:
+        owner: The module that asks. Its ``has_progress`` says whether the progress was set, or is
+            not needed.
+        otherwise: Setting that needs no progress, such as 'warmup=0'.
+
+    Raises:
+        UserError: If it was not set.
+    """
+    if not getattr(owner, 'has_progress', False):
+        raise UserError(
+            f'{type(owner).__name__} needs the progress of the training: got none. Add '
+            f'TrainingProgressHook to default_hooks{f", or set {otherwise}" if otherwise else ""}.'
+        )

@@ -79,6 +79,9 @@ class WeightedAggregator(nn.Module):
 
 #: Smallest weight of an expert at which the search stops, as in the released code.
 SMALLEST = 0.05
+#: Largest number of steps of Adam of the search, and its learning rate.
+STEPS = 100
+RATE = 0.05
 
 
 def agreement(weights: Tensor, first: Tensor, second: Tensor) -> Tensor:
@@ -98,7 +101,7 @@ def agreement(weights: Tensor, first: Tensor, second: Tensor) -> Tensor:
     return F.cosine_similarity(one, other, dim=-1)
 
 
-def find_weights(first: Tensor, second: Tensor, steps: int = 100, rate: float = 0.05) -> Tensor:
+def find_weights(first: Tensor, second: Tensor) -> Tensor:
     """Find the weights of the experts by which two views of unlabelled images agree most.
 
     Test-time adaptation [lineage: Zhang et al., NeurIPS 2022, arXiv 2107.09249, section 4.3]: an
@@ -108,8 +111,6 @@ def find_weights(first: Tensor, second: Tensor, steps: int = 100, rate: float = 
 
     Args:
         first, second: Logits of two augmented views, (K, N, C).
-        steps: Largest number of steps of Adam.
-        rate: Its learning rate.
 
     Returns:
         Weights (K,), of sum 1.
@@ -123,8 +124,8 @@ def find_weights(first: Tensor, second: Tensor, steps: int = 100, rate: float = 
     """
     free = torch.zeros(len(first), dtype=torch.float64, requires_grad=True)
     first, second = first.double(), second.double()
-    optimizer = torch.optim.Adam([free], lr=rate)
-    for _ in range(steps):
+    optimizer = torch.optim.Adam([free], lr=RATE)
+    for _ in range(STEPS):
         optimizer.zero_grad()
         (-agreement(free.softmax(0), first, second).mean()).backward()
         before = free.detach().clone()

@@ -28,7 +28,6 @@ def class_distribution(
     train_counts: Sequence[int],
     test_counts: Sequence[int] | None = None,
     names: Sequence[str] | None = None,
-    thresholds: tuple[int, int] = THRESHOLDS,
 ) -> Figure:
     """Draw the class sizes, sorted and coloured by shot group, above the test images.
 
@@ -36,7 +35,6 @@ def class_distribution(
         train_counts: Training images of each class, length C.
         test_counts: Test images of each class, length C; without them there is one panel.
         names: Class names in label order, written under the bars of up to 40 classes.
-        thresholds: ``(low, high)``; see :func:`ecl.shots.shot_groups`.
 
     Returns:
         A figure without a window; the training panel is logarithmic.
@@ -53,7 +51,7 @@ def class_distribution(
     axes = figure.subplots(
         panels, 1, sharex=True, squeeze=False, height_ratios=[2.2, 1][:panels]
     ).ravel()
-    groups = shot_groups(counts, thresholds)
+    groups = shot_groups(counts)
     _bars(axes[0], counts, order, groups)
     axes[0].set_yscale('log')
     axes[0].set_ylim(bottom=0.7)

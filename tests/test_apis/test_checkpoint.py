@@ -213,6 +213,13 @@ def test_a_type_that_is_not_registered_is_refused(kind):
         restrict_types(parts, None, 'x.pth')
 
 
+@pytest.mark.parametrize('key', ['targets', 'on_trace_ready'])
+def test_types_under_any_key_are_looked_at(key):
+    parts = {'model': {'head': {key: [{'type': 'subprocess.run', 'args': ['true']}]}}}
+    with pytest.raises(UserError, match=rf"model\.head\.{key}\.0\.type 'subprocess.run' is not"):
+        restrict_types(parts, None, 'x.pth')
+
+
 def test_a_path_to_a_registered_class_becomes_its_name_and_a_scope_stays():
     parts = {'a': {'type': 'mmpretrain.models.ResNet'}, 'b': {'type': 'mmpretrain.ResNet'}}
     restrict_types(parts, {'imports': ['no_such_module']}, 'x.pth')

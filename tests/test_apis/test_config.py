@@ -1,9 +1,10 @@
 from pathlib import Path
 
 import pytest
+from mmengine.optim import OptimWrapper
 
 from ecl.apis import load_config
-from ecl.apis.config import use_mixed_precision
+from ecl.apis.config import use_mixed_precision, use_resumable_loop
 from ecl.errors import UserError
 
 TINY = """
@@ -97,7 +98,16 @@ def test_a_missing_file_is_named():
         load_config('nowhere.py')
 
 
-@pytest.mark.parametrize('kind', [None, 'OptimWrapper', 'AmpOptimWrapper', 'Bfloat16OptimWrapper'])
+@pytest.mark.parametrize(
+    'kind',
+    [
+        None,
+        'OptimWrapper',
+        'AmpOptimWrapper',
+        'Bfloat16OptimWrapper',
+        OptimWrapper,
+    ],
+)
 def test_mixed_precision_replaces_the_wrapper_and_keeps_its_optimizer(tiny, kind):
     cfg = load_config(tiny)
     if kind:
@@ -116,3 +126,20 @@ def test_mixed_precision_leaves_other_wrappers_alone(tiny, wrapper):
     cfg.optim_wrapper = wrapper
     with pytest.raises(UserError, match=r'tiny\.py: mixed precision'):
         use_mixed_precision(cfg, 'tiny.py')
+
+
+@pytest.mark.parametrize(
+    ('given', 'expected'),
+    [
+        (dict(by_epoch=True, max_epochs=2), dict(type='ResumableTrainLoop', max_epochs=2)),
+        (dict(max_epochs=2), dict(type='ResumableTrainLoop', max_epochs=2)),
+        (dict(by_epoch=False, max_iters=9), dict(by_epoch=False, max_iters=9)),
+        (dict(by_epoch=True, type='LinearProbeLoop'), dict(type='LinearProbeLoop')),
+        (dict(type='LinearProbeLoop'), dict(type='LinearProbeLoop')),
+    ],
+)
+def test_a_training_by_epochs_can_be_resumed_unless_the_file_names_a_loop(tiny, given, expected):
+    cfg = load_config(tiny)
+    cfg.train_cfg = given
+    use_resumable_loop(cfg)
+    assert cfg.train_cfg == expected

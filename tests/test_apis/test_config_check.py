@@ -203,6 +203,14 @@ def test_an_importable_type_and_a_class_itself_pass():
 def test_walk_names_every_dict():
     tree = dict(a=dict(b=[dict(c=1), 2]), d=3)
     assert [path for path, _ in walk(tree)] == ['', 'a', 'a.b.0']
+    assert [path for path, _ in walk(tree, skip={'b'})] == ['', 'a']
+
+
+def test_dicts_of_foreign_types_pass():
+    foreign = dict(
+        type='LoRAModel', module=dict(type='ResNet', depth=18), targets=[dict(type='.*qkv')]
+    )
+    _check({'model.backbone': dict(_delete_=True, **foreign)})
 
 
 def test_known_keys_are_those_of_the_runner():

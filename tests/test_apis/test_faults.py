@@ -16,6 +16,11 @@ from ecl.errors import UserError
 from ecl.registry import TRANSFORMS
 from ecl.settings import SettingError
 
+
+class Contrast:
+    pass
+
+
 CONFIG = Config(
     dict(
         model=dict(
@@ -24,7 +29,7 @@ CONFIG = Config(
                 type='ECLHead',
                 expert_losses=dict(distill=dict(weighting=dict(type='Weighting', gamma=-1))),
             ),
-            contrast=dict(queue_size=64),
+            contrast=dict(type=Contrast, queue_size=64),  # as in a pure Python config
         ),
         train_dataloader=dict(batch_size=32, num_workers=4, dataset=[dict(type='LoadImage')]),
         val_dataloader=dict(batch_size=8, num_workers=2),
@@ -64,6 +69,7 @@ class Elsewhere:
         (MultiExpertBackbone, 'num_experts', 3, 'model.backbone.num_experts'),
         (MultiExpertBackbone, 'shared_stages', 7, 'model.backbone.shared_stages'),
         (Weighting, 'gamma', -1, 'model.head.expert_losses.distill.weighting.gamma'),
+        (Contrast, 'momentum', 2, 'model.contrast.momentum'),
         (Elsewhere, 'eps', 0, 'Elsewhere.eps'),
         (LoadImage, 'bad', 'x', 'train_dataloader.dataset.0.bad'),
     ],

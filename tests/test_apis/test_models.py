@@ -1,5 +1,6 @@
 import pytest
 import torch
+from mmengine.config import Config
 
 from ecl.apis import get_model, list_models, load_model
 from ecl.apps.export import publish
@@ -23,6 +24,12 @@ def test_a_model_by_its_name_is_complete_and_in_training_mode():
 def test_a_misspelt_name_is_told_with_the_nearest():
     with pytest.raises(UserError, match=r"ecl_r8_digit-lt .*; did you mean 'ecl_r8_digits-lt'"):
         get_model('ecl_r8_digit-lt')
+
+
+@pytest.mark.parametrize('form', [dict, lambda cfg: cfg, lambda cfg: 'ecl_r8_digit-lt'])
+def test_weights_that_do_not_come_with_the_package_are_told(digits_config, form):
+    with pytest.raises(UserError, match=r'no weights of .* come with the package'):
+        get_model(form(Config.fromfile(digits_config)), pretrained=True)
 
 
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])

@@ -10,7 +10,7 @@ from PIL import Image
 from ecl.apis import load_config
 from ecl.apis import test as evaluate
 from ecl.apis.test import use_tta
-from ecl.datasets import Digits
+from ecl.datasets import BatchRandomFlip, Digits, InMemoryDataset
 from ecl.errors import UserError
 
 LISTS = f"""
@@ -162,10 +162,15 @@ def test_images_and_their_mirror_images_where_training_mirrors():
     assert cfg.model.module.type == 'ECLClassifier'
 
 
-def test_images_are_mirrored_where_the_batch_is_and_memory_has_one_view():
+@pytest.mark.parametrize(
+    ('memory', 'flip'),
+    [('InMemoryDataset', 'BatchRandomFlip'), (InMemoryDataset, BatchRandomFlip)],
+)
+@pytest.mark.parametrize('inside', [True, False])
+def test_images_are_mirrored_where_the_batch_is_and_memory_has_one_view(memory, flip, inside):
     cfg = _config()
-    cfg.data_preprocessor = dict(views=[[dict(type='BatchRandomFlip')]])
-    cfg.test_dataloader.dataset = dict(type='InMemoryDataset', **cfg.test_dataloader.dataset)
+    (cfg.model if inside else cfg).data_preprocessor = dict(views=[[dict(type=flip)]])
+    cfg.test_dataloader.dataset = dict(type=memory, **cfg.test_dataloader.dataset)
     use_tta(cfg, 'a.py')
     assert cfg.test_dataloader.dataset.pipeline[-1].type == 'TestTimeAug'
 

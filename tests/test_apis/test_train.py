@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 
 from ecl.apis import train
 from ecl.checkpoint_file import load_checkpoint
 from ecl.errors import UserError
+from ecl.models import ECLClassifier
 
 
 def _differing(one: dict, other: dict) -> list[str]:
@@ -175,6 +177,41 @@ def test_a_configuration_in_memory_trains_as_its_file_does(
     expected = json.loads((digits_run / 'results.json').read_text())
     assert record['metrics'] == expected['metrics']
     assert dict(config) == before
+
+
+@pytest.mark.parametrize('kind', ['ECLClassifier', ECLClassifier])
+def test_the_step_of_several_experts_is_not_compiled(digits_config, tmp_path, kind):
+    cfg = Config.fromfile(digits_config)
+    cfg.model.type, cfg.compile = kind, True
+    with pytest.raises(UserError, match='compile: got True, expected False'):
+        train(cfg, work_dir=tmp_path)
+
+
+class _Built(Exception):
+    """End of a training whose runner is built."""
+
+
+class _TellLoop(Hook):
+    def before_train(self, runner):
+        raise _Built(type(runner.train_loop).__name__)
+
+
+@pytest.mark.parametrize(
+    ('train_cfg', 'loop'),
+    [
+        (dict(type='LinearProbeLoop'), 'LinearProbeLoop'),  # by_epoch is inherited
+        (dict(_delete_=True, max_epochs=1), 'ResumableTrainLoop'),
+        (dict(_delete_=True, by_epoch=False, max_iters=1), 'IterBasedTrainLoop'),
+    ],
+)
+def test_the_loop_is_the_one_that_the_configuration_names(digits_config, tmp_path, train_cfg, loop):
+    with pytest.raises(_Built, match=f'^{loop}$'):
+        train(
+            digits_config,
+            work_dir=tmp_path,
+            cfg_options={'train_cfg': train_cfg},
+            hooks=[_TellLoop()],
+        )
 
 
 def test_mistakes_in_memory_are_told():

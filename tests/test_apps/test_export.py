@@ -89,17 +89,26 @@ def test_only_what_predicts_is_left(published, digits_run):
     assert after['meta']['class_counts'] == before['meta']['class_counts']
 
 
-def test_folders_of_the_training_are_left_out(digits_run, tmp_path):
+@pytest.mark.parametrize(
+    'initial',
+    [
+        "dict(type='Pretrained', checkpoint='/home/me/x.pth')",
+        "[dict(type='Kaiming'), dict(type='Pretrained', checkpoint='/home/me/x.pth')]",
+    ],
+)
+@pytest.mark.parametrize('prefix', ["'/home/me/images'", "dict(img_path='/home/me/images')"])
+def test_folders_of_the_training_are_left_out(digits_run, tmp_path, initial, prefix):
     content = load_checkpoint(digits_run / 'epoch_3.pth')
-    text = content['meta']['cfg'].replace("split='test'", "data_root='/home/me', split='test'")
-    assert '/home/me' in text
-    initial = "init_cfg=dict(type='Pretrained', checkpoint='/home/me/x.pth')"
-    text = text.replace('depth=8', f'depth=8, {initial}')
-    assert '/home/me/x.pth' in text
+    places = f"data_root='/home/me', data_prefix={prefix}, split='test'"
+    text = content['meta']['cfg'].replace("split='test'", places)
+    text = text.replace('depth=8', f'depth=8, init_cfg={initial}')
+    assert '/home/me/images' in text and '/home/me/x.pth' in text
     content['meta']['cfg'] = text + "\ndata_root = '/home/me/birds'\n"
     torch.save(content, tmp_path / 'a.pth')
     published = publish(tmp_path / 'a.pth', tmp_path / 'b.pth')
-    assert '/home/me' not in load_checkpoint(published)['meta']['cfg']
+    text = load_checkpoint(published)['meta']['cfg']
+    assert '/home/me' not in text
+    assert ('Kaiming' in text) == ('Kaiming' in initial)
     assert Predictor(published, 'cpu').num_experts == 3
 
 

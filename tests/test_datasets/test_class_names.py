@@ -1,8 +1,14 @@
-import pytest
+from types import SimpleNamespace
 
+import pytest
+from torch.utils.data import Subset
+
+from ecl.datasets import Digits
 from ecl.datasets.classes import (
     CLASS_NAMES,
     check_same_classes,
+    class_names,
+    known_num_classes,
     read_classes,
     read_text,
     sort_classes,
@@ -70,3 +76,13 @@ def test_the_same_or_unknown_classes_pass():
     check_same_classes(('a', 'b'), ['a', 'b'], 'photos/test')
     check_same_classes(None, ['a', 'b'], 'photos/test')
     check_same_classes(('a', 'b'), None, 'photos/test')
+
+
+def test_names_are_those_of_the_metainfo():
+    digits = Digits(split='test')
+    for dataset in (digits, Subset(digits, [0]), Subset(Subset(digits, [3, 4]), [1])):
+        assert class_names(dataset) == tuple('0123456789')
+        assert known_num_classes(dataset) == 10
+    for dataset in ([], SimpleNamespace(metainfo=None), SimpleNamespace(metainfo={})):
+        assert class_names(dataset) is None
+        assert known_num_classes(dataset) is None

@@ -1,5 +1,9 @@
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from mmengine.fileio import io
 from PIL import Image
 
 from ecl.datasets import ImageCSV, LoadImage, count_classes, describe
@@ -127,3 +131,14 @@ def test_missing_tables_splits_and_paths_that_leave_the_root(root):
     with pytest.raises(UserError, match='not below the data root'):
         ImageCSV('out.csv', data_root=str(root))
     assert len(ImageCSV('out.csv', data_root=str(root), allow_outside=True)) == 1
+
+
+def test_images_of_an_object_store_keep_their_address(tmp_path, monkeypatch):
+    client = SimpleNamespace(Client=lambda **_: None)
+    monkeypatch.setitem(sys.modules, 'petrel_client', SimpleNamespace(client=client))
+    monkeypatch.setattr(io, 'backend_instances', {})
+    table = tmp_path / 'birds.csv'
+    table.write_text('image,class\na/1.jpg,owl\n')
+    for prefix in ('s3://bucket/photos', 's3://bucket/photos/'):
+        dataset = ImageCSV(ann_file=str(table), data_prefix=prefix)
+        assert dataset.get_data_info(0)['img_path'] == 's3://bucket/photos/a/1.jpg'

@@ -45,6 +45,13 @@ def test_the_pipeline_runs_once(source, monkeypatch):
     assert dataset[3]['inputs'].shape == (3, 8, 8)
 
 
+@pytest.mark.parametrize('kind', ['InMemoryDataset', 'ecl.InMemoryDataset', InMemoryDataset])
+def test_the_source_is_found_in_a_config(kind):
+    source = dict(type='Digits')
+    assert in_memory.without_memory(dict(type=kind, dataset=source)) is source
+    assert in_memory.without_memory(source) is source
+
+
 def test_processes_share_the_images(source):
     assert InMemoryDataset(source).images.is_shared()
 

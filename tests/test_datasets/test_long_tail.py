@@ -4,7 +4,7 @@ import torch
 from mmengine.dataset import RepeatDataset
 from mmpretrain.datasets import KFoldDataset
 
-from ecl.datasets import Digits, LongTailDataset, count_classes, describe, long_tail_counts
+from ecl.datasets import LongTailDataset, count_classes, describe, long_tail_counts
 from ecl.errors import UserError
 from ecl.registry import DATASETS
 
@@ -108,13 +108,6 @@ def test_without_imbalance_factor_the_data_stay_as_they_are(source):
     dataset = LongTailDataset(source)
     assert _numbers(dataset) == list(range(140))
     assert dataset.class_counts == [50, 40, 30, 20]
-
-
-def test_shot_groups_are_those_of_the_drawn_counts():
-    dataset = LongTailDataset(Digits(), imbalance_factor=50, max_per_class=120)
-    groups = {name: ids.tolist() for name, ids in dataset.shot_groups.items()}
-    assert dataset.class_counts == [120, 77, 50, 32, 21, 13, 8, 5, 3, 2]
-    assert groups == {'many': [0], 'medium': [1, 2, 3, 4], 'few': [5, 6, 7, 8, 9]}
 
 
 def test_source_is_left_untouched(source):

@@ -258,3 +258,9 @@ def test_cycle_shows_all_before_any_again():
 def test_members_of_classes_that_have_any():
     members = members_by_class(np.array([4, 0, 4, 2]))
     assert [indices.tolist() for indices in members] == [[1], [3], [0, 2]]
+
+
+@pytest.mark.parametrize('base', [samplers.EpochSampler, samplers.ClassWeightedSampler])
+def test_a_base_class_has_no_order(dataset, base):
+    with pytest.raises(NotImplementedError):
+        iter(base(dataset, seed=0))

@@ -33,7 +33,7 @@ def reference(weak, strong, labels):
     return means
 
 
-def build(num_experts=K, taus=TAUS, **contrast):
+def build(num_experts=K, taus=TAUS, progress=0.5, **contrast):
     torch.manual_seed(0)
     losses = [dict(type='BalancedSoftmaxLoss', tau=tau, loss_weight=0.5) for tau in taus]
     model = MODELS.build(
@@ -55,6 +55,8 @@ def build(num_experts=K, taus=TAUS, **contrast):
     for module in model.modules():
         if hasattr(module, 'set_class_counts'):
             module.set_class_counts([50, 20, 10, 5, 1])
+    if progress is not None:
+        model.contrast.set_progress(progress)
     return model.train()
 
 
@@ -145,13 +147,19 @@ def test_without_distillation_both_views_count_the_same():
 
 def test_the_factor_grows_with_the_progress():
     model = build(warmup=0.1)
-    assert model.contrast.ramp == 1
     for progress, expected in [(0.0, 0.0), (0.05, 0.5), (0.5, 1.0)]:
         model.contrast.set_progress(progress)
         assert model.contrast.ramp == pytest.approx(expected)
     model.contrast.warmup = 0
     model.contrast.set_progress(0.0)
     assert model.contrast.ramp == 1
+
+
+def test_a_warmup_needs_the_progress():
+    views, samples = batch()
+    with pytest.raises(UserError, match=r'TrainingProgressHook .*, or set warmup=0'):
+        build(warmup=0.1, progress=None)(views, samples, mode='loss')
+    build(warmup=0, progress=None)(views, samples, mode='loss')
 
 
 def test_one_expert_teaches_itself():

@@ -216,10 +216,15 @@ def test_bad_options_are_named(options, message):
 
 
 @pytest.mark.parametrize('shared_stages', [0, 2])
-def test_pretrained_weights_are_read_once_into_every_expert(tmp_path, monkeypatch, shared_stages):
+@pytest.mark.parametrize('kind', ['Pretrained', weights.PretrainedInit])
+@pytest.mark.parametrize('others', [None, [dict(type='Kaiming', layer='Conv2d')]])
+def test_pretrained_weights_are_read_once_into_every_expert(
+    tmp_path, monkeypatch, shared_stages, kind, others
+):
     plain = MODELS.build(dict(type='ResNetCIFAR', depth=8))
     torch.save({'state_dict': plain.state_dict()}, tmp_path / 'plain.pth')
-    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'plain.pth'))
+    init_cfg = dict(type=kind, checkpoint=str(tmp_path / 'plain.pth'))
+    init_cfg = init_cfg if others is None else [*others, init_cfg]
     net = MultiExpertBackbone(
         dict(type='ResNetCIFAR', depth=8, init_cfg=init_cfg), 3, shared_stages=shared_stages
     )

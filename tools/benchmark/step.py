@@ -26,13 +26,14 @@ from _timing import (
     median_ratio,
     of_all_processes,
 )
-from ecl.apis.config import load_config, use_mixed_precision
+from ecl.apis.config import load_config, use_mixed_precision, use_resumable_loop
 from ecl.apis.inference import predict_batches
 from ecl.apis.launch import LAUNCHERS, set_launcher
 from ecl.apps.cli import add_cfg_options, run_tool
 from ecl.engine.hooks.run_record import machine
 from ecl.engine.resume.atomic_file import check_folder
 from ecl.errors import UserError
+from ecl.registry import type_name
 from ecl.weights import bare_model
 
 
@@ -90,8 +91,7 @@ def benchmark_step(
         evaluation = {key: cfg.pop(f'val_{key}', None) for key in ('dataloader', 'evaluator')}
         for key in ('val_cfg', 'test_cfg', 'test_dataloader', 'test_evaluator'):
             cfg.pop(key, None)
-        if cfg.train_cfg.pop('by_epoch', False):
-            cfg.train_cfg.type = 'ResumableTrainLoop'
+        use_resumable_loop(cfg)
         set_launcher(cfg, launcher)
         hook, model = _train(cfg, steps, repeats)
         rate = None
@@ -101,7 +101,7 @@ def benchmark_step(
         'config': str(config),
         'batch_size': cfg.train_dataloader.batch_size,
         'processes': get_world_size(),
-        'precision': cfg.optim_wrapper.get('type', 'OptimWrapper'),
+        'precision': type_name(cfg.optim_wrapper) or 'OptimWrapper',
         'steps': steps,
         'repeats': repeats,
         'machine': machine(next(model.parameters()).device) | {'torch': torch.__version__},

@@ -10,16 +10,22 @@ import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from mmengine.config import Config
+from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import init_default_scope
 
 from ecl.apis.config import load_config
 from ecl.apis.faults import explain_faults
+from ecl.apis.models import preprocessor_config
 from ecl.datasets import count_classes, gt_labels
+from ecl.datasets.classes import class_names
 from ecl.errors import UserError
-from ecl.registry import DATASETS
+from ecl.registry import DATASETS, MODELS
 from ecl.settings import Whole, validate_params
 from ecl.visualization import class_distribution, font_families
+from ecl.visualization.style import short_name
 
+#: Height and width of a view, in inches.
+_SIZE = 0.9
 #: Inches between the images of a row; a third of it between the views of one image.
 _GAP = 0.12
 #: Suffixes of a file to draw into.
@@ -40,10 +46,11 @@ def browse(
     seed: int = 0,
     cfg_options: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Draw a sheet of images as the pipeline gives them to the network, by class.
+    """Draw a sheet of images as the network gets them, by class.
 
-    The classes are spread evenly from the largest to the smallest. A training image of a small
-    class may come more than once, each time augmented anew.
+    They are drawn before normalisation, and without Mixup and CutMix. The classes are spread evenly
+    from the largest to the smallest. A training image of a small class may come more than once,
+    each time augmented anew.
 
     Args:
         config: A configuration file.
@@ -69,17 +76,18 @@ def browse(
         seed_library(seed)
     ranked = [label for label in np.argsort(-counts, kind='stable') if counts[label]]
     places = np.unique(np.linspace(0, len(ranked) - 1, num_classes).round().astype(int))
-    names = getattr(dataset, 'metainfo', {}).get('classes')
-    to_rgb = cfg.get('data_preprocessor', {}).get('to_rgb', False)
+    names = class_names(dataset)
+    preprocessor = _preprocessor(cfg, str(config))
     rows, titles = [], []
     for label in (ranked[place] for place in places):
         members = np.flatnonzero(labels == label)
         drawn = np.random.permutation(members)
         # A training image may repeat, since it is augmented differently each time.
         drawn = np.resize(drawn, num_images) if split == 'train' else drawn[:num_images]
-        rows.append([_views(dataset[int(i)]['inputs'], to_rgb) for i in drawn])
+        given = [dataset[int(i)]['inputs'] for i in drawn]
+        rows.append([_views(inputs, preprocessor, split == 'train') for inputs in given])
         name = str(names[label]) if names else f'class {label}'
-        titles.append(f'{name if len(name) <= 20 else name[:19] + "…"}\n{counts[label]} images')
+        titles.append(f'{short_name(name, 20)}\n{counts[label]} images')
     path = Path(out or Path(cfg.work_dir) / f'browse_{split}.png')
     with rc_context({'font.family': font_families()}):
         return _save(image_sheet(rows, titles), path)
@@ -111,7 +119,7 @@ def distribution(
     if cfg.get('test_dataloader'):
         labels = gt_labels(_dataset(cfg, 'test', str(config)))
         tested = np.bincount(labels, minlength=len(counts)).tolist()
-    names = getattr(dataset, 'metainfo', {}).get('classes')
+    names = class_names(dataset)
     path = Path(out or Path(cfg.work_dir) / 'distribution.png')
     with rc_context({'font.family': font_families()}):
         return _save(class_distribution(counts, tested, names), path)
@@ -131,11 +139,20 @@ def _dataset(cfg: Config, split: str, source: str) -> Any:
         return DATASETS.build(loader['dataset'])
 
 
-def _views(inputs: Any, to_rgb: bool) -> list[np.ndarray]:
-    """Return views as arrays (H, W, 3) in RGB."""
-    views = inputs if isinstance(inputs, list | tuple) else [inputs]
-    arrays = [np.asarray(view).transpose(1, 2, 0) for view in views]
-    return [array[..., ::-1] if to_rgb else array for array in arrays]
+def _preprocessor(cfg: Config, source: str) -> BaseDataPreprocessor:
+    """Build the data preprocessor of the model, without its normalisation."""
+    config = {'type': 'MultiViewDataPreprocessor', **preprocessor_config(cfg)}
+    with explain_faults(cfg, source):
+        return MODELS.build({**config, 'mean': None, 'std': None})
+
+
+def _views(inputs: Any, preprocessor: BaseDataPreprocessor, training: bool) -> list[np.ndarray]:
+    """Return the views of an image as arrays (H, W, 3) in RGB, uint8."""
+    several = isinstance(inputs, list | tuple)
+    batch = [view[None] for view in inputs] if several else inputs[None]
+    made = preprocessor({'inputs': batch}, training)['inputs']
+    views = made if isinstance(made, list) else [made]
+    return [view[0].clamp(0, 255).byte().permute(1, 2, 0).numpy() for view in views]
 
 
 def _save(figure: Any, path: Path) -> Path:
@@ -144,18 +161,13 @@ def _save(figure: Any, path: Path) -> Path:
     return path
 
 
-def image_sheet(
-    rows: Sequence[Sequence[Sequence[np.ndarray]]],
-    titles: Sequence[str],
-    size: float = 0.9,
-) -> Figure:
+def image_sheet(rows: Sequence[Sequence[Sequence[np.ndarray]]], titles: Sequence[str]) -> Figure:
     """Draw images by class; the views of an image stand side by side.
 
     Args:
         rows: ``rows[r][i][v]`` is view v of image i in row r, an array (H, W, 3) of uint8 in RGB.
             All images have as many views; rows may differ in length.
         titles: Title left of each row.
-        size: Height and width of a view, in inches.
 
     Returns:
         A figure without a window. Small images keep their pixels visible.
@@ -166,17 +178,17 @@ def image_sheet(
         2
     """
     views = len(rows[0][0])
-    block = views * size + (views - 1) * _GAP / 3
+    block = views * _SIZE + (views - 1) * _GAP / 3
     left = 0.1 + max(len(line) for title in titles for line in title.split('\n')) * 0.075
     top = 0.3 if views > 1 else _GAP
     width = left + max(len(row) for row in rows) * (block + _GAP)
-    height = top + len(rows) * (size + _GAP)
+    height = top + len(rows) * (_SIZE + _GAP)
     figure = Figure(figsize=(width, height))
 
     def frame(row: int, image: int, view: int) -> tuple[float, float, float, float]:
-        x = left + image * (block + _GAP) + view * (size + _GAP / 3)
-        y = height - top - (row + 1) * size - row * _GAP
-        return x / width, y / height, size / width, size / height
+        x = left + image * (block + _GAP) + view * (_SIZE + _GAP / 3)
+        y = height - top - (row + 1) * _SIZE - row * _GAP
+        return x / width, y / height, _SIZE / width, _SIZE / height
 
     for row, images in enumerate(rows):
         for image, shown in enumerate(images):

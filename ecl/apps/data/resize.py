@@ -11,8 +11,9 @@ from ecl.datasets.image_file import find_images
 from ecl.datasets.image_list import read_image_list
 from ecl.errors import UserError
 
-#: JPEG quality of a copy.
+#: Quality of a copy, and the formats whose writers take it for any file.
 QUALITY = 95
+_WITH_QUALITY = ('JPEG', 'MPO', 'WEBP')
 NAMED_IMAGES = 3
 
 
@@ -88,11 +89,12 @@ def _copy(name: str, source: Path, out: Path, short_side: int) -> str | None:
             if factor < 1:
                 # A JPEG is decoded at an eighth, a quarter or a half where that is enough.
                 image.draft('RGB', (round(2 * size[0] * factor), round(2 * size[1] * factor)))
-                upright = ImageOps.exif_transpose(image)
+                upright = _with_colours(ImageOps.exif_transpose(image))
                 factor = short_side / min(upright.size)
                 shape = [max(short_side, round(side * factor)) for side in upright.size]
                 small = upright.resize(shape, Image.Resampling.BICUBIC, reducing_gap=2.0)
-                small.save(part, kind, quality=QUALITY, **_profile(image))
+                quality = {'quality': QUALITY} if kind in _WITH_QUALITY else {}
+                small.save(part, kind, **quality, **_profile(image))
             else:
                 shutil.copyfile(source / name, part)
         part.replace(target)
@@ -103,6 +105,13 @@ def _copy(name: str, source: Path, out: Path, short_side: int) -> str | None:
             raise
         return f'{name} ({" ".join(str(error).split())})'
     return None
+
+
+def _with_colours(image: Image.Image) -> Image.Image:
+    """Return an image of a palette in colours: Pillow would resize it to the nearest pixel."""
+    if image.mode != 'P':
+        return image
+    return image.convert('RGBA' if 'transparency' in image.info else 'RGB')
 
 
 def _profile(image: Image.Image) -> dict[str, bytes]:

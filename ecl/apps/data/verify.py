@@ -17,7 +17,7 @@ from ecl.apis.config import load_config
 from ecl.apps.data.scan import image_keys, inspect_all
 from ecl.apps.data.similar import similar_images
 from ecl.datasets import ImageList, count_classes, describe, gt_labels
-from ecl.datasets.classes import check_same_classes, read_text
+from ecl.datasets.classes import check_same_classes, class_names, read_text
 from ecl.datasets.image_file import ImageFacts
 from ecl.datasets.in_memory import without_transforms
 from ecl.datasets.protocol import PUBLIC_LISTS, leaves
@@ -129,11 +129,11 @@ def check_data(
     datasets = _build(cfg, report)
     num_classes = cfg.get('model', {}).get('head', {}).get('num_classes')
     trained = next((data for split, data in datasets.items() if split.startswith('train')), None)
-    classes = _class_names(trained)
+    classes = class_names(trained)
     for split, dataset in list(datasets.items()):
         try:
             if not split.startswith('train'):
-                check_same_classes(classes, _class_names(dataset), 'the data')
+                check_same_classes(classes, class_names(dataset), 'the data')
             counts = count_classes(dataset, num_classes)
         except UserError as error:
             report.faults['labels'].append(f'{split}: {error}')
@@ -178,17 +178,13 @@ def _build(cfg: Config, report: Report) -> dict[str, Any]:
     return datasets
 
 
-def _class_names(dataset: Any) -> Sequence[str] | None:
-    return getattr(dataset, 'metainfo', {}).get('classes')
-
-
 def _examine_counts(split: str, dataset: Any, counts: list[int], report: Report) -> None:
     sizes = dict(largest=max(counts), smallest=min(counts))
     report.splits[split] = describe(dataset) | sizes
     empty = [label for label, count in enumerate(counts) if not count]
     if not empty:
         return
-    names = dataset.metainfo.get('classes')
+    names = class_names(dataset)
     if split.startswith('train'):
         report.faults['empty'] += [
             f'{split}: class {label}' + (f' ({names[label]})' if names else '') for label in empty

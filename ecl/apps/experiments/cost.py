@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ecl.datasets.in_memory import without_memory
 from ecl.engine.methods.class_counts import tell
-from ecl.registry import DATASETS, MODELS, quiet_console
+from ecl.registry import DATASETS, MODELS, quiet_console, type_name
 from ecl.visualization.style import GROUP_COLOURS, plain_axes
 
 #: Images of the training step that is counted.
@@ -47,7 +47,7 @@ def model_cost(cfg: Config) -> dict[str, int]:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model.eval()(image.unsqueeze(0).float())
     predicted = counter.get_total_flops() // 2
-    if cfg.train_cfg.get('type') == 'LinearProbeLoop':
+    if type_name(cfg.train_cfg) == 'LinearProbeLoop':
         trained = sum(p.numel() for p in model.head.label_classifiers.parameters())
         return {
             'parameters': trained,

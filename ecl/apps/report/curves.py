@@ -82,19 +82,18 @@ def loss_curves(lines: list[dict[str, float]]) -> Curves:
     }
 
 
-def accuracy_curves(lines: list[dict[str, float]], prefix: str = 'shot') -> Curves:
+def accuracy_curves(lines: list[dict[str, float]]) -> Curves:
     """Return the validation accuracies of the ensemble: overall, many, medium and few.
 
     Args:
         lines: Of :func:`read_scalars`.
-        prefix: That of the metric's keys.
 
     Returns:
         Percentages by group, less the groups that were never validated.
     """
     curves = {}
     for name in COLUMNS[:4]:
-        points = [(x['step'], x[f'{prefix}/{name}']) for x in lines if f'{prefix}/{name}' in x]
+        points = [(x['step'], x[f'shot/{name}']) for x in lines if f'shot/{name}' in x]
         if points:
             curves[name] = tuple(np.array(points, dtype=float).T)
     return curves
@@ -109,7 +108,6 @@ def _averaged(place: list[float], values: list[float]) -> tuple[np.ndarray, np.n
 def training_curves(
     series: Mapping[str, tuple[Any, Any]],
     ylabel: str,
-    xlabel: str = 'epoch',
     yscale: str = 'linear',
 ) -> Figure:
     """Draw the curves of a training, one line for each series.
@@ -119,7 +117,6 @@ def training_curves(
     Args:
         series: ``(epochs, values)`` of each line by its name, two sequences of numbers.
         ylabel: Label of the values.
-        xlabel: Unit of the training.
         yscale: ``'linear'`` or ``'log'``.
 
     Returns:
@@ -149,7 +146,7 @@ def training_curves(
     axes.set_yscale(yscale)
     if yscale == 'log':
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
-    axes.set_xlabel(xlabel)
+    axes.set_xlabel('epoch')
     axes.set_ylabel(ylabel)
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     plain_axes(axes)

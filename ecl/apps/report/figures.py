@@ -208,12 +208,11 @@ NAMED = 20
 DIMENSIONS = 50
 
 
-def embed(features: np.ndarray, seed: int = 0) -> np.ndarray:
+def embed(features: np.ndarray) -> np.ndarray:
     """Embed features in the plane by t-SNE.
 
     Args:
         features: Shape (N, D). Wide ones are first reduced to 50 principal components.
-        seed: Seed of the solvers.
 
     Returns:
         Points, shape (N, 2), float32; the same for the same input on the same machine. With fewer
@@ -226,9 +225,9 @@ def embed(features: np.ndarray, seed: int = 0) -> np.ndarray:
     if len(features) < 4:
         return np.pad(features, ((0, 0), (0, 2)))[:, :2].astype(np.float32)
     size = min(DIMENSIONS, *features.shape)
-    reduced = PCA(size, random_state=seed).fit_transform(features)
+    reduced = PCA(size, random_state=0).fit_transform(features)
     perplexity = min(30, (len(features) - 1) / 3)
-    return TSNE(perplexity=perplexity, init='pca', random_state=seed).fit_transform(reduced)
+    return TSNE(perplexity=perplexity, init='pca', random_state=0).fit_transform(reduced)
 
 
 def feature_map(

@@ -17,6 +17,7 @@ from ecl.apis.inference import build_loader, build_model, predict_dataset, read_
 from ecl.apps.report.curves import read_scalars
 from ecl.checkpoint_file import load_checkpoint
 from ecl.datasets import describe
+from ecl.datasets.classes import class_names
 from ecl.engine.hooks.run_record import RECORD
 from ecl.engine.methods.distill_weight import ARRAYS
 from ecl.errors import UserError
@@ -105,7 +106,7 @@ def read_run(work_dir: str | Path) -> Run:
     loader = build_loader(cfg)
     name = folder.resolve().name
     predictions, features = predict_with_features(model, loader, MAX_FEATURES, name)
-    names = getattr(loader.dataset, 'metainfo', {}).get('classes')
+    names = class_names(loader.dataset)
     record = _record(folder / RECORD)
     protocol = {**record.get('protocol', {}), 'evaluated': describe(loader.dataset)}
     low, high = protocol.get('shot_thresholds') or THRESHOLDS

@@ -10,6 +10,7 @@ from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 from mmpretrain.visualization import UniversalVisualizer
+from torch import Tensor
 
 from ecl.registry import HOOKS
 from ecl.weights import bare_model
@@ -37,8 +38,10 @@ class DrawPredictionsHook(Hook):
         data_batch: DATA_BATCH = None,
         outputs: Sequence[DataSample] | None = None,
     ) -> None:
-        """Draw the images of a batch."""
+        """Draw the images of a batch, of several views the first."""
         images: Any = data_batch['inputs']
+        if not isinstance(images[0], Tensor) or images[0].ndim == 4:
+            images = images[0]  # the first of several views, as of test-time augmentation
         preprocessor: Any = bare_model(runner.model).data_preprocessor
         # Every process draws its own images.
         draw = UniversalVisualizer.visualize_cls.__wrapped__

@@ -1,5 +1,6 @@
 """Test-time adaptation: weights of the experts for the test images at hand."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,8 @@ def describe(told: dict[str, Any]) -> str:
 
 def _augmented_test_data(cfg: Config) -> DataLoader:
     """Build the loader of the test images with the transforms of training."""
-    dataset, training = cfg.test_dataloader.dataset.copy(), cfg.train_dataloader.dataset
+    dataset = copy.deepcopy(cfg.test_dataloader.dataset)
+    training = cfg.train_dataloader.dataset
     inner = dataset
     while 'pipeline' not in inner and 'dataset' in inner:
         inner = inner.dataset

@@ -19,7 +19,7 @@ from ecl.engine.resume.rank_state import seed_generators
 from ecl.errors import UserError
 from ecl.models.adjustment import ADJUSTMENTS, adjust, choose_tau
 from ecl.registry import DATASETS, HOOKS
-from ecl.settings import OneOf, validate_params
+from ecl.settings import Number, OneOf, SettingError, validate_params
 from ecl.weights import bare_model
 
 #: Largest number of training images that a strength is chosen on.
@@ -57,9 +57,8 @@ def adjust_model(
         UserError: If the model cannot be adjusted, or there are no data to choose tau on.
     """
     summary: dict[str, Any] = {'method': method, 'chosen_on': 'given'}
+    _check_tau(tau, 'adjust_model')
     if isinstance(tau, str):
-        if tau != 'auto':
-            raise UserError(f"tau: got {tau!r}, expected a number or 'auto'")
         loader, chosen_on = selection_data(cfg)
         on_training = chosen_on == 'training images'
         choice = choose_tau(model, loader, method, class_counts, augment=on_training)
@@ -70,6 +69,11 @@ def adjust_model(
         summary['balanced_cross_entropy'] = {str(key): v for key, v in choice.losses.items()}
     adjust(model, method, tau, class_counts)
     return {**summary, 'tau': tau}
+
+
+def _check_tau(tau: Any, owner: object) -> None:
+    if tau != 'auto' and not Number().admits(tau):
+        raise SettingError(owner, 'tau', tau, "a finite number or 'auto'")
 
 
 def selection_data(cfg: Config) -> tuple[DataLoader, str]:
@@ -149,8 +153,9 @@ class AdjustmentHook(Hook):
         tau: Strength, or ``'auto'``.
 
     Raises:
-        UserError: Before the training, if it has EMAHook as well, or a classifier lacks the bias
-            that logit adjustment changes; at its end, if the model cannot be adjusted.
+        UserError: If tau is neither; before the training, if it has EMAHook as well, or a
+            classifier lacks the bias that logit adjustment changes; at its end, if the model cannot
+            be adjusted.
 
     Example:
         >>> default_hooks = dict(adjustment=dict(type='AdjustmentHook', method='tau-norm'))
@@ -161,6 +166,7 @@ class AdjustmentHook(Hook):
 
     @validate_params(method=OneOf(*ADJUSTMENTS))
     def __init__(self, method: str, tau: float | str = 'auto') -> None:
+        _check_tau(tau, self)
         self.method = method
         self.tau = tau
         self._metrics: dict[str, float] = {}

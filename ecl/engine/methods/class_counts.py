@@ -9,7 +9,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
 from ecl.datasets import count_classes, count_distinct
-from ecl.datasets.classes import check_same_classes
+from ecl.datasets.classes import check_same_classes, class_names
 from ecl.errors import UserError
 from ecl.models.losses import BalancedSoftmaxLoss
 from ecl.registry import HOOKS
@@ -69,7 +69,7 @@ class ClassCountsHook(Hook):
         model = bare_model(runner.model)
         dataset = runner.train_dataloader.dataset
         shown, counts = count_classes(dataset), count_distinct(dataset)
-        self.classes = _class_names(dataset)
+        self.classes = class_names(dataset)
         _check_num_classes(model, len(counts))
         _check_no_class_empty(counts, self.classes)
         # Weights to start from may come from other data. A resumed training must not.
@@ -105,7 +105,7 @@ class ClassCountsHook(Hook):
         self.classes = (meta.get('dataset_meta') or {}).get('classes', self.classes)
 
     def _inform(self, evaluator: Evaluator, dataset: Any) -> None:
-        check_same_classes(self.classes, _class_names(dataset), type(dataset).__name__)
+        check_same_classes(self.classes, class_names(dataset), type(dataset).__name__)
         for metric in evaluator.metrics:
             if self.class_counts is not None and hasattr(metric, 'set_class_counts'):
                 metric.set_class_counts(self.class_counts)
@@ -125,10 +125,6 @@ class ClassCountsHook(Hook):
             f'{min(counts)} a class (imbalance factor {max(counts) / min(counts):.4g}); {groups}'
             + repeated
         )
-
-
-def _class_names(dataset: Any) -> Sequence[str] | None:
-    return (getattr(dataset, 'metainfo', None) or {}).get('classes')
 
 
 def _check_num_classes(model: nn.Module, num_classes: int) -> None:

@@ -149,7 +149,7 @@ class SecondStageHook(Hook):
         if self._radii:
             parameters = dict(bare_model(runner.model).named_parameters())
             for name, radius in self._radii.items():
-                clip_norms(parameters[name], radius)
+                parameters[name].renorm_(2, 0, radius)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         """Keep the last validation of the first stage for the record."""
@@ -253,18 +253,6 @@ class SecondStageHook(Hook):
         return runner.build_param_scheduler(
             [{'end': epochs if cfg.get('by_epoch', True) else steps, **cfg} for cfg in configs]
         )
-
-
-def clip_norms(weight: Tensor, radius: float) -> None:
-    """Scale rows of a matrix down to a largest norm, in place.
-
-    Args:
-        weight: Weights of C classes (C, D).
-        radius: Largest Euclidean norm of a row, above 0.
-    """
-    norms = weight.flatten(1).norm(dim=1)
-    factors = (radius / norms.clamp(min=torch.finfo(norms.dtype).tiny)).clamp(max=1)
-    weight.mul_(factors.view(-1, *[1] * (weight.ndim - 1)))
 
 
 def _radius(weight: Tensor, place: float) -> float:

@@ -8,7 +8,7 @@ from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
 
 from ecl.errors import UserError
-from ecl.models.outputs import require_hard_targets, target_distribution
+from ecl.models.outputs import require_hard_targets, require_progress, target_distribution
 from ecl.registry import MODELS, build_part
 from ecl.settings import Number, Whole, validate_params
 
@@ -151,11 +151,7 @@ class DeferredLoss(ClassCountLoss):
         Raises:
             UserError: If it was not set.
         """
-        if not self.has_progress:
-            raise UserError(
-                f'{type(self).__name__} needs the progress of the training: got none. '
-                'Train with TrainingProgressHook, or set reweight_from=1.'
-            )
+        require_progress(self, 'reweight_from=1')
 
 
 @MODELS.register_module()
@@ -278,10 +274,9 @@ class ClassBalancedLoss(ClassCountLoss):
             targets: Class indices (N,), or probabilities (N, C).
         """
         self.require_class_counts()
+        # With probabilities as targets, the mean is over images, not over weights.
         labels = target_distribution(targets, self.num_classes)
-        log_probability = logits.log_softmax(-1)
-        losses = -(self.class_weights * labels * log_probability).sum(-1)
-        return self.loss_weight * losses.mean()
+        return self.loss_weight * F.cross_entropy(logits, labels, self.class_weights)
 
 
 @MODELS.register_module()

@@ -3,7 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from mmengine.config import Config
+from torch.utils.data import Dataset
 
 from ecl.apps.data.browse import browse, distribution, image_sheet
 from ecl.errors import UserError
@@ -51,11 +54,56 @@ def test_test_images_are_shown_as_they_are(sheets, tmp_path, fresh_engine_state)
     assert len({views[0].tobytes() for row in rows for views in row}) > 95
 
 
-def test_colours_are_red_green_blue(tmp_path):
-    blue_first = np.zeros((3, 4, 4), np.uint8)
-    blue_first[0] = 255
-    assert MODULE._views(blue_first, to_rgb=True)[0][0, 0].tolist() == [0, 0, 255]
-    assert MODULE._views([blue_first], to_rgb=False)[0][0, 0].tolist() == [255, 0, 0]
+class BlueFirst(Dataset):
+    """Images whose first channel alone is 255."""
+
+    metainfo = {'classes': ('a', 'b')}
+
+    def __len__(self):
+        return 2
+
+    def get_gt_labels(self):
+        return np.arange(2)
+
+    def __getitem__(self, index):
+        image = torch.zeros(3, 4, 4, dtype=torch.uint8)
+        image[0] = 255
+        return {'inputs': image}
+
+
+@pytest.fixture
+def shown(sheets, monkeypatch, tmp_path, fresh_engine_state):
+    """The views of the first image of a configuration, drawn from such images."""
+    monkeypatch.setattr(MODULE, '_dataset', lambda *_: BlueFirst())
+
+    def views(split='train', **config):
+        cfg = Config({'work_dir': str(tmp_path), 'default_scope': 'ecl', **config})
+        monkeypatch.setattr(MODULE, 'load_config', lambda *_, **__: cfg)
+        MODULE.init_default_scope('ecl')
+        browse('any.py', tmp_path / 'a.png', split=split, num_classes=1, num_images=1)
+        return sheets[-1][0][0][0]
+
+    return views
+
+
+@pytest.mark.parametrize('inside', [True, False])
+def test_colours_are_red_green_blue(shown, inside):
+    """Whether the preprocessor stands in the model or beside it."""
+    normalise = dict(mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0])
+    for to_rgb, first_pixel in ((True, [0, 0, 255]), (False, [255, 0, 0])):
+        preprocessor = dict(to_rgb=to_rgb, **normalise)
+        config = dict(data_preprocessor=None, model=dict(data_preprocessor=preprocessor))
+        views = shown(**(config if inside else dict(data_preprocessor=preprocessor)))
+        assert [view[0, 0].tolist() for view in views] == [first_pixel]
+        assert views[0].dtype == np.uint8
+
+
+def test_views_of_the_preprocessor_are_drawn_for_training_alone(shown):
+    crop = dict(type='BatchRandomCrop', crop_size=2)
+    preprocessor = dict(type='MultiViewDataPreprocessor', views=[[], [crop]])
+    assert [view.shape for view in shown(data_preprocessor=preprocessor)] == [(4, 4, 3), (2, 2, 3)]
+    tested = shown('test', data_preprocessor=preprocessor)
+    assert [view.shape for view in tested] == [(4, 4, 3)]
 
 
 def test_distribution_has_train_beside_test(tmp_path, monkeypatch, fresh_engine_state):

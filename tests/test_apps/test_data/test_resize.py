@@ -89,3 +89,37 @@ def test_bad_input_is_one_line(photos, tmp_path, monkeypatch, change, message):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
         resize_images(**{'source': 'photos', 'out': 'out', **change})
+
+
+@pytest.mark.parametrize('compression', ['tiff_lzw', 'tiff_adobe_deflate', None])
+def test_a_compressed_tiff_is_resized(tmp_path, compression):
+    (tmp_path / 'in').mkdir()
+    Image.new('RGB', (400, 200), 'teal').save(tmp_path / 'in/a.tif', compression=compression)
+    assert resize_images(tmp_path / 'in', tmp_path / 'out', 100) == (1, 0)
+    with Image.open(tmp_path / 'out/a.tif') as copy:
+        assert copy.size == (200, 100)
+        assert copy.getpixel((50, 50)) == (0, 128, 128)
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.gif', '.bmp'])
+def test_an_image_of_a_palette_is_resized_between_its_colours(tmp_path, suffix):
+    (tmp_path / 'in').mkdir()
+    stripes = Image.fromarray(np.tile(np.uint8([0, 1]), (400, 200)), 'P')
+    stripes.putpalette([255, 0, 0, 0, 0, 255])
+    stripes.save(tmp_path / f'in/a{suffix}')
+    resize_images(tmp_path / 'in', tmp_path / 'out', 100)
+    with Image.open(tmp_path / f'out/a{suffix}') as copy:
+        red, _, blue = copy.convert('RGB').getpixel((50, 50))
+    assert abs(red - 127) < 40 and abs(blue - 127) < 40
+
+
+def test_an_image_of_a_palette_stays_transparent(tmp_path):
+    (tmp_path / 'in').mkdir()
+    half = Image.fromarray(np.repeat(np.uint8([[0], [1]]), 200, 0).repeat(400, 1), 'P')
+    half.putpalette([255, 0, 0, 0, 0, 255])
+    half.save(tmp_path / 'in/a.png', transparency=0)
+    resize_images(tmp_path / 'in', tmp_path / 'out', 100)
+    with Image.open(tmp_path / 'out/a.png') as copy:
+        pixels = copy.convert('RGBA')
+    assert pixels.getpixel((50, 10))[3] == 0
+    assert pixels.getpixel((50, 90)) == (0, 0, 255, 255)

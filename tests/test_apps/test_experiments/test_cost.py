@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ecl.apis import load_config
 from ecl.apps.experiments.cost import _BACKWARD, cost_figure, model_cost, spread_apart
 from ecl.datasets import in_memory
+from ecl.engine.methods.linear_probe import LinearProbeLoop
 from ecl.registry import MODELS
 
 
@@ -51,8 +52,10 @@ def test_images_in_memory_are_not_all_decoded(digits_config, monkeypatch):
     assert cost == model_cost(load_config(digits_config))
 
 
-def test_a_linear_probe_trains_the_classifier_on_features(digits_config):
+@pytest.mark.parametrize('loop', ['LinearProbeLoop', LinearProbeLoop])
+def test_a_linear_probe_trains_the_classifier_on_features(digits_config, loop):
     probe = load_config(digits_config.parents[1] / 'linear_probe/linear_probe_r8_digits-lt.py')
+    probe.train_cfg.type = loop
     cost = model_cost(probe)
     assert cost['parameters'] == 10 * 64 + 10
     assert cost['training_multiply_adds'] == cost['multiply_adds'] > 0

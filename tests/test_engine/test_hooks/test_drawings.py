@@ -33,3 +33,22 @@ def test_every_image_has_a_file_in_its_colours(tmp_path, to_rgb):
     assert sorted(path.stem for path in tmp_path.iterdir()) == files
     pixels = cv2.imread(str(tmp_path / '000000_001.png'))[-1, -1]
     np.testing.assert_array_equal(pixels, [255, 0, 0])
+
+
+@pytest.mark.parametrize('collated', [torch.stack, list])
+def test_of_several_views_the_first_is_drawn(tmp_path, collated):
+    """As of test-time augmentation, whatever collates the batch."""
+    red, black = torch.zeros(2, 3, 300, 300, dtype=torch.uint8)
+    red[0] = 255
+    samples = [DataSample().set_gt_label(1).set_pred_label(0) for _ in range(3)]
+    runner = SimpleNamespace(
+        model=SimpleNamespace(data_preprocessor=SimpleNamespace(to_rgb=False)),
+        visualizer=UniversalVisualizer(),
+        world_size=1,
+        rank=0,
+    )
+    views = [collated([image] * 3) for image in (red, black)]
+    DrawPredictionsHook(str(tmp_path)).after_test_iter(runner, 0, {'inputs': views}, samples)
+    assert len(list(tmp_path.iterdir())) == 3
+    pixels = cv2.imread(str(tmp_path / '000000.png'))[-1, -1]
+    np.testing.assert_array_equal(pixels, [0, 0, 255])

@@ -1,11 +1,12 @@
+import copy
 import json
 from pathlib import Path
 
 import pytest
 import torch
 
+from ecl.apis import load_config, train
 from ecl.apis import test as evaluate
-from ecl.apis import train
 from ecl.apis.checkpoint import latest_checkpoint
 from ecl.engine.methods import adaptation
 from ecl.errors import UserError
@@ -47,6 +48,14 @@ def test_the_weights_follow_the_test_distribution(trained, tmp_path, monkeypatch
         assert f'{told["images"]} unlabelled test images' in capsys.readouterr().out
     # The third expert is for data in which the rare classes are frequent.
     assert weights['backward'][2] > weights['forward'][2]
+
+
+def test_the_configuration_keeps_its_test_pipeline():
+    cfg = load_config(SADE, cfg_options=skewed('forward'))
+    before = copy.deepcopy(cfg.to_dict())
+    augmented = adaptation._augmented_test_data(cfg).dataset.dataset.pipeline.transforms
+    assert cfg.to_dict() == before
+    assert len(augmented) == len(cfg.train_dataloader.dataset.dataset.pipeline)
 
 
 def test_few_images_change_nothing(trained, tmp_path, monkeypatch):

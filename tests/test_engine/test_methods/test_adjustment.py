@@ -15,7 +15,12 @@ from ecl.apis import test as evaluate
 from ecl.apis.checkpoint import final_checkpoint
 from ecl.apis.test import use_tta
 from ecl.checkpoint_file import load_checkpoint
-from ecl.engine.methods.adjustment import balanced_subset, selection_data, validates_on_test
+from ecl.engine.methods.adjustment import (
+    AdjustmentHook,
+    balanced_subset,
+    selection_data,
+    validates_on_test,
+)
 from ecl.errors import UserError
 
 ROOT = Path(__file__).parents[3] / 'configs'
@@ -77,6 +82,12 @@ def test_averaged_weights_are_refused_before_training(tmp_path):
     options = {**SHORT, 'custom_hooks': [dict(type='EMAHook')]}
     with pytest.raises(UserError, match='got EMAHook too'):
         train(CONFIG, work_dir=tmp_path, cfg_options=options)
+
+
+@pytest.mark.parametrize('tau', ['Auto', float('nan'), float('inf'), '1', None, True])
+def test_a_strength_that_is_no_number_is_refused_before_training(tau):
+    with pytest.raises(UserError, match=r'AdjustmentHook\.tau: got .*, expected a finite number'):
+        AdjustmentHook('tau-norm', tau=tau)
 
 
 def test_the_best_checkpoint_leaves_the_last_one_unadjusted(tmp_path):

@@ -12,7 +12,6 @@ from torch import multiprocessing as mp
 
 from ecl.apis import train
 from ecl.checkpoint_file import load_checkpoint
-from ecl.engine.methods.second_stage import clip_norms
 from ecl.errors import UserError
 from ecl.registry import HOOKS, MODELS
 from soak import differences
@@ -234,15 +233,6 @@ def test_the_loss_of_each_stage(crt_run, tmp_path):
     train(CRT, work_dir=tmp_path, cfg_options={**options, f'{STAGE}.reset': False})
     assert not changed(weights_of(crt_run, 2), weights_of(tmp_path, 2))
     assert not changed(weights_of(tmp_path, 2), weights_of(tmp_path, 4))
-
-
-@pytest.mark.parametrize('radius', [0.5, 2.0, float('inf')])
-def test_clipping_against_numpy(radius):
-    weight = torch.randn(7, 5, dtype=torch.float64) * torch.arange(7.0)[:, None]
-    norms = np.linalg.norm(weight.numpy(), axis=1, keepdims=True)
-    expected = weight.numpy() * np.minimum(1, radius / np.maximum(norms, 1e-300))
-    clip_norms(weight, radius)
-    np.testing.assert_allclose(weight.numpy(), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
