@@ -43,8 +43,8 @@ def train(
     The console shows one line an epoch and the table of the result; the log file holds the full
     record.
 
-    SIGTERM, SIGUSR1 and Ctrl-C save the training and end it after the current step; resumed, it
-    gives the same result as without the interruption. See
+    SIGTERM, SIGUSR1, SIGHUP and Ctrl-C save the training and end it after the current step;
+    resumed, it gives the same result as without the interruption. See
     ``docs/en/user_guides/reproducibility.md``.
 
     Args:
@@ -71,7 +71,7 @@ def train(
     Raises:
         UserError: If the configuration, the data or the checkpoint cannot be used as they are, or
             another process is training in the work dir.
-        SystemExit: With status 75, after SIGTERM or SIGUSR1.
+        SystemExit: With status 75, after SIGTERM, SIGUSR1 or SIGHUP.
         KeyboardInterrupt: After Ctrl-C.
 
     Example:

@@ -99,7 +99,7 @@ def test_a_training_whose_checkpoints_are_all_damaged_is_not_written_over(train_
     assert (tmp_path / 'epoch_1.pth').read_bytes() == b''
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_a_signal_before_the_first_step_gives_the_same_status(
     train_digits, tmp_path, monkeypatch, number
 ):
