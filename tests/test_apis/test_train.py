@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 
 from ecl.apis import train
 from ecl.checkpoint_file import load_checkpoint
@@ -109,6 +110,23 @@ def test_a_signal_before_the_first_step_gives_the_same_status(
     with pytest.raises(SystemExit, match='75'):
         train_digits(tmp_path, epochs=1)
     assert signal.getsignal(number) is before
+
+
+class SignalInStep(Hook):
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_does_not_promise_that_a_loop_of_iterations_is_saved(
+    digits_config, tmp_path, capsys
+):
+    loop = {'_delete_': True, 'by_epoch': False, 'max_iters': 9, 'val_interval': 9}
+    options = {'train_cfg': loop, 'param_scheduler': None}
+    with pytest.raises(SystemExit) as ended:
+        train(digits_config, tmp_path, cfg_options=options, hooks=[SignalInStep()])
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert not list(tmp_path.glob('*.pth'))
+    assert 'nothing was saved' in capsys.readouterr().err
 
 
 def test_resuming_with_more_epochs_than_the_schedule_is_refused(digits_run, train_digits, tmp_path):

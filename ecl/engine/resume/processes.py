@@ -59,19 +59,40 @@ def handle_signals(handler: Callable[[int, FrameType | None], None]) -> dict[int
     }
 
 
-@contextmanager
-def exit_on_signal() -> Iterator[None]:
-    """Exit with ``EXIT_STOPPED`` on one of ``SIGNALS`` while there is nothing to save.
+def stopped(number: int) -> int:
+    """Return the exit status of a training that a signal ended and that the same call resumes."""
+    return EXIT_STOPPED
 
-    The status tells a scheduler to start the job again. Ctrl-C keeps its usual effect. An error
-    after the signal counts as its effect, such as the loss of another rank.
+
+def unsaved(number: int) -> int:
+    """Print that a signal ended a training unsaved, and return the exit status of shells."""
+    print(
+        f'error: {signal.Signals(number).name}: ended, and nothing was saved: only a training with '
+        'train_cfg.by_epoch=True is saved at a signal. The newest checkpoint remains.',
+        file=sys.stderr,
+        flush=True,
+    )
+    return 128 + number
+
+
+@contextmanager
+def exit_on_signal(status: Callable[[int], int] = stopped) -> Iterator[None]:
+    """Exit on one of ``SIGNALS`` outside of :class:`StopSignals`, where nothing can be saved.
+
+    Ctrl-C keeps its usual effect. An error after the signal counts as its effect, such as the loss
+    of another rank.
+
+    Args:
+        status: Called once, with the first signal; returns the exit status. By default
+            ``EXIT_STOPPED``, which tells a scheduler to start the job again.
     """
-    told = False
+    code: int | None = None
 
     def leave(number: int, frame: FrameType | None) -> None:
-        nonlocal told
-        told = True
-        raise SystemExit(EXIT_STOPPED)
+        nonlocal code
+        if code is None:
+            code = status(number)
+        raise SystemExit(code)
 
     handlers = {}
     if threading.current_thread() is threading.main_thread():
@@ -79,8 +100,8 @@ def exit_on_signal() -> Iterator[None]:
     try:
         yield
     except Exception:
-        if told:
-            raise SystemExit(EXIT_STOPPED) from None
+        if code is not None:
+            raise SystemExit(code) from None
         raise
     finally:
         for number, handler in handlers.items():

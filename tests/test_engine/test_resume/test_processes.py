@@ -16,7 +16,13 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Dataset
 
 from ecl.engine import epoch_worker_init_fn
-from ecl.engine.resume.processes import EXIT_STOPPED, StopSignals, exit_on_signal, prepare_workers
+from ecl.engine.resume.processes import (
+    EXIT_STOPPED,
+    StopSignals,
+    exit_on_signal,
+    prepare_workers,
+    unsaved,
+)
 
 
 STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
@@ -74,6 +80,17 @@ def test_a_fault_after_a_signal_is_its_effect():
             signal.raise_signal(signal.SIGTERM)
         raise RuntimeError('another process, which got the signal too, is gone')
     assert stopped.value.code == EXIT_STOPPED
+
+
+def test_an_unsaved_training_says_so_once_and_has_the_status_of_shells(capsys):
+    with pytest.raises(SystemExit) as ended, exit_on_signal(unsaved):
+        with suppress(SystemExit):
+            signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGTERM)
+    assert ended.value.code == 128 + signal.SIGUSR1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert 'SIGUSR1' in line
+    assert 'nothing was saved' in line
 
 
 def test_a_fault_without_a_signal_stays_one():
