@@ -201,7 +201,8 @@ def epoch_worker_init_fn(worker_id: int, then: Callable[[int], Any] | None = Non
     np.random.seed(seed % 2**32)
     parent = multiprocessing.parent_process()
     if parent is not None:  # without workers there is none
-        _end_with(parent)
+        if os.getppid() == parent.pid:  # another process starts the workers of a fork server
+            end_with(parent.pid, signal.SIGKILL)
         _ignore_signals(parent.pid)
     if then is not None:
         then(worker_id)
@@ -220,11 +221,16 @@ def prepare_workers(loader: DataLoader) -> None:
         loader.worker_init_fn = partial(epoch_worker_init_fn, then=then)
 
 
-def _end_with(parent: Any) -> None:
-    """End this process when its parent ends, however it ends. Other systems than Linux cannot."""
-    if sys.platform == 'linux' and os.getppid() == parent.pid:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent.pid:  # it ended before the call
+def end_with(parent: int, number: int) -> None:
+    """Let this process receive a signal when its parent ends, however it ends. Linux only.
+
+    Args:
+        parent: Process id of the parent.
+        number: The signal.
+    """
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
+        if os.getppid() != parent:  # it ended before the call
             os._exit(1)
 
 
