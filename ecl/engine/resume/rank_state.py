@@ -76,8 +76,9 @@ class SyncNormHook(Hook):
 
     Each rank computes statistics of its own images, and a checkpoint keeps one set. Other buffers,
     such as a queue, are equal on all ranks already. MMEngine's ``SyncBuffersHook`` averages those
-    too, which costs memory and can round them. The statistics of an average of the weights (EMAHook),
-    which a checkpoint keeps beside it, are averaged too.
+    too, which costs memory and can round them.
+
+    The copy of the model that EMAHook keeps has such statistics too, and a checkpoint stores them.
 
     Example:
         >>> default_hooks = dict(sync_norm=dict(type='SyncNormHook'))

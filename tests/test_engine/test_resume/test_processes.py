@@ -24,7 +24,6 @@ from ecl.engine.resume.processes import (
     unsaved,
 )
 
-
 STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
