@@ -20,10 +20,11 @@ from zlib import crc32
 
 import numpy as np
 import torch
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import barrier, get_rank, is_distributed
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import get_torchvision_models
 from safetensors import SafetensorError, safe_open
+from torch import distributed
 from torch.hub import download_url_to_file, get_dir
 
 from ecl.errors import UserError
@@ -253,9 +254,10 @@ def _reason(error: Exception) -> str:
 
 
 def _download(url: str) -> Path:
-    """Download a file once, into the folder of ``torch.hub``."""
+    """Download a file once on each machine, into the folder of ``torch.hub``."""
     path = Path(get_dir(), 'checkpoints', url.partition('?')[0].rpartition('/')[2])
-    if is_main_process() and not path.is_file():
+    rank = distributed.get_node_local_rank(fallback_rank=get_rank()) if is_distributed() else 0
+    if rank == 0 and not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             download_url_to_file(url, str(path))

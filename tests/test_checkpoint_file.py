@@ -126,6 +126,23 @@ def test_a_downloaded_file_is_opened_in_the_same_way(saved, tmp_path, monkeypatc
         read_checkpoint('https://somewhere.example/b.pth?download=1')
 
 
+@pytest.mark.parametrize(('rank', 'local_rank'), [(2, 0), (3, 1)])
+def test_one_process_of_each_machine_downloads(monkeypatch, tmp_path, rank, local_rank):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    monkeypatch.setenv('LOCAL_RANK', str(local_rank))
+    fetched, others = [], []
+    for name, stand_in in {
+        'download_url_to_file': lambda url, to: fetched.append(url),
+        'is_distributed': lambda: True,
+        'get_rank': lambda: rank,
+        'barrier': lambda: others.append('waited for'),
+    }.items():
+        monkeypatch.setattr(ecl.checkpoint_file, name, stand_in)
+    with pytest.raises(UserError, match='does not exist'):
+        read_checkpoint('https://somewhere.example/b.pth')
+    assert (len(fetched), len(others)) == (int(local_rank == 0), 1)
+
+
 def test_a_download_that_fails_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
 

@@ -9,7 +9,10 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import parse_args, run
 
 # Sent on to the processes, which save the training; see ecl/engine/resume/processes.py.
-os.environ.setdefault('PET_SIGNALS_TO_HANDLE', 'SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1')
+passed_on = ['SIGTERM', 'SIGINT', 'SIGUSR1']
+if hasattr(signal, 'SIGHUP') and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+    passed_on.append('SIGHUP')  # nohup ignores it, here and in the processes
+os.environ.setdefault('PET_SIGNALS_TO_HANDLE', ','.join(passed_on))
 
 try:
     run(parse_args(sys.argv[1:]))

@@ -8,3 +8,5 @@ _base_ = [
 ]
 
 model = dict(head=dict(num_classes=10))
+# Every tenth epoch, the default, would save none before the last.
+default_hooks = dict(checkpoint=dict(interval=1))

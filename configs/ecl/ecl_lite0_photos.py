@@ -22,3 +22,5 @@ model = dict(
         ),
     ),
 )
+# Every tenth epoch, the default, would save none before the last.
+default_hooks = dict(checkpoint=dict(interval=1))

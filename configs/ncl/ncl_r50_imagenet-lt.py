@@ -1,4 +1,4 @@
-"""NCL, three ResNet-50, ImageNet-LT, the released recipe.
+"""NCL, three ResNet-50, ImageNet-LT: the released recipe with the paper's contrastive branch.
 
 300 of 1000 classes are hard.
 """

@@ -1,4 +1,4 @@
-"""NCL, three ResNet-50, iNaturalist 2018, the released recipe.
+"""NCL, three ResNet-50, iNaturalist 2018: the released recipe with the paper's contrastive branch.
 
 2442 of 8142 classes are hard.
 """

@@ -26,7 +26,7 @@ from ecl.engine.hooks.run_record import RECORD
 from ecl.engine.memory import MemoryHook
 from ecl.engine.resume.atomic_file import remove_temporary_files
 from ecl.engine.resume.checkpoint_hook import LAST_CHECKPOINT, kept_checkpoints
-from ecl.engine.resume.processes import exit_on_signal
+from ecl.engine.resume.processes import exit_on_signal, stopped, unsaved
 from ecl.engine.resume.runner import ResumableRunner
 from ecl.errors import UserError
 from ecl.registry import type_name
@@ -50,8 +50,8 @@ def train(
     The console shows one line an epoch and the table of the result; the log file holds the full
     record.
 
-    SIGTERM, SIGUSR1 and Ctrl-C save the training and end it after the current step; resumed, it
-    gives the same result as without the interruption. See
+    SIGTERM, SIGUSR1, SIGHUP and Ctrl-C save the training and end it after the current step;
+    resumed, it gives the same result as without the interruption. See
     ``docs/en/user_guides/reproducibility.md``.
 
     Args:
@@ -78,7 +78,8 @@ def train(
     Raises:
         UserError: If the configuration, the data or the checkpoint cannot be used as they are, or
             another process is training in the work dir.
-        SystemExit: With status 75, after SIGTERM or SIGUSR1.
+        SystemExit: With status 75, after SIGTERM, SIGUSR1 or SIGHUP. If the loop counts
+            iterations, nothing is saved, and the status is 128 + the number of the signal.
         KeyboardInterrupt: After Ctrl-C.
 
     Example:
@@ -100,7 +101,9 @@ def train(
     divide_batch(cfg, launcher, source)
     first = launcher == 'none' or os.environ.get('RANK') == '0'
     lock = alone_in(cfg.work_dir) if first else nullcontext()
-    with exit_on_signal(), explain_faults(cfg, source), lock:
+    saves = type_name(cfg.train_cfg) == 'ResumableTrainLoop'
+    status = stopped if saves else unsaved
+    with exit_on_signal(status), explain_faults(cfg, source), lock:
         resumed = _resume(cfg, resume, seed)
         set_launcher(cfg, launcher)
         runner = ResumableRunner.from_cfg(cfg)

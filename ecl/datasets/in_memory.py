@@ -1,6 +1,7 @@
 """Datasets whose images lie in memory: any small dataset decoded once, and the digits."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakValueDictionary
@@ -69,7 +70,7 @@ class InMemoryDataset(Dataset):
 
     @property
     def images(self) -> torch.Tensor:
-        """The images, shape (N, 3, H, W), in shared memory."""
+        """The images, shape (N, 3, H, W), in shared memory if it has room for them."""
         return self._decoded.images
 
     @property
@@ -149,7 +150,10 @@ def _decode(dataset: Any) -> _Decoded:
                     'InMemoryDataset: the pipeline gives several views of an image, expected one. '
                     'Move the views to data_preprocessor.views.'
                 )
-            images = image.new_empty((len(dataset), *image.shape)).share_memory_()
+            images = image.new_empty((len(dataset), *image.shape))
+            # Where /dev/shm is too small, each worker has them from the process that forks it.
+            with suppress(RuntimeError):
+                images.share_memory_()
         if image.shape != images.shape[1:]:
             raise UserError(
                 f'InMemoryDataset: image {index} has another shape: got {tuple(image.shape)}, '

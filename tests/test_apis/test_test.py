@@ -182,7 +182,8 @@ def test_views_are_asked_for_where_training_does_not_mirror(steps):
 
 
 def test_the_views_of_a_configuration_are_used(digits_run, digits_config, tmp_path):
-    assert len(load_config(digits_config).tta_pipeline[0].transforms[0]) == 6
+    views = load_config(digits_config).tta_pipeline[0].transforms[0]
+    assert sorted(view.magnitude for view in views) == [-0.125, -0.125, 0, 0.125, 0.125]
     checkpoint = digits_run / 'epoch_3.pth'
     plain = evaluate(digits_config, checkpoint, work_dir=tmp_path)
     averaged = evaluate(digits_config, checkpoint, work_dir=tmp_path, tta=True)

@@ -101,7 +101,7 @@ def test_a_training_whose_checkpoints_are_all_damaged_is_not_written_over(train_
     assert (tmp_path / 'epoch_1.pth').read_bytes() == b''
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_a_signal_before_the_first_step_gives_the_same_status(
     train_digits, tmp_path, monkeypatch, number
 ):
@@ -111,6 +111,23 @@ def test_a_signal_before_the_first_step_gives_the_same_status(
     with pytest.raises(SystemExit, match='75'):
         train_digits(tmp_path, epochs=1)
     assert signal.getsignal(number) is before
+
+
+class SignalInStep(Hook):
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_does_not_promise_that_a_loop_of_iterations_is_saved(
+    digits_config, tmp_path, capsys
+):
+    loop = {'_delete_': True, 'by_epoch': False, 'max_iters': 9, 'val_interval': 9}
+    options = {'train_cfg': loop, 'param_scheduler': None}
+    with pytest.raises(SystemExit) as ended:
+        train(digits_config, tmp_path, cfg_options=options, hooks=[SignalInStep()])
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert not list(tmp_path.glob('*.pth'))
+    assert 'nothing was saved' in capsys.readouterr().err
 
 
 def test_resuming_with_more_epochs_than_the_schedule_is_refused(digits_run, train_digits, tmp_path):

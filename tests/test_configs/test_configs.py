@@ -97,6 +97,13 @@ def test_the_images_of_a_step_are_those_that_the_first_line_says(path, processes
     assert processes * cfg.train_dataloader.batch_size == cfg.images_per_step
 
 
+@pytest.mark.parametrize('method', ['balanced_softmax', 'ecl'])
+def test_fine_tuning_is_saved_before_its_last_epoch(method):
+    cfg = Config.fromfile(ROOT / f'{method}/{method}_lite0_photos.py')
+    assert cfg.default_hooks.checkpoint.interval < cfg.train_cfg.max_epochs
+    assert cfg.default_hooks.checkpoint.max_keep_ckpts == 2
+
+
 @pytest.mark.parametrize('name', ['ecl_r50_imagenet-lt', 'ecl_x50_imagenet-lt'])
 def test_a_checkpoint_of_large_networks_stays_below_1500_megabytes(name, no_initial_weights):
     cfg = Config.fromfile(ROOT / f'ecl/{name}.py')

@@ -56,6 +56,18 @@ def test_processes_share_the_images(source):
     assert InMemoryDataset(source).images.is_shared()
 
 
+def test_without_shared_memory_the_images_are_the_same(source, monkeypatch):
+    expected = InMemoryDataset(source).images
+
+    def no_room(self):
+        raise RuntimeError('unable to allocate shared memory(shm) for file </torch_1_2>')
+
+    monkeypatch.setattr(torch.Tensor, 'share_memory_', no_room)
+    images = InMemoryDataset(source).images
+    assert not images.is_shared()
+    assert torch.equal(images, expected)
+
+
 def test_images_of_one_configuration_are_decoded_once(tmp_path):
     folder = tmp_path / 'class'
     folder.mkdir()

@@ -12,14 +12,14 @@ here = pathlib.Path(sys.argv[1], os.environ['RANK'])
 def save(number, frame):
     here.with_suffix('.saved').write_text(signal.Signals(number).name)
     sys.exit(75)
-for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT):
     signal.signal(number, save)
 here.with_suffix('.ready').touch()
 time.sleep(120)
 """
 
 
-@pytest.mark.parametrize(('name', 'status'), [('SIGUSR1', 75), ('SIGINT', 130)])
+@pytest.mark.parametrize(('name', 'status'), [('SIGUSR1', 75), ('SIGHUP', 75), ('SIGINT', 130)])
 def test_a_signal_reaches_every_process_and_sets_the_status(
     tools, environment, tmp_path, name, status
 ):

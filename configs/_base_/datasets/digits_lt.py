@@ -17,10 +17,10 @@ train_pipeline = [*view, dict(type='PackInputs')]
 test_pipeline = [dict(type='PackInputs')]
 # A mirrored digit is no digit: the views of --tta are the image and its shifts by a pixel.
 shift = dict(type='Translate', prob=1.0, random_negative_prob=0.0, pad_val=0)
-shifts = [
+shifts = [dict(**shift, magnitude=0.0)] + [
     dict(**shift, magnitude=magnitude, direction=direction)
     for direction in ('horizontal', 'vertical')
-    for magnitude in (0.0, 0.125, -0.125)
+    for magnitude in (0.125, -0.125)
 ]
 tta_pipeline = [dict(type='TestTimeAug', transforms=[shifts, test_pipeline])]
 

@@ -1,6 +1,7 @@
 """The field's recipe for one ResNet-32 on CIFAR-LT: 200 epochs of batch 128 in bfloat16.
 
-Warm-up 5, then 0.1, times 0.01 at epochs 160 and 180; weight decay 5e-4 (OpenLT, RIDE, SADE).
+Warm-up 5, then 0.1, times 0.01 at epochs 160 and 180 (OpenLT, RIDE; SADE takes 0.1); weight decay
+5e-4.
 """
 
 optim_wrapper = dict(

@@ -13,6 +13,7 @@ from ecl.apps.experiments import balance as balances
 from ecl.apps.experiments import compare as comparisons
 from ecl.apps.experiments import matrix as matrices
 from ecl.apps.experiments import prediction_share as shares
+from ecl.engine.resume.processes import SIGNALS, handle_signals
 from ecl.evaluation.metrics import STRENGTHS
 
 
@@ -38,13 +39,14 @@ def matrix(argv: Sequence[str] | None = None) -> None:
         '--minutes', type=float, help='leave out trainings that do not fit, for a later call'
     )
     add_cfg_options(parser)
-    signal.signal(signal.SIGTERM, _interrupt_once)
+    handle_signals(_interrupt_once)
     matrices.run_matrix(**vars(parser.parse_args(argv)))
 
 
 def _interrupt_once(number: int, frame: FrameType | None) -> None:
     """End like Ctrl-C, so that the trainings are saved; launchers send the signal twice."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for stopping in SIGNALS:
+        signal.signal(stopping, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -1,5 +1,6 @@
 """Train configurations with several seeds and write their results as one table."""
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from ecl.apps.experiments.cost import cost_figure
 from ecl.apps.experiments.plan import Run, plan, read_matrix
 from ecl.apps.experiments.table import write_table
 from ecl.apps.experiments.workers import LOG, Processes, Turns, Workers
+from ecl.engine.resume.processes import EXIT_STOPPED
 from ecl.errors import UserError
 
 #: Seconds between two checks of the trainings.
@@ -152,12 +154,13 @@ def _run_all(
                 names = ' | '.join(str(run) for run in workers.running)
                 progress.update(bar, description=names, completed=epochs, left=left)
                 over = workers.ended()
-                for run in over:
+                for run, status in over.items():
                     if not run.is_complete:
                         if run in left_over:
                             continue  # stopped, and said so
-                        failed.append(run)
-                    say(f'{_outcome(run)}; {left}' if left else _outcome(run))
+                        (left_over if status == EXIT_STOPPED else failed).append(run)
+                    outcome = _outcome(run, status)
+                    say(f'{outcome}; {left}' if left else outcome)
                     renew_table()
                 for run in budget.exceeded_by(workers.running, waiting) if budget else ():
                     say(f'{run} does not fit into {minutes:g} minutes: left for the next call')
@@ -215,13 +218,20 @@ def _time_left(seconds: float, epochs_done: int, epochs_left: int) -> str:
     return f'about {left} left'
 
 
-def _outcome(run: Run) -> str:
+def _outcome(run: Run, status: int) -> str:
     if run.is_complete:
         metrics = run.record()['metrics']
         shown = [
             f'{key} {metrics[f"shot/{key}"]:.2f}' for key in GROUPS if f'shot/{key}' in metrics
         ]
         return f'{run}: {", ".join(shown)}'
+    if status == EXIT_STOPPED:
+        return f'{run}: stopped; call again to go on'
+    cause = ''
+    if status < 0:
+        cause = f', ended by {signal.Signals(-status).name}'
+    if status == -signal.SIGKILL:
+        cause += ', most often because memory ran out'
     log = run.work_dir / LOG
     lines = [line for line in log.read_text(errors='replace').splitlines() if line.strip()]
-    return '\n    '.join([f'{run} FAILED, the end of {log}:', *lines[-3:]])
+    return '\n    '.join([f'{run} FAILED{cause}; the end of {log}:', *lines[-3:]])

@@ -8,7 +8,6 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -30,8 +29,10 @@ from ecl.apps.experiments.cost import model_cost
 from ecl.apps.experiments.plan import COST, Run
 from ecl.engine.hooks.run_record import RECORD
 from ecl.engine.resume.atomic_file import write_text
+from ecl.engine.resume.processes import end_with
 
-#: Command of a training in a process of its own.
+#: Command of a training in a process of its own. Its arguments: what to train, process id of the
+#: matrix.
 JOB = (sys.executable, '-m', 'ecl.apps.experiments.workers')
 #: Output of a training, in its folder.
 LOG = 'matrix.log'
@@ -47,8 +48,11 @@ class Workers(Protocol):
     def start(self, run: Run) -> None:
         """Start a training; its output goes to ``LOG`` in its folder."""
 
-    def ended(self) -> list[Run]:
-        """Return the trainings that have ended since the last call."""
+    def ended(self) -> dict[Run, int]:
+        """Return the trainings that have ended since the last call, with their exit status.
+
+        That of a process that a signal ended is minus the number of the signal.
+        """
 
     def stop(self, run: Run) -> None:
         """Save a training and end it, within a step."""
@@ -78,15 +82,16 @@ class Processes:
         """Start a training; its output goes to ``LOG`` in its folder."""
         with (run.work_dir / LOG).open('a') as log:
             self._processes[run] = subprocess.Popen(
-                [*JOB, run.specification],
+                [*JOB, run.specification, str(os.getpid())],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, 'OMP_NUM_THREADS': self._threads},
             )
 
-    def ended(self) -> list[Run]:
-        """Return the trainings that have ended since the last call."""
-        over = [run for run, process in self._processes.items() if process.poll() is not None]
+    def ended(self) -> dict[Run, int]:
+        """Return the trainings that have ended since the last call, with their exit status."""
+        status = {run: process.poll() for run, process in self._processes.items()}
+        over = {run: code for run, code in status.items() if code is not None}
         for run in over:
             del self._processes[run]
         return over
@@ -111,6 +116,7 @@ class _Seat:
     log: TextIO
     random_state: torch.Generator | None
     signal: int = 0
+    status: int = 1  # until it ended by itself
     over: bool = False
 
 
@@ -154,12 +160,12 @@ class Turns:
         # A daemon, so that a second Ctrl-C ends the process.
         threading.Thread(target=self._train, args=(seat,), daemon=True).start()
 
-    def ended(self) -> list[Run]:
-        """Return the trainings that have ended since the last call."""
+    def ended(self) -> dict[Run, int]:
+        """Return the trainings that have ended since the last call, with their exit status."""
         with self._change:
-            over = [seat for seat in self._seats if seat.over]
+            over = {seat.run: seat.status for seat in self._seats if seat.over}
             self._seats = [seat for seat in self._seats if not seat.over]
-        return [seat.run for seat in over]
+        return over
 
     def stop(self, run: Run) -> None:
         """Save a training and end it, within a step."""
@@ -199,10 +205,11 @@ class Turns:
     def _train(self, seat: _Seat) -> None:
         self._await(seat)
         try:
-            # It leaves by SystemExit after a line that names an error, and after a signal.
-            with suppress(SystemExit):
-                told = json.loads(seat.run.specification)
-                run_tool(lambda: run_job(**told, hooks=[TurnHook(self, seat)]))
+            told = json.loads(seat.run.specification)
+            run_tool(lambda: run_job(**told, hooks=[TurnHook(self, seat)]))
+            seat.status = 0
+        except SystemExit as left:  # after a line that names an error, and after a signal
+            seat.status = left.code if isinstance(left.code, int) else 1
         except Exception:
             traceback.print_exc()
         finally:
@@ -285,4 +292,6 @@ def run_job(
 
 
 if __name__ == '__main__':
+    # Nobody would wait for the training of a matrix that was killed.
+    end_with(int(sys.argv[2]), signal.SIGTERM)
     run_tool(lambda: run_job(**json.loads(sys.argv[1])))

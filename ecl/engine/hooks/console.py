@@ -170,9 +170,10 @@ class LoggerHook(EngineLoggerHook):
 
 @HOOKS.register_module()
 class EarlyStoppingHook(EngineEarlyStoppingHook):
-    """Stop as MMEngine's hook of that name does; it knows the metrics of this package.
+    """Stop as MMEngine's hook of that name does, also in a resumed training.
 
-    ``monitor='shot/overall'``, ``'shot/few'`` and so on need no ``rule``.
+    A checkpoint keeps the best score and the validations since it. ``monitor='shot/overall'``,
+    ``'shot/few'`` and so on need no ``rule``.
 
     Args:
         kwargs: Arguments of :class:`mmengine.hooks.EarlyStoppingHook`.
@@ -181,5 +182,28 @@ class EarlyStoppingHook(EngineEarlyStoppingHook):
         >>> custom_hooks = [dict(type='EarlyStoppingHook', monitor='shot/overall', patience=5)]
     """
 
+    # Before the checkpoint hook, which saves again after a validation that improved.
+    priority = 'LOW'
     _default_greater_keys = [*EngineEarlyStoppingHook._default_greater_keys, *GREATER_KEYS]
     _default_less_keys = [*EngineEarlyStoppingHook._default_less_keys, *LESS_KEYS]
+
+    def before_train(self, runner: Runner) -> None:
+        """Continue from the state of a resumed checkpoint, before its validation is repeated."""
+        state = runner.message_hub.get_info(self._key)
+        if state is not None:
+            self.wait_count, self.best_score = state['wait_count'], state['best_score']
+            runner.train_loop.stop_training = state['stopped']
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
+        """Decide whether to stop, and keep the state for the checkpoints."""
+        super().after_val_epoch(runner, metrics or {})
+        state = {
+            'wait_count': self.wait_count,
+            'best_score': float(self.best_score),
+            'stopped': runner.train_loop.stop_training,
+        }
+        runner.message_hub.update_info(self._key, state)
+
+    @property
+    def _key(self) -> str:
+        return f'early_stopping/{self.monitor}'

@@ -21,7 +21,7 @@ from ecl.registry import LOOPS
 class ResumableTrainLoop(EpochBasedTrainLoop):
     """Run MMEngine's loop over epochs so that it can be interrupted.
 
-    - SIGTERM, SIGUSR1 and Ctrl-C end the training after the current step, and
+    - SIGTERM, SIGUSR1, SIGHUP and Ctrl-C end the training after the current step, and
       :class:`~ecl.engine.CheckpointHook` saves it. See
       :class:`~ecl.engine.resume.processes.StopSignals`.
     - A training that is resumed inside an epoch continues with the next batch. This needs

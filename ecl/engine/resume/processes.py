@@ -26,7 +26,10 @@ Value = TypeVar('Value')
 
 #: Exit status of a training that was stopped and can be resumed: EX_TEMPFAIL of sysexits.h.
 EXIT_STOPPED = 75
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+#: Signals that stop a training, besides Ctrl-C. Windows has only the first.
+SIGNALS: tuple[int, ...] = tuple(
+    getattr(signal, name) for name in ('SIGTERM', 'SIGUSR1', 'SIGHUP') if hasattr(signal, name)
+)
 #: Seconds that a rank waits for the others. Longer than it waits for its own data workers, so
 #: that the rank whose data workers hang reports it.
 TIMEOUT = 600
@@ -39,28 +42,66 @@ def of_main_process(value: Value) -> Value:
     return shared[0]
 
 
-@contextmanager
-def exit_on_signal() -> Iterator[None]:
-    """Exit with ``EXIT_STOPPED`` on SIGTERM and SIGUSR1 while there is nothing to save.
+def handle_signals(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
+    """Set a handler for ``SIGNALS``. Where ``nohup`` has SIGHUP ignored, it stays ignored.
 
-    The status tells a scheduler to start the job again. Ctrl-C keeps its usual effect. An error
-    after the signal counts as its effect, such as the loss of another rank.
+    Args:
+        handler: As for :func:`signal.signal`.
+
+    Returns:
+        The replaced handlers, by signal.
     """
-    told = False
+    hangup = getattr(signal, 'SIGHUP', None)
+    return {
+        number: signal.signal(number, handler)
+        for number in SIGNALS
+        if number != hangup or signal.getsignal(number) is not signal.SIG_IGN
+    }
+
+
+def stopped(number: int) -> int:
+    """Return the exit status of a training that a signal ended and that the same call resumes."""
+    return EXIT_STOPPED
+
+
+def unsaved(number: int) -> int:
+    """Print that a signal ended a training unsaved, and return the exit status of shells."""
+    print(
+        f'error: {signal.Signals(number).name}: ended, and nothing was saved: only a training with '
+        'train_cfg.by_epoch=True is saved at a signal. The newest checkpoint remains.',
+        file=sys.stderr,
+        flush=True,
+    )
+    return 128 + number
+
+
+@contextmanager
+def exit_on_signal(status: Callable[[int], int] = stopped) -> Iterator[None]:
+    """Exit on one of ``SIGNALS`` outside of :class:`StopSignals`, where nothing can be saved.
+
+    Ctrl-C keeps its usual effect. An error after the signal counts as its effect, such as the loss
+    of another rank.
+
+    Args:
+        status: Called once, with the first signal; returns the exit status. By default
+            ``EXIT_STOPPED``, which tells a scheduler to start the job again.
+    """
+    code: int | None = None
 
     def leave(number: int, frame: FrameType | None) -> None:
-        nonlocal told
-        told = True
-        raise SystemExit(EXIT_STOPPED)
+        nonlocal code
+        if code is None:
+            code = status(number)
+        raise SystemExit(code)
 
     handlers = {}
     if threading.current_thread() is threading.main_thread():
-        handlers = {n: signal.signal(n, leave) for n in (signal.SIGTERM, signal.SIGUSR1)}
+        handlers = handle_signals(leave)
     try:
         yield
     except Exception:
-        if told:
-            raise SystemExit(EXIT_STOPPED) from None
+        if code is not None:
+            raise SystemExit(code) from None
         raise
     finally:
         for number, handler in handlers.items():
@@ -68,7 +109,7 @@ def exit_on_signal() -> Iterator[None]:
 
 
 class StopSignals:
-    """Note SIGTERM, SIGUSR1 and SIGINT (Ctrl-C) instead of obeying them at once.
+    """Note ``SIGNALS`` and SIGINT (Ctrl-C) instead of obeying them at once.
 
     Inside the ``with`` block a training can finish its step and save its state. A second Ctrl-C is
     obeyed at once if there is one process. With several, their launcher sends each signal on, so
@@ -88,7 +129,8 @@ class StopSignals:
             timeout = timedelta(seconds=TIMEOUT)
             self._group = distributed.new_group(backend='gloo', timeout=timeout)
         if threading.current_thread() is threading.main_thread():
-            self._handlers = {number: signal.signal(number, self._note) for number in SIGNALS}
+            self._handlers = handle_signals(self._note)
+            self._handlers[signal.SIGINT] = signal.signal(signal.SIGINT, self._note)
         return self
 
     def __exit__(
@@ -140,9 +182,9 @@ def epoch_worker_init_fn(worker_id: int, then: Callable[[int], Any] | None = Non
       their own seed.
     - End it when its parent ends, also by SIGKILL (on Linux). PyTorch's own check does not run
       while the worker waits for a full pipe.
-    - Ignore SIGINT, SIGUSR1, and any SIGTERM that another process than the parent sent. A scheduler
-      sends its signal to all processes of a job; a worker that ended at once would end the
-      training before it is saved.
+    - Ignore SIGINT, SIGUSR1, SIGHUP, and any SIGTERM that another process than the parent sent. A
+      scheduler sends its signal to all processes of a job; a worker that ended at once would end
+      the training before it is saved.
 
     :class:`~ecl.engine.StepSeedHook` sets it for the loaders of a run.
 
@@ -159,7 +201,8 @@ def epoch_worker_init_fn(worker_id: int, then: Callable[[int], Any] | None = Non
     np.random.seed(seed % 2**32)
     parent = multiprocessing.parent_process()
     if parent is not None:  # without workers there is none
-        _end_with(parent)
+        if os.getppid() == parent.pid:  # another process starts the workers of a fork server
+            end_with(parent.pid, signal.SIGKILL)
         _ignore_signals(parent.pid)
     if then is not None:
         then(worker_id)
@@ -178,18 +221,23 @@ def prepare_workers(loader: DataLoader) -> None:
         loader.worker_init_fn = partial(epoch_worker_init_fn, then=then)
 
 
-def _end_with(parent: Any) -> None:
-    """End this process when its parent ends, however it ends. Other systems than Linux cannot."""
-    if sys.platform == 'linux' and os.getppid() == parent.pid:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent.pid:  # it ended before the call
+def end_with(parent: int, number: int) -> None:
+    """Let this process receive a signal when its parent ends, however it ends. Linux only.
+
+    Args:
+        parent: Process id of the parent.
+        number: The signal.
+    """
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
+        if os.getppid() != parent:  # it ended before the call
             os._exit(1)
 
 
 def _ignore_signals(parent: int | None) -> None:
     if not hasattr(signal, 'sigwaitinfo'):  # macOS and Windows cannot tell who sent a signal
         return
-    for number in (signal.SIGINT, signal.SIGUSR1):
+    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=_wait_for_sigterm, args=(parent,), daemon=True).start()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.dist import all_reduce, broadcast, gather_object, get_world_size
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import Tensor
@@ -78,6 +78,8 @@ class SyncNormHook(Hook):
     such as a queue, are equal on all ranks already. MMEngine's ``SyncBuffersHook`` averages those
     too, which costs memory and can round them.
 
+    The copy of the model that EMAHook keeps has such statistics too, and a checkpoint stores them.
+
     Example:
         >>> default_hooks = dict(sync_norm=dict(type='SyncNormHook'))
     """
@@ -89,9 +91,11 @@ class SyncNormHook(Hook):
         """Average the statistics."""
         if get_world_size() == 1:
             return
+        averages = [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)]
         statistics = [
             statistic
-            for module in bare_model(runner.model).modules()
+            for model in (bare_model(runner.model), *averages)
+            for module in model.modules()
             if isinstance(module, _NormBase)
             for statistic in (module.running_mean, module.running_var)
             if statistic is not None

@@ -19,6 +19,7 @@ from ecl.apps.experiments.matrix import _Budget, run_matrix
 from ecl.apps.experiments.plan import plan, read_matrix
 from ecl.apps.experiments.table import write_table
 from ecl.datasets import Digits
+from ecl.engine.resume.processes import EXIT_STOPPED
 from ecl.errors import UserError
 
 COMPARISONS = Path(__file__).parents[3] / 'configs/comparison'
@@ -345,6 +346,77 @@ def test_a_killed_matrix_leaves_no_training_behind_and_goes_on(write_matrix, run
     (record,) = run['runs']
     assert (record['epochs'], record['seed'], record['cost']['views']) == (2, 1, 2)
     assert variant['mean'].keys() >= {'overall', 'many', 'few', 'one expert'}
+
+
+# Stands in for a training that ends as its options say.
+ENDS = """
+import json, os, sys
+told = json.loads(sys.argv[1])
+end = told['cfg_options']['train_cfg.val_interval']
+if end > 128:
+    os.kill(os.getpid(), end - 128)
+sys.exit(end)
+"""
+
+
+def test_the_end_of_a_training_is_told(write_matrix, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(workers, 'JOB', (sys.executable, '-c', ENDS))
+    monkeypatch.setattr(matrix, 'INTERVAL', 0.05)
+    ends = {'killed': 128 + signal.SIGKILL, 'crashed': 128 + signal.SIGSEGV}
+    ends |= {'stopped': EXIT_STOPPED, 'wrong': 2}
+    rows = [
+        {'name': name, 'cfg_options': {'train_cfg.val_interval': end}} for name, end in ends.items()
+    ]
+    with pytest.raises(UserError, match='3 of 4 trainings failed') as failed:
+        run_matrix(write_matrix(*rows, seeds=[0]), tmp_path / 'work', jobs=4)
+    assert 'stopped' not in str(failed.value)
+    shown = capsys.readouterr().out.splitlines()
+    told = {name: next(x for x in shown if x.startswith(f'{name}, seed 0')) for name in ends}
+    assert 'SIGKILL' in told['killed']
+    assert 'memory' in told['killed']
+    assert 'SIGSEGV' in told['crashed']
+    assert 'memory' not in told['crashed']
+    assert 'stopped; call again' in told['stopped']
+    assert 'FAILED' not in told['stopped']
+    assert 'SIG' not in told['wrong']
+
+
+# Stands in for a training that runs until it is saved by SIGTERM.
+WAITS = """
+import json, os, pathlib, signal, sys, time
+from ecl.engine.resume.processes import end_with
+folder = pathlib.Path(json.loads(sys.argv[1])['work_dir'])
+def save(number, frame):
+    (folder / 'saved').touch()
+    sys.exit(75)
+signal.signal(signal.SIGTERM, save)
+end_with(int(sys.argv[2]), signal.SIGTERM)
+(folder / 'ready').touch()
+time.sleep(300)
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='the end of a parent is told on Linux only')
+@pytest.mark.parametrize('number', [signal.SIGUSR1, signal.SIGKILL])
+def test_no_training_outlives_its_matrix(write_matrix, tmp_path, number):
+    script = (
+        'import sys\n'
+        'from ecl.apps.cli import run_tool\n'
+        'from ecl.apps.commands.experiments import matrix\n'
+        'from ecl.apps.experiments import workers\n'
+        f'workers.JOB = (sys.executable, "-c", {WAITS!r})\n'
+        'run_tool(matrix)'
+    )
+    command = [sys.executable, '-c', script, write_matrix(A, seeds=[0])]
+    process = subprocess.Popen([*command, '--work-dir', tmp_path / 'work'])
+    folder = tmp_path / 'work/a/seed0'
+    try:
+        _wait_for(lambda: (folder / 'ready').exists() or process.poll() is not None)
+        process.send_signal(number)
+        assert process.wait(120) == (-number if number == signal.SIGKILL else 130)
+        _wait_for((folder / 'saved').exists)
+    finally:
+        process.kill()
 
 
 class Counted:

@@ -16,11 +16,19 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Dataset
 
 from ecl.engine import epoch_worker_init_fn
-from ecl.engine.resume.processes import EXIT_STOPPED, StopSignals, exit_on_signal, prepare_workers
+from ecl.engine.resume.processes import (
+    EXIT_STOPPED,
+    StopSignals,
+    exit_on_signal,
+    prepare_workers,
+    unsaved,
+)
+
+STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 def handlers():
-    return [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)]
+    return [signal.getsignal(number) for number in (*STOPPING, signal.SIGINT)]
 
 
 def test_nothing_happens_without_a_signal():
@@ -32,7 +40,7 @@ def test_nothing_happens_without_a_signal():
     assert handlers() == before
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize('number', STOPPING)
 def test_a_signal_waits_for_the_end_of_the_step_and_sets_the_status(number):
     before = handlers()
     with pytest.raises(SystemExit) as caught, StopSignals() as stop:
@@ -42,6 +50,17 @@ def test_a_signal_waits_for_the_end_of_the_step_and_sets_the_status(number):
         stop.leave()
     assert caught.value.code == EXIT_STOPPED == 75
     assert handlers() == before
+
+
+def test_a_hangup_that_nohup_ignores_stops_nothing():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with exit_on_signal(), StopSignals() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.agreed()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_second_interrupt_does_not_wait():
@@ -60,6 +79,17 @@ def test_a_fault_after_a_signal_is_its_effect():
             signal.raise_signal(signal.SIGTERM)
         raise RuntimeError('another process, which got the signal too, is gone')
     assert stopped.value.code == EXIT_STOPPED
+
+
+def test_an_unsaved_training_says_so_once_and_has_the_status_of_shells(capsys):
+    with pytest.raises(SystemExit) as ended, exit_on_signal(unsaved):
+        with suppress(SystemExit):
+            signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGTERM)
+    assert ended.value.code == 128 + signal.SIGUSR1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert 'SIGUSR1' in line
+    assert 'nothing was saved' in line
 
 
 def test_a_fault_without_a_signal_stays_one():
@@ -135,6 +165,24 @@ def _runs(pid: int) -> bool:
     except OSError:
         return False
     return state != 'Z'
+
+
+class Survivors(Dataset):
+    """Each item is the number of a signal that its data worker received and survived."""
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        number = (signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)[index]
+        os.kill(os.getpid(), number)
+        return int(number)
+
+
+@pytest.mark.skipif(not hasattr(signal, 'sigwaitinfo'), reason='no sender of a signal is known')
+def test_a_worker_leaves_signals_to_the_training():
+    loader = DataLoader(Survivors(), num_workers=1, worker_init_fn=epoch_worker_init_fn)
+    assert torch.cat(list(loader)).tolist() == [signal.SIGINT, signal.SIGUSR1, signal.SIGHUP]
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
+from mmengine.hooks import EMAHook
 from torch import distributed, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
@@ -57,11 +58,17 @@ def _run(rank, folder):
     model[1].running_mean.fill_(rank)
     model.mask[1] = rank == 1
     runner = Runner(model, rank)
+    average = EMAHook()
+    average.before_run(runner)
+    runner.hooks = (average,)
     states = gather_states(runner)
     SyncNormHook().after_train_epoch(runner)
     averaged = model[1].running_mean.clone()
     if rank == 0:
-        torch.save((states, averaged), folder / 'states.pth')
+        checkpoint = {'state_dict': model.state_dict()}
+        average.before_save_checkpoint(runner, checkpoint)
+        saved = checkpoint['state_dict']['1.running_mean'].clone()
+        torch.save((states, averaged, saved), folder / 'states.pth')
     distributed.barrier()
     restore_state(runner, torch.load(folder / 'states.pth')[0])
     torch.save(model[1].running_mean, folder / f'{rank}.pth')
@@ -70,9 +77,9 @@ def _run(rank, folder):
 
 def test_only_what_differs_is_sent_and_each_rank_gets_its_own_back(tmp_path):
     mp.start_processes(_run, (tmp_path,), nprocs=2, start_method='fork')
-    states, averaged = torch.load(tmp_path / 'states.pth')
+    states, averaged, saved = torch.load(tmp_path / 'states.pth')
     assert [list(state['buffers']) for state in states] == [['mask', '1.running_mean']] * 2
-    assert averaged.tolist() == [0.5] * 4
+    assert averaged.tolist() == saved.tolist() == [0.5] * 4
     for rank in (0, 1):
         assert torch.load(tmp_path / f'{rank}.pth').tolist() == [rank] * 4
 

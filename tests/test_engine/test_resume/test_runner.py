@@ -188,6 +188,25 @@ def test_early_stopping_needs_no_rule(make_runner):
     assert runner.epoch == 2
 
 
+@pytest.mark.parametrize('resumed', [1, 3])
+def test_early_stopping_ends_a_resumed_training_at_the_same_epoch(make_runner, tmp_path, resumed):
+    stopping = dict(type='EarlyStoppingHook', monitor='shot/overall', patience=3, min_delta=100)
+    # The first validation improves: its checkpoint is saved again and does not repeat it.
+    saving = dict(type='CheckpointHook', interval=1, save_best='shot/overall', rule='greater')
+    settings = dict(
+        train_cfg=dict(type='ResumableTrainLoop', max_epochs=9),
+        default_hooks=dict(checkpoint=saving),
+    )
+    hooks = ['ClassCountsHook', 'StepSeedHook', stopping]
+    whole = make_runner(hooks, **settings)
+    whole.train()
+    assert whole.epoch == 4
+    checkpoint = str(tmp_path / f'run/epoch_{resumed}.pth')
+    again = make_runner(hooks, load_from=checkpoint, resume=True, **settings)
+    again.train()
+    assert again.epoch == 4
+
+
 STEPS = 6  # of an epoch
 HOOKS = ['ClassCountsHook', 'StepSeedHook', 'DistillWeightHook', 'RunRecordHook']
 
