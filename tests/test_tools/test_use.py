@@ -26,14 +26,28 @@ def test_predict_exits_with_1_if_a_file_is_no_image(load_tool, digits_run, tmp_p
 
 def test_export_tells_the_largest_difference(load_tool, digits_run, tmp_path, monkeypatch, capsys):
     tool, calls = load_tool('export'), []
+    preprocessing = dict(
+        size=[8, 9],
+        channels='BGR',
+        dtype='float32',
+        transforms=[dict(type='ResizeEdge', scale=8)],
+        mean=[1.0],
+        std=[2.0],
+        normalised_in_file=False,
+    )
     monkeypatch.setattr(
-        'ecl.apps.export.export', lambda **arguments: calls.append(arguments) or 2.5e-7
+        'ecl.apps.export.export',
+        lambda **arguments: calls.append(arguments) or (2.5e-7, preprocessing),
     )
     tool.main(['a.pth', '--out', 'a.pt2', '--format', 'torch', '--what', 'expert0', '--preprocess'])
     assert calls == [
         dict(checkpoint='a.pth', out='a.pt2', file_format='torch', what='expert0', preprocess=True)
     ]
-    assert capsys.readouterr().out == 'a.pt2: differs from PyTorch by at most 2.5e-07\n'
+    assert capsys.readouterr().out.splitlines() == [
+        'a.pt2: differs from PyTorch by at most 2.5e-07',
+        'input: images (N, 3, 8, 9), float32, BGR',
+        'preprocessing: ResizeEdge(scale=8), (pixel - [1.0]) / [2.0] by the caller',
+    ]
 
 
 def test_publish_tells_the_name_and_size(load_tool, digits_run, tmp_path, capsys):

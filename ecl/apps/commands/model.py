@@ -195,13 +195,12 @@ def export(argv: Sequence[str] | None = None) -> None:
         description='Write a model as one file that needs neither this package nor a configuration.'
     )
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--out', required=True, metavar='FILE', help='file to write')
+    parser.add_argument('--out', required=True, metavar='FILE.onnx|FILE.pt2', help='file to write')
     parser.add_argument(
         '--format',
         dest='file_format',
         choices=('onnx', 'torch'),
-        default='onnx',
-        help='onnx (default), or torch: a program of torch.export, .pt2',
+        help='onnx, or torch: a program of torch.export; default: that of the suffix',
     )
     parser.add_argument(
         '--what', default='ensemble', help='ensemble (default), or one expert alone: expert0, ...'
@@ -209,13 +208,15 @@ def export(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--preprocess',
         action='store_true',
-        help='take images as uint8 in RGB, and normalise them in the file',
+        help='take images as uint8, and normalise them in the file',
     )
     add_trust_argument(parser)
     arguments = vars(parser.parse_args(argv))
     with apis.trust_checkpoints(arguments.pop('trust_checkpoint')):
-        difference = exporter.export(**arguments)
+        print('Exporting; this takes up to a minute.', file=sys.stderr, flush=True)
+        difference, preprocessing = exporter.export(**arguments)
     print(f'{arguments["out"]}: differs from PyTorch by at most {difference:.1e}')
+    print(*exporter.preprocessing_lines(preprocessing), sep='\n')
 
 
 def publish(argv: Sequence[str] | None = None) -> None:
