@@ -37,6 +37,14 @@ def test_every_class_has_a_threshold(reviewed):
     assert limits.shape == (10,) and (limits > 0).all()
 
 
+def test_thresholds_that_none_reaches_are_told(digits_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr('ecl.apps.review.class_thresholds', lambda *_: np.full(10, np.inf))
+    page = review(digits_run, accuracy=0.9, out=tmp_path)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if 'No threshold' in line]
+    assert line.startswith('No threshold reaches 90% on ')
+    assert line in page.read_text()
+
+
 def test_likely_wrong_labels_are_disagreements_and_the_most_doubtful_come_first(reviewed):
     found = pd.read_csv(reviewed / 'wrong_labels.csv')
     assert len(found) and (found.label != found.predicted).all()

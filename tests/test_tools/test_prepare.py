@@ -12,6 +12,7 @@ FOLDER = dict(
     network=None,
     pretrained=None,
     experts=None,
+    untested_below=0,
 )
 
 
@@ -25,6 +26,7 @@ FOLDER = dict(
         ('--base b.py --workers 4', {'base': 'b.py', 'workers': 4}),
         ('--network n --pretrained w.pth', {'network': 'n', 'pretrained': 'w.pth'}),
         ('--experts 3', {'experts': 3}),
+        ('--untested-below 4', {'untested_below': 4}),
     ],
 )
 def test_arguments_reach_the_preparation(load_tool, monkeypatch, words, expected):

@@ -68,6 +68,7 @@ def prepare(argv: Sequence[str] | None = None) -> None:
             network=arguments.network,
             pretrained=arguments.pretrained,
             experts=arguments.experts,
+            untested_below=arguments.untested_below,
         )
         source, out = arguments.source, arguments.out
         if arguments.command == 'folder':
@@ -101,6 +102,13 @@ def _add_division(parser: ArgumentParser) -> None:
             metavar='F',
             help=f'{split} images as a fraction of each class, below 1',
         )
+    parser.add_argument(
+        '--untested-below',
+        type=int,
+        default=0,
+        metavar='N',
+        help='classes with fewer than N images are for training only',
+    )
     parser.add_argument('--seed', type=int, default=0, help='seed of the division')
     parser.add_argument(
         '--group-by',

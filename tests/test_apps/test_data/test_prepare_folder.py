@@ -247,6 +247,32 @@ def test_classes_without_test_images_are_told(divided, tmp_path):
     )
 
 
+def test_small_classes_are_for_training_only_if_asked_for(birds, divided, tmp_path):
+    prepared = prepare_folder(divided / 'train', tmp_path / 'mine', untested_below=3)
+    assert prepared.counts('train')[2] == 2
+    assert prepared.counts('test')[2] == 0
+    text = _printed(prepared)
+    assert "Classes without test images: '雀'\n" in text
+    with pytest.raises(UserError, match='divided into training and test images already'):
+        prepare_folder(divided, tmp_path / 'other', untested_below=3)
+    with pytest.raises(UserError, match='--untested-below: got groups too'):
+        prepare_folder(divided / 'train', tmp_path / 'other', untested_below=3, group_by='1')
+
+
+def test_few_test_images_are_told_with_what_they_are_worth(birds, divided, tmp_path):
+    text = _printed(prepare_folder(divided / 'train', tmp_path / 'mine'))
+    assert '3 test images: an accuracy is known to about 57 points only. More ' in text
+    assert '--test-fraction 0.2' in text
+    text = _printed(prepare_folder(divided / 'train', tmp_path / 'half', test=0.5))
+    assert 'points only.\n' in text
+    split = module.Split([('a', 0)], [], [(str(i), 0) for i in range(97)], {})
+    assert 'points only' not in _printed(prepared_with(tmp_path, split))
+
+
+def prepared_with(out, split):
+    return module.Prepared(out, ('a',), split, {}, '', [])
+
+
 SPLITS = ('train', 'test')
 
 
