@@ -2,6 +2,7 @@
 
 import math
 import os
+import shlex
 import shutil
 import tempfile
 from collections import Counter
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ecl.apis.config import find_config
-from ecl.apps.data.config_text import Settings, config_texts, default_base, describe
+from ecl.apps.data.config_text import Settings, check_base, config_texts, default_base, describe
 from ecl.apps.data.network import find_network
 from ecl.apps.data.scan import scan_images
 from ecl.apps.data.similar import Pair, similar_images
@@ -62,9 +63,14 @@ def prepare_folder(source: str | Path, out: str | Path, **options: Any) -> Prepa
         **options: Options of :func:`prepare_images`.
 
     Raises:
-        UserError: If the folder cannot be used as it is, or ``out`` exists.
+        UserError: If the folder cannot be used as it is, or ``out`` exists or is inside it.
     """
     _check_free(out)
+    if Path(out).resolve().is_relative_to(Path(source).resolve()):
+        raise UserError(
+            f'--out {out} is inside the folder of the images, where it would be a class. Choose '
+            'another folder.'
+        )
     return prepare_images(read_folder(source), out, **options)
 
 
@@ -157,6 +163,10 @@ def prepare_images(
     if base is not None and (network or pretrained or experts):
         raise UserError('--base holds a network already: remove --network, --pretrained, --experts')
     chosen = None if base is None else find_config(base)
+    if chosen is not None:
+        check_base(chosen)
+    if pretrained is not None and '://' not in pretrained and not Path(pretrained).is_file():
+        raise UserError(f'--pretrained {pretrained}: the file does not exist')
     settings = Settings(
         experts or 1, find_network(network, pretrained) if network else None, pretrained
     )
@@ -339,12 +349,16 @@ def print_summary(prepared: Prepared, console: Console | None = None) -> None:
         lines += [f'  {_shown(path)}: {left_out[path]}' for path in sorted(left_out)[:_NAMED]]
     lines += prepared.notes
     if (prepared.out / 'probe.py').is_file():
-        lines.append(f'Linear probe, in minutes: ecl train {prepared.out / "probe.py"}')
-    lines.append(f'Train with: ecl train {prepared.out / "config.py"}')
+        lines.append(f'Linear probe, in minutes: ecl train {_quoted(prepared.out / "probe.py")}')
+    lines.append(f'Train with: ecl train {_quoted(prepared.out / "config.py")}')
     console.print(table)
     # Paths and class names are not markup, and a path must not be wrapped.
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
 
 
 def _precision(prepared: Prepared) -> list[str]:
@@ -356,7 +370,9 @@ def _precision(prepared: Prepared) -> list[str]:
     more = ''
     if not prepared.division and tested < 0.2 * (tested + trained):
         more = ' More images are tested with --test-fraction 0.2.'
-    return [f'{tested} test images: an accuracy is known to about {half_width:.0f} points only.{more}']
+    return [
+        f'{tested} test images: an accuracy is known to about {half_width:.0f} points only.{more}'
+    ]
 
 
 def _range(counts: list[int]) -> str:

@@ -1,4 +1,5 @@
 import io
+import shlex
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,9 @@ from mmengine.config import Config
 from rich.console import Console
 
 from ecl.apis import load_config, train
+from ecl.apis.config import find_config
 from ecl.apps.data import prepare_folder as module
+from ecl.apps.data.config_text import check_base
 from ecl.apps.data.prepare_folder import prepare_csv, prepare_folder, print_summary
 from ecl.datasets import ImageList, count_classes
 from ecl.errors import UserError
@@ -140,14 +143,57 @@ def test_base_suits_the_size_of_the_images(tmp_path, write_image, size, crop):
     assert cfg.test_dataloader.dataset.pipeline[2].crop_size == crop
 
 
+LISTS = """
+mark = 1
+model = dict(type='X')
+lists = dict(dataset=dict(type='ImageList', data_prefix='photos'))
+train_dataloader = dict(dataset=lists)
+val_dataloader = test_dataloader = lists
+"""
+
+
 def test_another_base_may_be_named(birds, tmp_path):
-    (tmp_path / 'base.py').write_text("mark = 1\nmodel = dict(type='X')\n")
+    (tmp_path / 'base.py').write_text(LISTS)
     out = prepare_folder(birds, tmp_path / 'mine', base=tmp_path / 'base.py').out
     cfg = Config.fromfile(out / 'config.py')
     assert cfg.mark == 1
+    assert cfg.test_dataloader.dataset.data_prefix == ''  # paths start from data_root
     assert 'contrast' not in cfg.model  # nor in the base
     with pytest.raises(UserError, match=r'nowhere.py does not exist'):
         prepare_folder(birds, tmp_path / 'other', base=tmp_path / 'nowhere.py')
+
+
+def test_a_base_without_lists_of_images_is_refused(birds, tmp_path):
+    for base in ('ecl_r32_cifar100-lt-if100', tmp_path / 'base.py'):
+        (tmp_path / 'base.py').write_text("model = dict(type='X')\n")
+        with pytest.raises(UserError, match=r'--base .*: got .*, expected ImageList') as caught:
+            prepare_folder(birds, tmp_path / 'mine', base=base)
+        assert 'ecl_r50_lists-224px' in str(caught.value)
+    fitting = str(caught.value).rpartition('such as in ')[2].split(', ')
+    for name in fitting:
+        check_base(find_config(name))
+    assert not (tmp_path / 'mine').exists()
+
+
+def test_weights_that_do_not_exist_are_told_before_the_work(birds, tmp_path):
+    with pytest.raises(UserError, match=r'--pretrained nofile\.pth: the file does not exist'):
+        prepare_folder(birds, tmp_path / 'mine', pretrained='nofile.pth')
+
+
+def test_the_folder_of_the_images_stays_as_it_is(birds, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob('*'))
+    for out in (birds / 'out', birds / 'a' / 'b', birds.relative_to(tmp_path) / 'out'):
+        with pytest.raises(UserError, match='is inside the folder of the images'):
+            prepare_folder(birds, out)
+    assert sorted(tmp_path.rglob('*')) == before
+
+
+def test_printed_commands_can_be_pasted(birds, tmp_path):
+    text = _printed(prepare_folder(birds, tmp_path / "o'neil" / 'my birds'))
+    (line,) = [line for line in text.splitlines() if line.startswith('Train with: ')]
+    *_, path = shlex.split(line.removeprefix('Train with: '))
+    assert path == f"{tmp_path}/o'neil/my birds/config.py"
 
 
 @pytest.mark.parametrize('fault', ['split', 'class', 'interrupt', 'config'])

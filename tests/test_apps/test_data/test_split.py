@@ -101,7 +101,9 @@ def test_same_seed_same_split_other_seed_another():
 @pytest.mark.parametrize(('test', 'val'), [(3, 0), (1, 2), (0.1, 0.9)])
 def test_a_class_too_small_is_named(test, val):
     classes = _classes([50, 3])
-    with pytest.raises(UserError, match=r"too few different images .*'c\d' has \d+.* ask for fewer"):
+    with pytest.raises(
+        UserError, match=r"too few different images .*'c\d' has \d+.* ask for fewer"
+    ):
         split_images(classes, _distinct(classes), test, val)
 
 
@@ -112,7 +114,7 @@ def test_all_classes_too_small_are_named_with_what_helps():
     assert '--untested-below 2' in str(caught.value)
     assert 'fewer test' not in str(caught.value)  # than one there are none
     classes = _classes([1] * 50)
-    with pytest.raises(UserError, match='50 of 50 classes .*and 30 more'):
+    with pytest.raises(UserError, match=r'50 of 50 classes .*and 30 more'):
         split_images(classes, _distinct(classes))
 
 
@@ -133,7 +135,7 @@ def test_small_classes_are_for_training_only_if_asked_for():
     assert _labels(split.test) == {0: 3, 1: 3}
     assert _labels(split.val) == {0: 1, 1: 1}
     assert _labels(split.train) == {0: 26, 1: 5, 2: 2, 3: 1}
-    with pytest.raises(UserError, match='no class is left to test: got 30 different .* least 31'):
+    with pytest.raises(UserError, match=r'no class is left to test: got 30 different .* least 31'):
         split_images(classes, _distinct(classes), untested_below=31)
 
 
