@@ -100,6 +100,8 @@ def review(work_dir: str | Path, accuracy: float = 0.95, out: str | Path | None 
         raise UserError(f'--accuracy: got {accuracy:g}, expected a share above 0 and below 1.')
     import cleanlab.filter  # noqa: F401 - an extra; missing, it is said before the work
 
+    if Path(work_dir).is_file():
+        raise UserError(f'{work_dir} is a file. Give the work dir: {Path(work_dir).parent}')
     checkpoint = final_checkpoint(work_dir) if Path(work_dir).is_dir() else None
     if checkpoint is None:
         raise UserError(f'{work_dir} holds no checkpoint. Give the work dir of a training.')

@@ -85,6 +85,11 @@ def test_a_folder_without_a_training_is_refused(tmp_path):
         review(tmp_path)
 
 
+def test_a_checkpoint_is_refused_with_its_work_dir(digits_run):
+    with pytest.raises(UserError, match=rf'is a file\. Give the work dir: {digits_run}$'):
+        review(digits_run / 'epoch_3.pth')
+
+
 def test_a_percentage_is_refused_before_the_work(tmp_path):
     with pytest.raises(UserError, match='--accuracy: got 95, expected a share'):
         review(tmp_path, accuracy=95)
