@@ -72,8 +72,8 @@ def predict(
             an adjustment, to which they belong.
 
     Returns:
-        The predictions, in the order of the sources and paths. Files that are not valid images follow, and are
-        listed on standard error.
+        The predictions, in the order of the sources and paths. Files that are not valid images
+        follow, and are listed on standard error.
 
     Raises:
         UserError: If the checkpoint or an argument cannot be used, or there is no image.

@@ -256,7 +256,7 @@ def _kind(image: Image.Image) -> str:
 
 def _is_transparent(image: Image.Image) -> bool:
     """Return whether a pixel of a loaded image is transparent, at least in part."""
-    return _has_alpha(image) and image.convert('RGBA').getextrema()[3][0] < 255
+    return _has_alpha(image) and min(image.convert('RGBA').getchannel('A').tobytes()) < 255
 
 
 def _line(error: Exception) -> str:
