@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from ecl.apps.cli import add_cfg_options
 from ecl.apps.data import browse as pictures
-from ecl.apps.data import class_folders, prepare_folder, prepare_public, resize, verify
+from ecl.apps.data import class_folders, prepare_folder, prepare_public, resize, summary, verify
 from ecl.datasets.image_csv import COLUMNS
 from ecl.errors import UserError
 
@@ -69,6 +69,7 @@ def prepare(argv: Sequence[str] | None = None) -> None:
             pretrained=arguments.pretrained,
             experts=arguments.experts,
             untested_below=arguments.untested_below,
+            keep=arguments.keep,
         )
         source, out = arguments.source, arguments.out
         if arguments.command == 'folder':
@@ -78,7 +79,7 @@ def prepare(argv: Sequence[str] | None = None) -> None:
             prepared = prepare_folder.prepare_csv(
                 source, out, arguments.images, arguments.suffix, columns, **options
             )
-        prepare_folder.print_summary(prepared)
+        summary.print_summary(prepared)
     else:
         linked = prepare_public.prepare_public(
             arguments.command, arguments.images, arguments.lists, arguments.root
@@ -108,6 +109,11 @@ def _add_division(parser: ArgumentParser) -> None:
         default=0,
         metavar='N',
         help='classes with fewer than N images are for training only',
+    )
+    parser.add_argument(
+        '--keep',
+        metavar='FOLDER',
+        help='keep the test and validation images of this earlier --out; all others train',
     )
     parser.add_argument('--seed', type=int, default=0, help='seed of the division')
     parser.add_argument(

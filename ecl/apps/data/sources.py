@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from ecl.datasets.classes import read_text, shorten, sort_classes
 from ecl.datasets.image_csv import SPLITS, Row, parse_image_table
 from ecl.datasets.image_file import EXTENSIONS, find_images, is_visible
-from ecl.datasets.image_list import check_inside
+from ecl.datasets.image_list import check_inside, read_image_list
 from ecl.errors import UserError
 
 _LAYOUT = 'Expected <folder>/<class>/<image>.'
@@ -215,6 +215,31 @@ def group_paths(source: Source, rule: str) -> None:
         what = f'no folder number {rule}' if rule.isdecimal() else 'no match'
         raise UserError(f'--group-by {rule}: {what} in {shorten(lacking)}')
     source.groups = {p: ' '.join(m.groups('')) or m[0] for p, m in found.items() if m}
+
+
+def keep_held_out(source: Source, lists: str | Path) -> None:
+    """Divide a source as an earlier preparation did; images that are new are for training.
+
+    Args:
+        source: Changed in place. Images are the same as before if their paths are.
+        lists: Folder that the earlier preparation wrote.
+
+    Raises:
+        UserError: If there is no test list, or none of its images is in the source.
+    """
+    paths = [path for members in source.classes.values() for path in members]
+    source.division = dict.fromkeys(paths, 'train')
+    if not Path(lists, 'test.txt').is_file():
+        raise UserError(f'--keep {lists}: got no test.txt, expected a folder of ecl prepare')
+    for split in ('val', 'test'):
+        file = Path(lists, f'{split}.txt')
+        for path in read_image_list(file) if file.is_file() else ():
+            if path in source.division:
+                source.division[path] = split
+            else:
+                source.left_out[path] = f'the file is missing, and was in {file}'
+    if 'test' not in source.division.values():
+        raise UserError(f'--keep {lists}: none of its test images is in {source.root}')
 
 
 def check_names(source: Source) -> None:

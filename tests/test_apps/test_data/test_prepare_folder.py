@@ -1,5 +1,4 @@
 import io
-import shlex
 import shutil
 from pathlib import Path
 
@@ -11,7 +10,8 @@ from ecl.apis import load_config, train
 from ecl.apis.config import find_config
 from ecl.apps.data import prepare_folder as module
 from ecl.apps.data.config_text import check_base
-from ecl.apps.data.prepare_folder import prepare_csv, prepare_folder, print_summary
+from ecl.apps.data.prepare_folder import prepare_csv, prepare_folder
+from ecl.apps.data.summary import print_summary
 from ecl.datasets import ImageList, count_classes
 from ecl.errors import UserError
 
@@ -70,14 +70,6 @@ def _printed(prepared):
     console = Console(file=io.StringIO(), width=80)
     print_summary(prepared, console)
     return console.file.getvalue()
-
-
-def test_summary_has_counts_groups_and_the_next_command(birds, tmp_path):
-    text = _printed(prepare_folder(birds, tmp_path / 'mine', test=2))
-    assert '3 classes' in text
-    assert 'few-shot (10 to 3)' in text
-    assert 'Largest class: grey heron (10); smallest: 雀 (3); imbalance factor 3.33' in text
-    assert f'ecl train {tmp_path}/mine/config.py' in text
 
 
 def test_config_trains(birds, tmp_path, fresh_engine_state):
@@ -189,13 +181,6 @@ def test_the_folder_of_the_images_stays_as_it_is(birds, tmp_path, monkeypatch):
     assert sorted(tmp_path.rglob('*')) == before
 
 
-def test_printed_commands_can_be_pasted(birds, tmp_path):
-    text = _printed(prepare_folder(birds, tmp_path / "o'neil" / 'my birds'))
-    (line,) = [line for line in text.splitlines() if line.startswith('Train with: ')]
-    *_, path = shlex.split(line.removeprefix('Train with: '))
-    assert path == f"{tmp_path}/o'neil/my birds/config.py"
-
-
 @pytest.mark.parametrize('fault', ['split', 'class', 'interrupt', 'config'])
 def test_nothing_is_written_when_something_fails(birds, tmp_path, monkeypatch, fault):
     error, test = UserError, 1
@@ -305,18 +290,36 @@ def test_small_classes_are_for_training_only_if_asked_for(birds, divided, tmp_pa
         prepare_folder(divided / 'train', tmp_path / 'other', untested_below=3, group_by='1')
 
 
-def test_few_test_images_are_told_with_what_they_are_worth(birds, divided, tmp_path):
-    text = _printed(prepare_folder(divided / 'train', tmp_path / 'mine'))
-    assert '3 test images: an accuracy is known to about 57 points only. More ' in text
-    assert '--test-fraction 0.2' in text
-    text = _printed(prepare_folder(divided / 'train', tmp_path / 'half', test=0.5))
-    assert 'points only.\n' in text
-    split = module.Split([('a', 0)], [], [(str(i), 0) for i in range(97)], {})
-    assert 'points only' not in _printed(prepared_with(tmp_path, split))
+def test_added_photographs_keep_the_test_images(birds, tmp_path, write_image):
+    old = prepare_folder(birds, tmp_path / 'old', test=2, val=1)
+    for index in range(5):
+        write_image(birds / '雀' / f'new {index}.png', 900 + index)
+        write_image(birds / 'dodo' / f'{index}.png', 800 + index)
+    gone = old.split.test[0][0]
+    (birds / gone).unlink()
+    prepared = prepare_folder(birds, tmp_path / 'mine', keep=tmp_path / 'old')
+    paths = {
+        split: [{path for path, _ in getattr(each.split, split)} for each in (old, prepared)]
+        for split in ('test', 'val', 'train')
+    }
+    assert paths['test'][0] - paths['test'][1] == {gone}
+    assert paths['test'][1] < paths['test'][0]
+    assert paths['val'][0] == paths['val'][1]
+    assert len(paths['train'][1] - paths['train'][0]) == 10
+    assert prepared.split.left_out[gone].startswith('the file is missing, and was in ')
+    assert "Classes without test images: 'dodo'" in _printed(prepared)
 
 
-def prepared_with(out, split):
-    return module.Prepared(out, ('a',), split, {}, '', [])
+def test_a_kept_division_that_does_not_fit_says_why(birds, divided, tmp_path):
+    with pytest.raises(UserError, match=r'--keep .*mine: got no test\.txt'):
+        prepare_folder(divided / 'train', tmp_path / 'mine', keep=tmp_path / 'mine')
+    old = prepare_folder(divided, tmp_path / 'old').out
+    with pytest.raises(UserError, match='none of its test images is in '):
+        prepare_folder(divided / 'train', tmp_path / 'mine', keep=old)
+    with pytest.raises(UserError, match='remove the other options that do'):
+        prepare_folder(divided / 'train', tmp_path / 'mine', keep=old, test=1)
+    with pytest.raises(UserError, match='divided into training and test images already'):
+        prepare_folder(divided, tmp_path / 'mine', keep=old)
 
 
 SPLITS = ('train', 'test')
