@@ -85,6 +85,24 @@ def final_checkpoint(work_dir: str | Path) -> str | None:
     return latest_checkpoint(work_dir)
 
 
+def find_checkpoint(source: str | Path) -> str:
+    """Return the checkpoint that a user names.
+
+    Args:
+        source: A checkpoint, or the work dir of a training, which means
+            :func:`final_checkpoint`.
+
+    Raises:
+        UserError: If it is a folder without a checkpoint.
+    """
+    if not Path(source).is_dir():
+        return str(source)
+    found = final_checkpoint(source)
+    if found is None:
+        raise UserError(f'{source} holds no checkpoint: give a checkpoint or a work dir with one')
+    return found
+
+
 def check_resumable(checkpoint: Mapping[str, Any], cfg: Config, path: str | Path) -> None:
     """Check that a checkpoint can be resumed with a configuration.
 

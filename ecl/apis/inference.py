@@ -25,7 +25,7 @@ from ecl.apis.config_check import check_config
 from ecl.apis.models import build_model, build_pipeline, load_model
 from ecl.checkpoint_file import load_checkpoint
 from ecl.datasets import LoadImage
-from ecl.datasets.image_file import inspect_image
+from ecl.datasets.image_file import inspect_image, on_white
 from ecl.errors import UserError
 from ecl.evaluation import PredictionRecord, Predictions
 from ecl.models.adjustment import adjust as adjust_model
@@ -212,7 +212,8 @@ class Predictor:
         """Predict images.
 
         Args:
-            images: A list of files, PIL images, or arrays of uint8 in RGB (H, W, 3) or grey (H, W).
+            images: A list of files, PIL images, or arrays of uint8 in RGB (H, W, 3), RGBA
+                (H, W, 4) or grey (H, W). Transparent parts become white.
             batch_size: Images that pass the network at the same time.
 
         Returns:
@@ -287,11 +288,11 @@ class Predictor:
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or (image.ndim != 2 and image.shape[2:] not in ((3,), (4,))):
                 raise UserError(
-                    'an array must be of uint8, (H, W) or (H, W, 3), '
+                    'an array must be of uint8, (H, W), (H, W, 3) or (H, W, 4), '
                     f'not {image.dtype} {image.shape}'
                 )
             image = Image.fromarray(image)
         image = ImageOps.exif_transpose(image)  # as OpenCV does with a file
         if image.mode.startswith('I'):  # 16 bits, of which convert would clip all but the lower 8
             image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        return np.ascontiguousarray(np.asarray(image.convert('RGB'))[..., ::-1])
+        return np.ascontiguousarray(np.asarray(on_white(image))[..., ::-1])

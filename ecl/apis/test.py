@@ -40,6 +40,9 @@ from ecl.registry import DATASETS, type_name
 from ecl.shots import configured_thresholds
 from ecl.weights import bare_model
 
+#: Suffixes of files that hold the prediction of each image.
+_PICKLES = ('.pkl', '.pickle')
+
 
 def test(
     config: ConfigLike,
@@ -95,11 +98,13 @@ def test(
 
     Raises:
         UserError: If the configuration or the data cannot be used as they are, the checkpoint
-            belongs to another model, or the model cannot be adjusted.
+            belongs to another model, the model cannot be adjusted, or ``out`` has another suffix.
     """
     for path in (out, per_class):
         if path is not None:
             check_folder(path)
+    if out is not None and Path(out).suffix not in ('.json', *_PICKLES):
+        raise UserError(f'--out {out}: got the suffix {Path(out).suffix!r}, expected .json or .pkl')
     cfg = load_config(config, work_dir=work_dir, cfg_options=cfg_options)
     source = config_name(config)
     if cfg.get('test_dataloader') is None or cfg.get('test_cfg') is None:
@@ -182,7 +187,7 @@ def _summary(
 
 
 def _holds_predictions(out: str | Path | None) -> bool:
-    return out is not None and Path(out).suffix in ('.pkl', '.pickle')
+    return out is not None and Path(out).suffix in _PICKLES
 
 
 def _read_list(cfg: Config, path: str | Path) -> tuple[list[str], list[int]]:

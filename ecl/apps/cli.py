@@ -21,7 +21,7 @@ from ecl.errors import UserError
 COMMANDS = {
     'train': ('model', 'train', 'train a model'),
     'test': ('model', 'test', 'evaluate a checkpoint'),
-    'predict': ('model', 'predict', 'predict an image or a folder of images'),
+    'predict': ('model', 'predict', 'predict images and folders of images'),
     'demo': ('model', 'demo', 'try a model in the browser'),
     'report': ('experiments', 'report', 'write a page about trainings'),
     'review': ('experiments', 'review', 'find thresholds, worst errors and likely wrong labels'),

@@ -58,8 +58,10 @@ def serve(checkpoint: str | Path, port: int | None = None) -> gr.Blocks:
         The page; ``local_url`` is its address, ``close()`` ends it.
 
     Raises:
-        UserError: If the checkpoint cannot be used or the port is taken.
+        UserError: If the checkpoint cannot be used, or there is no such port or it is taken.
     """
+    if port is not None and not 1 <= port <= 65535:
+        raise UserError(f'--port: got {port}, expected a number from 1 to 65535')
     page = build_page(Predictor(checkpoint), Path(checkpoint).name)
     try:
         page.launch(

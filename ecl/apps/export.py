@@ -7,9 +7,10 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import numpy as np
 import torch
 from mmpretrain.models import BaseClassifier
 from mmpretrain.models.utils import ShiftWindowMSA
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from ecl.apis.checkpoint import parse_config
 from ecl.apis.config_check import walk
-from ecl.apis.models import CONTRAST, image_size, load_model
+from ecl.apis.models import CONTRAST, build_pipeline, image_size, load_model
 from ecl.checkpoint_file import load_checkpoint
 from ecl.engine.resume.atomic_file import atomic_write, check_folder
 from ecl.errors import UserError
@@ -26,6 +27,10 @@ from ecl.models import ECLHead, MultiExpertBackbone
 
 #: Largest difference of a probability between PyTorch and an exported file that is accepted.
 TOLERANCE = 1e-4
+#: Suffix of a file -> its format.
+FORMATS = {'.onnx': 'onnx', '.pt2': 'torch'}
+#: Transforms that change the type of an image and not its pixels.
+_CONVERSIONS = ('NumpyToPIL', 'PILToNumpy', 'PackInputs')
 #: Facts of the training that a published file keeps.
 META = ('epoch', 'iter', 'seed', 'time', 'mmengine_version', 'dataset_meta', 'class_counts')
 #: Keys of the configuration that belong to the machine of the training.
@@ -57,36 +62,51 @@ class Exportable(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, 3, H, W) to probabilities (N, C).
 
-        With preprocessing, the images are uint8 in RGB; without, what the network takes.
+        With preprocessing, the images are uint8; without, what the network takes.
         """
         if self.preprocess:
             images = (images.float() - self.mean) / self.std
         return self.model(images).softmax(dim=1)
 
 
+class Exported(NamedTuple):
+    """Result of :func:`export`.
+
+    Attributes:
+        difference: The largest difference of a probability from PyTorch, over batches of 1, 2 and
+            5 random images.
+        preprocessing: What the caller has to do with an image; see :func:`describe_preprocessing`.
+    """
+
+    difference: float
+    preprocessing: dict[str, Any]
+
+
 def export(
     checkpoint: str | Path,
     out: str | Path,
-    file_format: str = 'onnx',
+    file_format: str | None = None,
     what: str = 'ensemble',
     preprocess: bool = False,
-) -> float:
+) -> Exported:
     """Export a model, and compare the predictions of the file with those of PyTorch.
 
-    The batch size is dynamic; the image size is that of the test pipeline. The file holds the class
-    names as a JSON list: ONNX under the metadata key ``classes``, PyTorch as the extra file
-    ``classes.json``.
+    The batch size is dynamic; the image size is that of the test pipeline. The file holds two JSON
+    texts: the class names and the result of :func:`describe_preprocessing`. In ONNX they are the
+    metadata ``classes`` and ``preprocessing``, in a program of PyTorch the extra files
+    ``classes.json`` and ``preprocessing.json``.
 
     Args:
         checkpoint: A file of a training or of ``ecl publish``, or the name of a shipped model.
-        out: The file to write.
-        file_format: 'onnx', or 'torch' for a program of ``torch.export`` (``.pt2``).
+        out: The file to write, with a suffix of ``FORMATS``.
+        file_format: 'onnx', or 'torch' for a program of ``torch.export``. Default: that of the
+            suffix.
         what: 'ensemble', or 'expert0' and so on for one expert alone, without the others' weights.
-        preprocess: Take images as uint8 in RGB and normalise them in the file. Resizing is left to
-            the caller.
+        preprocess: Take images as uint8 and normalise them in the file. Resizing is left to the
+            caller.
 
     Returns:
-        The largest difference of a probability, over batches of 1, 2 and 5 random images.
+        The difference from PyTorch, and what the caller has to do with an image.
 
     Raises:
         UserError: If an argument or the checkpoint cannot be used.
@@ -94,20 +114,22 @@ def export(
         RuntimeError: If a probability differs by more than ``TOLERANCE``.
     """
     writers: dict[str, Callable] = {'onnx': _write_onnx, 'torch': _write_torch}
-    if file_format not in writers:
-        raise UserError(f'--format must be onnx or torch, not {file_format!r}')
+    write = writers[_format_of(out, file_format)]
     check_folder(out)
     model = load_model(checkpoint, 'cpu')
-    classes = [
-        str(name) for name in model._dataset_meta['classes'] or range(model.head.num_classes)
-    ]
     size = image_size(model._config.test_dataloader.dataset.pipeline, (500, 600))
+    classes = model._dataset_meta['classes'] or range(model.head.num_classes)
+    preprocessing = describe_preprocessing(model, size, preprocess)
+    notes = {
+        'classes': json.dumps([str(name) for name in classes]),
+        'preprocessing': json.dumps(preprocessing),
+    }
     if what != 'ensemble':
         keep_expert(model, what)
     if preprocess:
         _check_preprocessor(model, str(checkpoint))
     network = Exportable(model, preprocess).eval()
-    content, run = writers[file_format](network, _images(2, size, preprocess), classes)
+    content, run = write(network, _images(2, size, preprocess), notes)
     difference = 0.0
     for number in (1, 2, 5):
         images = _images(number, size, preprocess)
@@ -117,7 +139,69 @@ def export(
         raise RuntimeError(f'the exported model differs from PyTorch by {difference:.1e}')
     with atomic_write(out) as file:
         file.write(content)
-    return difference
+    return Exported(difference, preprocessing)
+
+
+def _format_of(out: str | Path, file_format: str | None) -> str:
+    """Return the format of a file by its suffix, which must be that of the format, if given."""
+    if file_format not in (None, *FORMATS.values()):
+        raise UserError(f'--format must be onnx or torch, not {file_format!r}')
+    suffix = Path(out).suffix.lower()
+    expected = [known for known, name in FORMATS.items() if file_format in (None, name)]
+    if suffix not in expected:
+        raise UserError(f'--out {out}: got the suffix {suffix!r}, expected {" or ".join(expected)}')
+    return FORMATS[suffix]
+
+
+def describe_preprocessing(
+    model: BaseClassifier, size: tuple[int, int], normalised: bool
+) -> dict[str, Any]:
+    """Return what a caller of an exported file has to do with an image, as plain data.
+
+    Args:
+        model: Result of :func:`~ecl.apis.models.load_model`.
+        size: Height and width of the input.
+        normalised: Whether the file subtracts the mean and divides by the standard deviation.
+
+    Returns:
+        ``size``, ``channels`` ('RGB' or 'BGR') and ``dtype`` of the input; the ``transforms`` that
+        bring an image to this size; ``mean`` and ``std`` of the channels, or None without;
+        ``normalised_in_file``.
+    """
+    steps = model._config.test_dataloader.dataset.pipeline
+    preprocessor = model.data_preprocessor
+    red = np.zeros((500, 600, 3), np.uint8)
+    red[..., 2] = 255  # a pipeline takes BGR
+    first, _, last = build_pipeline(steps)({'img': red})['inputs'].float().mean(dim=(1, 2))
+    swaps = bool(getattr(preprocessor, 'to_rgb', False))
+    normalises = getattr(preprocessor, '_enable_normalize', False)
+    return {
+        'size': list(size),
+        'channels': 'RGB' if bool(first > last) != swaps else 'BGR',
+        'dtype': 'uint8' if normalised else 'float32',
+        'transforms': [dict(step) for step in steps if step['type'] not in _CONVERSIONS],
+        'mean': preprocessor.mean.flatten().tolist() if normalises else None,
+        'std': preprocessor.std.flatten().tolist() if normalises else None,
+        'normalised_in_file': normalised,
+    }
+
+
+def preprocessing_lines(preprocessing: dict[str, Any]) -> list[str]:
+    """Return the result of :func:`describe_preprocessing` as two lines for a reader."""
+    height, width = preprocessing['size']
+    steps = [
+        f'{step["type"]}({", ".join(f"{k}={v}" for k, v in step.items() if k != "type")})'
+        for step in preprocessing['transforms']
+    ]
+    if preprocessing['mean'] is not None:
+        mean, std = ([round(value, 2) for value in preprocessing[key]] for key in ('mean', 'std'))
+        where = 'in the file' if preprocessing['normalised_in_file'] else 'by the caller'
+        steps.append(f'(pixel - {mean}) / {std} {where}')
+    return [
+        f'input: images (N, 3, {height}, {width}), {preprocessing["dtype"]}, '
+        f'{preprocessing["channels"]}',
+        f'preprocessing: {", ".join(steps) or "none"}',
+    ]
 
 
 def keep_expert(model: BaseClassifier, what: str) -> None:
@@ -169,19 +253,19 @@ def _program(network: nn.Module, images: Tensor) -> torch.export.ExportedProgram
 
 
 def _write_torch(
-    network: nn.Module, images: Tensor, classes: list[str]
+    network: nn.Module, images: Tensor, notes: dict[str, str]
 ) -> tuple[bytes, Callable[[Tensor], Tensor]]:
     buffer = io.BytesIO()
-    names = {'classes.json': json.dumps(classes)}
+    files = {f'{name}.json': text for name, text in notes.items()}
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'No complete tensor')  # of weights in part of a storage
-        torch.export.save(_program(network, images), buffer, extra_files=names)
+        torch.export.save(_program(network, images), buffer, extra_files=files)
     content = buffer.getvalue()
     return content, torch.export.load(io.BytesIO(content)).module()
 
 
 def _write_onnx(
-    network: nn.Module, images: Tensor, classes: list[str]
+    network: nn.Module, images: Tensor, notes: dict[str, str]
 ) -> tuple[bytes, Callable[[Tensor], Tensor]]:
     import onnx  # this and the next two are an extra
     import onnxruntime
@@ -195,7 +279,7 @@ def _write_onnx(
         verbose=False,
     )
     proto = program.model_proto
-    onnx.helper.set_model_props(proto, {'classes': json.dumps(classes)})
+    onnx.helper.set_model_props(proto, notes)
     content = proto.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=['CPUExecutionProvider'])
 

@@ -1,4 +1,4 @@
-"""Predict a file or a folder of images; print the result or write it."""
+"""Predict files and folders of images; print the result or write it."""
 
 import csv
 import io
@@ -31,19 +31,19 @@ class ImagePrediction:
         path: File of the image.
         guesses: Best first; empty if the file is not a valid image.
         fault: Error of the file; empty for a valid image.
-        accepted: Whether the confidence reaches the threshold of the class; True without
-            thresholds.
+        accepted: Whether the confidence reaches the threshold of the class: True without
+            thresholds, False where there is a fault.
     """
 
     path: str
     guesses: list[Guess]
     fault: str = ''
-    accepted: bool = True
+    accepted: bool = False
 
 
 def predict(
     checkpoint: str | Path,
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     topk: int = 5,
     expert: int | None = None,
     out: str | Path | None = None,
@@ -53,11 +53,12 @@ def predict(
     adjust: str | None = None,
     thresholds: str | Path | None = None,
 ) -> list[ImagePrediction]:
-    """Predict an image or all images under a folder; print the results or write them.
+    """Predict images and all images under folders; print the results or write them.
 
     Args:
         checkpoint: A file of a training or of ``ecl publish``, or the name of a shipped model.
-        source: An image, or a folder that is searched at any depth.
+        source: An image, or a folder that is searched at any depth; or several of them. An image
+            that is named twice is predicted once.
         topk: Classes to name of each image.
         expert: Predict with this expert alone, 0 to K - 1; None is the whole model.
         out: ``.csv`` (a line for each image and class) or ``.json`` file to write instead of
@@ -71,15 +72,17 @@ def predict(
             an adjustment, to which they belong.
 
     Returns:
-        The predictions, in the order of the paths. Files that are not valid images follow, and are
-        listed on standard error.
+        The predictions, in the order of the sources and paths. Files that are not valid images
+        follow, and are listed on standard error.
 
     Raises:
         UserError: If the checkpoint or an argument cannot be used, or there is no image.
     """
     _check(topk, batch_size, out)
     _check_adjustment(tau, adjust, expert, thresholds)
-    paths, others = _find(Path(source))
+    found = [_find(Path(each)) for each in ([source] if isinstance(source, str | Path) else source)]
+    paths = list(dict.fromkeys(path for images, _ in found for path in images))
+    others = {path: fault for _, faults in found for path, fault in faults.items()}
     predictor = Predictor(checkpoint, device, tau, adjust or 'logit-adjustment')
     if expert is not None and not 0 <= expert < predictor.num_experts:
         raise UserError(f'--expert {expert}: the model has {predictor.num_experts} experts')

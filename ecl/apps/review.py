@@ -1,6 +1,7 @@
 """Review a trained model: thresholds to abstain below, worst errors, likely wrong labels."""
 
 import json
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -99,6 +100,8 @@ def review(work_dir: str | Path, accuracy: float = 0.95, out: str | Path | None 
         raise UserError(f'--accuracy: got {accuracy:g}, expected a share above 0 and below 1.')
     import cleanlab.filter  # noqa: F401 - an extra; missing, it is said before the work
 
+    if Path(work_dir).is_file():
+        raise UserError(f'{work_dir} is a file. Give the work dir: {Path(work_dir).parent}')
     checkpoint = final_checkpoint(work_dir) if Path(work_dir).is_dir() else None
     if checkpoint is None:
         raise UserError(f'{work_dir} holds no checkpoint. Give the work dir of a training.')
@@ -123,6 +126,11 @@ def review(work_dir: str | Path, accuracy: float = 0.95, out: str | Path | None 
     wrong = wrong.sort_values('doubt', ascending=False, kind='stable')
     to_rgb = bool(getattr(model.data_preprocessor, 'to_rgb', False))
     groups = shot_groups(counts, configured_thresholds(cfg)) if any(counts) else {}
+    note = f'thresholds.json holds those for {accuracy:.0%}.'
+    if not np.isfinite(thresholds).any():
+        none = f'No threshold reaches {accuracy:.0%} on {len(choice.labels)} images ({chosen_on}).'
+        note += f' {none} Every prediction is marked as not sure.'
+        print(none, file=sys.stderr)
     folder = Path(out or work_dir)
     folder.mkdir(parents=True, exist_ok=True)
     page = template('review.html').render(
@@ -131,7 +139,7 @@ def review(work_dir: str | Path, accuracy: float = 0.95, out: str | Path | None 
         shown_on=shown_on,
         groups=list(groups),
         abstaining=[_row(wanted, choice, shown, groups) for wanted in sorted({*WANTED, accuracy})],
-        thresholds_note=f'thresholds.json holds those for {accuracy:.0%}.',
+        thresholds_note=note,
         weakest=_weakest(test, counts, names),
         sheets=[
             dict(

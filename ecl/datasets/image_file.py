@@ -10,7 +10,7 @@ from typing import NamedTuple
 import mmcv
 import numpy as np
 from imagehash import phash
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ecl.errors import UserError
 
@@ -57,8 +57,9 @@ class ImageFacts(NamedTuple):
     Attributes:
         digest: Hash of the content, equal for copies; empty where the file could not be read.
         fault: Why training must not use it, in words; empty for a sound image.
-        kind: What is unusual about a sound image: 'CMYK', '16-bit', 'palette', 'animated' or ''.
-            All are read as 8-bit colour, an animation by its first frame.
+        kind: What is unusual about a sound image: 'CMYK', '16-bit', 'palette', 'animated',
+            'transparent' or ''. All are read as 8-bit colour on white, an animation by its first
+            frame.
         size: Width and height in pixels; (0, 0) where unknown.
         look: Perceptual hash of a sound image, 64 bits as hexadecimal digits; few bits differ
             between images that look alike.
@@ -118,8 +119,8 @@ def is_visible(name: str) -> bool:
 def decode_image(content: bytes) -> np.ndarray:
     """Decode an image file to an array (H, W, 3) of uint8 in BGR.
 
-    Grey, palette, CMYK and 16-bit images become 8-bit colour, transparency is dropped, and the
-    orientation of a photograph is applied.
+    Grey, palette, CMYK and 16-bit images become 8-bit colour, transparent parts become white, and
+    the orientation of a photograph is applied.
 
     Args:
         content: Content of the file.
@@ -132,11 +133,26 @@ def decode_image(content: bytes) -> np.ndarray:
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f'{image.width} x {image.height} pixels')
         if image.format == 'HEIF':  # which OpenCV does not know
-            return np.asarray(image.convert('RGB'))[..., ::-1]
+            return np.asarray(on_white(image))[..., ::-1]
+        if _has_alpha(image):  # which OpenCV drops
+            return np.asarray(on_white(ImageOps.exif_transpose(image)))[..., ::-1]
     decoded = mmcv.imfrombytes(content)
     if decoded is None:
         raise ValueError('OpenCV cannot decode it')
     return decoded
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """Return an image in RGB, with its transparent parts white."""
+    if not _has_alpha(image):
+        return image.convert('RGB')
+    image = image.convert('RGBA')
+    return Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image).convert('RGB')
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    # Pillow does not convert the transparency of 16-bit grey images.
+    return image.has_transparency_data and not image.mode.startswith('I')
 
 
 def inspect_image(path: str | Path) -> ImageFacts:
@@ -166,6 +182,8 @@ def inspect_image(path: str | Path) -> ImageFacts:
             raise Image.DecompressionBombError
         kind = _kind(image)
         image.load()
+        if kind in ('', 'palette') and _is_transparent(image):
+            kind = 'transparent'
     except Image.DecompressionBombError:
         return ImageFacts(digest, fault=f'it has more than {MAX_PIXELS:,} pixels')
     except Image.UnidentifiedImageError:
@@ -177,7 +195,8 @@ def inspect_image(path: str | Path) -> ImageFacts:
         decode_image(content)
     except Exception as error:
         return ImageFacts(digest, fault=_line(error), size=size)
-    return ImageFacts(digest, '', kind, size, str(phash(image)))
+    look = on_white(image) if _has_alpha(image) else image
+    return ImageFacts(digest, '', kind, size, str(phash(look)))
 
 
 @cache
@@ -233,6 +252,11 @@ def _kind(image: Image.Image) -> str:
     if image.mode.startswith(('I', 'F')):
         return '16-bit'
     return {'CMYK': 'CMYK', 'P': 'palette', 'PA': 'palette'}.get(image.mode, '')
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    """Return whether a pixel of a loaded image is transparent, at least in part."""
+    return _has_alpha(image) and min(image.convert('RGBA').getchannel('A').tobytes()) < 255
 
 
 def _line(error: Exception) -> str:

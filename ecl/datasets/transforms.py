@@ -21,13 +21,13 @@ from ecl.settings import OneOf, Whole, validate_params
 class LoadImage(BaseTransform):
     """Read an image file into ``img``, an array (H, W, 3) of uint8 in BGR.
 
-    CMYK, 16-bit and palette images become 8-bit colour; an animation gives its first frame. A file
-    that is missing, not an image, or has more than ``MAX_PIXELS`` pixels stops the training with
-    one line that names it. With ``bad='replace'`` another image of the dataset, drawn at random,
-    replaces it, and BadImageHook logs how many there were.
+    CMYK, 16-bit and palette images become 8-bit colour, and transparent parts white; an animation
+    gives its first frame. A file that is missing, not an image, or has more than ``MAX_PIXELS``
+    pixels stops the training with one line that names it. With ``bad='replace'`` another image of
+    the dataset, drawn at random, replaces it, and BadImageHook logs how many there were.
 
-    OpenCV reads many truncated JPEG files without an error, their lower part grey. The check of a
-    data set finds them.
+    A truncated file is bad too. A JPEG file with damaged data between a sound beginning and a sound
+    end is read without an error, with grey or shifted parts.
 
     Args:
         bad: What to do with a bad file: 'stop' or 'replace'. A test set always stops, since it

@@ -7,7 +7,13 @@ from mmengine.config import Config
 from torch import nn
 
 from ecl.apis import load_config
-from ecl.apis.checkpoint import check_resumable, latest_checkpoint, parse_config, restrict_types
+from ecl.apis.checkpoint import (
+    check_resumable,
+    find_checkpoint,
+    latest_checkpoint,
+    parse_config,
+    restrict_types,
+)
 from ecl.checkpoint_file import load_checkpoint, trust_checkpoints
 from ecl.errors import UserError
 
@@ -236,3 +242,11 @@ def test_modules_are_imported_for_a_trusted_file_only(tmp_path, monkeypatch):
     with trust_checkpoints():
         restrict_types({}, imports, 'x.pth')
     assert (tmp_path / 'imported').exists()
+
+
+def test_a_work_dir_means_its_final_checkpoint(digits_run, tmp_path):
+    assert find_checkpoint(digits_run) == str(digits_run / 'epoch_3.pth')
+    assert find_checkpoint('ecl_r8_digits-lt') == 'ecl_r8_digits-lt'
+    assert find_checkpoint(tmp_path / 'gone.pth') == str(tmp_path / 'gone.pth')
+    with pytest.raises(UserError, match=f'{tmp_path} holds no checkpoint'):
+        find_checkpoint(tmp_path)

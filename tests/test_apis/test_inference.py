@@ -56,6 +56,18 @@ def test_a_file_a_pil_image_and_an_array_are_the_same(predictor, digits, tmp_pat
     assert scores[0].sum() == pytest.approx(1, abs=1e-5)
 
 
+def test_transparent_parts_of_files_images_and_arrays_are_white(predictor, digits, tmp_path):
+    pixels = np.dstack([digits[5]['img'], np.full((8, 8), 255, np.uint8)])
+    white = pixels[..., :3].copy()
+    pixels[:3] = (0, 0, 0, 0)
+    white[:3] = 255
+    image = Image.fromarray(pixels)
+    image.save(tmp_path / 'a.png')
+    given = [tmp_path / 'a.png', image, pixels, white]
+    scores = np.stack([prediction.scores for prediction in predictor(given)])
+    assert np.array_equal(scores, np.broadcast_to(scores[3], scores.shape))
+
+
 def test_a_turned_or_16_bit_image_is_read_from_pil_as_from_its_file(predictor, digits, tmp_path):
     pixels = digits[5]['img'][..., 0]
     turned = Image.Exif()

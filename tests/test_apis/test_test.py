@@ -90,6 +90,13 @@ def test_an_output_file_that_cannot_be_written_is_found_before_the_work(
         )
 
 
+@pytest.mark.parametrize('name', ['metrics.csv', 'metrics'])
+def test_an_output_file_of_another_kind_is_refused(digits_run, digits_config, tmp_path, name):
+    with pytest.raises(UserError, match=rf'{name}: got the suffix .*, expected \.json or \.pkl'):
+        evaluate(digits_config, digits_run / 'epoch_3.pth', out=tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
 def test_other_distributions_and_each_class(digits_run, digits_config, tmp_path, capsys):
     out = tmp_path / 'classes.csv'
     metrics = evaluate(

@@ -162,6 +162,13 @@ def test_list_shows_names_and_results(ecl_command):
     assert 0 < float(row[2]) < 100
 
 
+def test_list_finds_a_part_of_a_name_and_says_if_there_is_none(ecl_command):
+    status, out, _ = ecl_command('list', 'digits')
+    assert (status, 'ecl_r8_digits-lt' in out) == (0, True)
+    status, _, err = ecl_command('list', 'none?')
+    assert (status, err) == (2, "error: no configuration matches 'none?'; all names: ecl list\n")
+
+
 @pytest.mark.skipif(shutil.which('bash') is None, reason='there is no bash')
 @pytest.mark.parametrize(
     ('words', 'expected'),

@@ -111,6 +111,12 @@ def test_it_is_served_to_this_machine_and_fetches_nothing(page):
     assert not [sheet for sheet in config['stylesheets'] if '//' in sheet]
 
 
+@pytest.mark.parametrize('port', [0, -1, 99999])
+def test_a_port_that_does_not_exist_is_told(port):
+    with pytest.raises(UserError, match=f'--port: got {port}, expected a number from 1 to 65535'):
+        serve('any.pth', port)
+
+
 def test_a_taken_port_is_told(page, checkpoint):
     with pytest.raises(UserError, match=f'port {page.server_port} is taken'):
         serve(checkpoint, page.server_port)

@@ -42,6 +42,7 @@ def test_a_folder_becomes_a_csv_and_bad_files_are_told(digits_run, images, tmp_p
     assert f'skipped {images / "bad.jpg"}: it is not an image' in captured.err
     assert f'skipped {images / "notes.txt"}: it is not an image' in captured.err
     assert '3 of 8 files' in captured.err
+    assert [result.accepted for result in results] == [not result.fault for result in results]
 
 
 def test_an_image_by_one_expert_as_json_and_as_text(digits_run, images, tmp_path, capsys):
@@ -55,6 +56,15 @@ def test_an_image_by_one_expert_as_json_and_as_text(digits_run, images, tmp_path
     (read,) = json.loads(out.read_text())
     assert read['guesses'][0]['score'] == result.guesses[0].score
     assert (len(read['guesses']), read['fault']) == (2, '')
+
+
+def test_several_files_and_folders_are_predicted_in_their_order(digits_run, images):
+    first, second = (images / 'deep er' / f'{i} é.PNG' for i in (3, 1))
+    sources = [first, second, images / 'deep er', first]
+    results = predict(digits_run / 'epoch_3.pth', sources, topk=1, device='cpu')
+    assert [result.path[-7:-6] for result in results] == ['3', '1', '0', '2', '4']
+    with pytest.raises(UserError, match='gone does not exist'):
+        predict(digits_run / 'epoch_3.pth', [first, 'gone'], device='cpu')
 
 
 @pytest.mark.parametrize(

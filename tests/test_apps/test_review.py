@@ -37,6 +37,14 @@ def test_every_class_has_a_threshold(reviewed):
     assert limits.shape == (10,) and (limits > 0).all()
 
 
+def test_thresholds_that_none_reaches_are_told(digits_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr('ecl.apps.review.class_thresholds', lambda *_: np.full(10, np.inf))
+    page = review(digits_run, accuracy=0.9, out=tmp_path)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if 'No threshold' in line]
+    assert line.startswith('No threshold reaches 90% on ')
+    assert line in page.read_text()
+
+
 def test_likely_wrong_labels_are_disagreements_and_the_most_doubtful_come_first(reviewed):
     found = pd.read_csv(reviewed / 'wrong_labels.csv')
     assert len(found) and (found.label != found.predicted).all()
@@ -75,6 +83,11 @@ def test_thresholds_of_another_model_are_refused(tmp_path, content, message):
 def test_a_folder_without_a_training_is_refused(tmp_path):
     with pytest.raises(UserError, match='no checkpoint'):
         review(tmp_path)
+
+
+def test_a_checkpoint_is_refused_with_its_work_dir(digits_run):
+    with pytest.raises(UserError, match=rf'is a file\. Give the work dir: {digits_run}$'):
+        review(digits_run / 'epoch_3.pth')
 
 
 def test_a_percentage_is_refused_before_the_work(tmp_path):

@@ -3,6 +3,7 @@ import os
 import struct
 import zlib
 
+import mmcv
 import numpy as np
 import pytest
 from PIL import Image
@@ -22,6 +23,13 @@ def _bytes(image, form, **options):
 
 def _rgb():
     return Image.fromarray(NOISE)
+
+
+def _half_transparent():
+    """Noise, opaque above; below, black and transparent."""
+    pixels = np.dstack([NOISE, np.full((40, 30), 255, np.uint8)])
+    pixels[20:] = 0
+    return Image.fromarray(pixels)
 
 
 def _animation(form):
@@ -65,6 +73,10 @@ def test_sound_images_have_no_fault(inspect, form):
         (_bytes(_rgb().convert('P'), 'PNG'), 'palette'),
         (_bytes(_rgb().convert('RGBA'), 'PNG'), ''),
         (_bytes(_rgb().convert('LA'), 'PNG'), ''),
+        (_bytes(_half_transparent(), 'PNG'), 'transparent'),
+        (_bytes(_half_transparent().convert('LA'), 'PNG'), 'transparent'),
+        (_bytes(_half_transparent(), 'WEBP'), 'transparent'),
+        (_bytes(_half_transparent(), 'GIF'), 'transparent'),
         (_bytes(_rgb().convert('1'), 'PNG'), ''),
         (_animation('GIF'), 'animated'),
         (_animation('WEBP'), 'animated'),
@@ -73,6 +85,64 @@ def test_sound_images_have_no_fault(inspect, form):
 def test_unusual_kinds_are_sound_and_named(inspect, content, kind):
     facts = inspect(content)
     assert (facts.fault, facts.kind) == ('', kind)
+
+
+@pytest.mark.parametrize('mode', ['RGBA', 'LA', 'P'])
+@pytest.mark.parametrize(
+    ('form', 'options'), [('PNG', {}), ('TIFF', {}), ('WEBP', dict(lossless=True)), ('GIF', {})]
+)
+def test_transparent_parts_are_white(form, options, mode):
+    if (form, mode) in (('TIFF', 'P'), ('GIF', 'LA'), ('GIF', 'P')):
+        pytest.skip(f'Pillow writes no {form} of {mode} with transparency')
+    image = _half_transparent()
+    image = image.quantize(256) if mode == 'P' else image.convert(mode)
+    content = _bytes(image, form, **options)
+    decoded = decode_image(content)
+    assert (decoded.shape, decoded.dtype) == ((40, 30, 3), np.uint8)
+    assert (decoded[20:] == 255).all()
+    if form != 'GIF':  # which has 256 colours
+        opaque = image.convert('RGBA').convert('RGB')
+        np.testing.assert_array_equal(decoded[:20], np.asarray(opaque)[:20, :, ::-1])
+
+
+def test_a_pixel_that_is_transparent_in_part_is_blended_with_white():
+    pixels = np.full((2, 3, 4), (10, 20, 30, 51), np.uint8)
+    decoded = decode_image(_bytes(Image.fromarray(pixels), 'PNG'))
+    expected = [255 * 0.8 + value * 0.2 for value in (30, 20, 10)]
+    assert np.abs(decoded - np.array(expected)).max() <= 1
+
+
+def test_a_transparent_image_is_turned_as_its_orientation_says():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = decode_image(_bytes(_half_transparent(), 'PNG', exif=exif))
+    assert turned.shape == (30, 40, 3)
+    assert (turned[:, :20] == 255).all()
+
+
+@pytest.mark.parametrize('form', ['JPEG', 'PNG', 'WEBP', 'BMP', 'TIFF', 'GIF', 'PPM', 'AVIF'])
+def test_images_without_transparency_are_decoded_by_opencv(form):
+    for image in (_rgb(), _rgb().convert('L'), _rgb().quantize(64), _rgb().convert('CMYK')):
+        try:
+            content = _bytes(image, form)
+        except (OSError, ValueError):
+            continue  # the format has no such images
+        np.testing.assert_array_equal(decode_image(content), mmcv.imfrombytes(content))
+
+
+def test_transparent_images_that_differ_where_they_are_opaque_look_different(inspect):
+    pixels = np.zeros((2, 64, 64, 4), np.uint8)  # black, the shape in the opacity alone
+    pixels[0, 8:20, :, 3] = pixels[1, :, 40:50, 3] = 255
+    one, two = (inspect(_bytes(Image.fromarray(each), 'PNG')).look for each in pixels)
+    assert one != two
+
+
+@pytest.mark.parametrize('share', [0.3, 0.6, 0.9, 0.99])
+@pytest.mark.parametrize('progressive', [False, True])
+def test_a_jpeg_file_that_was_cut_short_is_not_decoded(share, progressive):
+    content = _bytes(_rgb().resize((300, 400)), 'JPEG', progressive=progressive)
+    with pytest.raises(ValueError, match='OpenCV cannot decode it'):
+        decode_image(content[: int(share * len(content))])
 
 
 @pytest.mark.parametrize('form', ['JPEG', 'PNG', 'WEBP', 'BMP', 'TIFF', 'GIF'])

@@ -12,6 +12,8 @@ FOLDER = dict(
     network=None,
     pretrained=None,
     experts=None,
+    untested_below=0,
+    keep=None,
 )
 
 
@@ -25,6 +27,8 @@ FOLDER = dict(
         ('--base b.py --workers 4', {'base': 'b.py', 'workers': 4}),
         ('--network n --pretrained w.pth', {'network': 'n', 'pretrained': 'w.pth'}),
         ('--experts 3', {'experts': 3}),
+        ('--untested-below 4', {'untested_below': 4}),
+        ('--keep old', {'keep': 'old'}),
     ],
 )
 def test_arguments_reach_the_preparation(load_tool, monkeypatch, words, expected):
@@ -32,7 +36,7 @@ def test_arguments_reach_the_preparation(load_tool, monkeypatch, words, expected
     monkeypatch.setattr(
         'ecl.apps.data.prepare_folder.prepare_folder', lambda *a, **k: calls.append((a, k))
     )
-    monkeypatch.setattr('ecl.apps.data.prepare_folder.print_summary', lambda prepared: None)
+    monkeypatch.setattr('ecl.apps.data.summary.print_summary', lambda prepared: None)
     tool.main(['folder', 'x', '--out', 'y', *words.split()])
     assert calls == [(('x', 'y'), {**FOLDER, **expected})]
 
@@ -42,7 +46,7 @@ def test_arguments_of_a_table_reach_the_preparation(load_tool, monkeypatch):
     monkeypatch.setattr(
         'ecl.apps.data.prepare_folder.prepare_csv', lambda *a, **k: calls.append((a, k))
     )
-    monkeypatch.setattr('ecl.apps.data.prepare_folder.print_summary', lambda prepared: None)
+    monkeypatch.setattr('ecl.apps.data.summary.print_summary', lambda prepared: None)
     words = '--images z --suffix .jpg --label-column kind --group-column shop --seed 3'
     tool.main(['csv', 'x.csv', '--out', 'y', *words.split()])
     columns = {'image': None, 'label': 'kind', 'split': None, 'group': 'shop'}

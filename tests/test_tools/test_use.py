@@ -9,6 +9,16 @@ from ecl.checkpoint_file import trusts_checkpoints
 from ecl.datasets import Digits
 from ecl.errors import UserError
 
+PREPROCESSING = dict(
+    size=[8, 9],
+    channels='BGR',
+    dtype='float32',
+    transforms=[dict(type='ResizeEdge', scale=8)],
+    mean=[1.0],
+    std=[2.0],
+    normalised_in_file=False,
+)
+
 
 def test_predict_exits_with_1_if_a_file_is_no_image(load_tool, digits_run, tmp_path, capsys):
     Image.fromarray(Digits(split='test')[0]['img']).save(tmp_path / 'a.png')
@@ -24,16 +34,50 @@ def test_predict_exits_with_1_if_a_file_is_no_image(load_tool, digits_run, tmp_p
     assert 'b.png: the file is empty' in capsys.readouterr().err
 
 
+def test_predict_takes_a_work_dir_and_several_images(load_tool, digits_run, tmp_path, capsys):
+    paths = [str(tmp_path / name) for name in ('a.png', 'b.PNG')]
+    for index, path in enumerate(paths):
+        Image.fromarray(Digits(split='test')[index]['img']).save(path)
+    out = tmp_path / 'out.csv'
+    for words in ([str(digits_run), *paths], paths):  # without a checkpoint: the shipped model
+        with pytest.raises(SystemExit) as caught:
+            load_tool('predict').main([*words, '--out', str(out), '--topk', '1'])
+        assert caught.value.code == 0
+        assert capsys.readouterr().out == f'{out}: predictions of 2 images\n'
+        assert [line.split(',')[0] for line in out.read_text().splitlines()[1:]] == paths
+
+
+def test_a_work_dir_is_exported_tested_and_published(
+    load_tool, digits_run, tmp_path, monkeypatch, capsys
+):
+    calls = []
+    monkeypatch.setattr(
+        'ecl.apps.export.export',
+        lambda **arguments: calls.append(arguments) or (0.0, PREPROCESSING),
+    )
+    monkeypatch.setattr('ecl.apis.test', lambda **arguments: calls.append(arguments))
+    load_tool('export').main([str(digits_run), '--out', 'a.onnx'])
+    load_tool('test').main(['ecl_r8_digits-lt', str(digits_run)])
+    assert [call['checkpoint'] for call in calls] == [str(digits_run / 'epoch_3.pth')] * 2
+    load_tool('publish').main([str(digits_run), '--out', str(tmp_path / 'a.pth')])
+    assert len(list(tmp_path.glob('a-*.pth'))) == 1
+
+
 def test_export_tells_the_largest_difference(load_tool, digits_run, tmp_path, monkeypatch, capsys):
     tool, calls = load_tool('export'), []
     monkeypatch.setattr(
-        'ecl.apps.export.export', lambda **arguments: calls.append(arguments) or 2.5e-7
+        'ecl.apps.export.export',
+        lambda **arguments: calls.append(arguments) or (2.5e-7, PREPROCESSING),
     )
     tool.main(['a.pth', '--out', 'a.pt2', '--format', 'torch', '--what', 'expert0', '--preprocess'])
     assert calls == [
         dict(checkpoint='a.pth', out='a.pt2', file_format='torch', what='expert0', preprocess=True)
     ]
-    assert capsys.readouterr().out == 'a.pt2: differs from PyTorch by at most 2.5e-07\n'
+    assert capsys.readouterr().out.splitlines() == [
+        'a.pt2: differs from PyTorch by at most 2.5e-07',
+        'input: images (N, 3, 8, 9), float32, BGR',
+        'preprocessing: ResizeEdge(scale=8), (pixel - [1.0]) / [2.0] by the caller',
+    ]
 
 
 def test_publish_tells_the_name_and_size(load_tool, digits_run, tmp_path, capsys):

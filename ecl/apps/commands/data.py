@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from ecl.apps.cli import add_cfg_options
 from ecl.apps.data import browse as pictures
-from ecl.apps.data import class_folders, prepare_folder, prepare_public, resize, verify
+from ecl.apps.data import class_folders, prepare_folder, prepare_public, resize, summary, verify
 from ecl.datasets.image_csv import COLUMNS
 from ecl.errors import UserError
 
@@ -68,6 +68,8 @@ def prepare(argv: Sequence[str] | None = None) -> None:
             network=arguments.network,
             pretrained=arguments.pretrained,
             experts=arguments.experts,
+            untested_below=arguments.untested_below,
+            keep=arguments.keep,
         )
         source, out = arguments.source, arguments.out
         if arguments.command == 'folder':
@@ -77,7 +79,7 @@ def prepare(argv: Sequence[str] | None = None) -> None:
             prepared = prepare_folder.prepare_csv(
                 source, out, arguments.images, arguments.suffix, columns, **options
             )
-        prepare_folder.print_summary(prepared)
+        summary.print_summary(prepared)
     else:
         linked = prepare_public.prepare_public(
             arguments.command, arguments.images, arguments.lists, arguments.root
@@ -101,6 +103,18 @@ def _add_division(parser: ArgumentParser) -> None:
             metavar='F',
             help=f'{split} images as a fraction of each class, below 1',
         )
+    parser.add_argument(
+        '--untested-below',
+        type=int,
+        default=0,
+        metavar='N',
+        help='classes with fewer than N images are for training only',
+    )
+    parser.add_argument(
+        '--keep',
+        metavar='FOLDER',
+        help='keep the test and validation images of this earlier --out; all others train',
+    )
     parser.add_argument('--seed', type=int, default=0, help='seed of the division')
     parser.add_argument(
         '--group-by',

@@ -9,17 +9,22 @@ import pandas as pd
 import yaml
 
 from ecl import apis
+from ecl.apis.checkpoint import find_checkpoint
 from ecl.apis.config import configs_root
 from ecl.apps import export as exporter
 from ecl.apps import predict as files
 from ecl.apps.cli import COMMANDS, add_cfg_options, add_common_arguments, add_trust_argument
 from ecl.checkpoint_file import WEIGHTS
+from ecl.datasets.image_file import EXTENSIONS
+from ecl.errors import UserError
 from ecl.evaluation import markdown_table
 from ecl.evaluation.distributions import IMBALANCE_FACTORS
 from ecl.models.adjustment import ADJUSTMENTS
 
 #: Trained model that comes with the package.
 DIGITS = 'ecl_r8_digits-lt'
+#: Help of an argument.
+CHECKPOINT = 'checkpoint file, or the work dir of a training'
 #: Completion of commands, of configurations by name, and of files.
 COMPLETION = """\
 _ecl() {{
@@ -66,7 +71,7 @@ def test(argv: Sequence[str] | None = None) -> None:
     """Evaluate a checkpoint."""
     parser = ArgumentParser(description='Evaluate a checkpoint on the test data.')
     parser.add_argument('config', help='configuration file, or name as in: ecl list')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', help=CHECKPOINT)
     add_common_arguments(parser)
     parser.add_argument(
         '--out',
@@ -122,14 +127,17 @@ def test(argv: Sequence[str] | None = None) -> None:
     factors = arguments.pop('imbalance_factors')
     arguments['imbalance_factors'] = () if factors is None else factors or IMBALANCE_FACTORS
     with apis.trust_checkpoints(arguments.pop('trust_checkpoint')):
+        arguments['checkpoint'] = find_checkpoint(arguments['checkpoint'])
         apis.test(**arguments)
 
 
 def predict(argv: Sequence[str] | None = None) -> None:
     """Predict images; exit with 1 if a file is no valid image."""
-    parser = ArgumentParser(description='Predict an image or a folder of images.')
+    parser = ArgumentParser(description='Predict images and folders of images.')
     _add_checkpoint(parser)
-    parser.add_argument('source', metavar='IMAGE_OR_FOLDER', help='searched at any depth')
+    parser.add_argument(
+        'source', nargs='+', metavar='IMAGE_OR_FOLDER', help='folders are searched at any depth'
+    )
     parser.add_argument('--topk', type=int, default=5, help='classes to name; default: 5')
     parser.add_argument('--expert', type=int, metavar='K', help='this expert alone, from 0')
     parser.add_argument('--out', metavar='FILE.csv|FILE.json', help='write instead of printing')
@@ -152,11 +160,17 @@ def predict(argv: Sequence[str] | None = None) -> None:
     )
     add_trust_argument(parser)
     arguments = vars(parser.parse_args(argv))
-    if arguments['checkpoint'] is None and Path(arguments['source']).suffix in WEIGHTS:
+    if arguments['checkpoint'] is None and Path(arguments['source'][0]).suffix in WEIGHTS:
         parser.error('give an image or a folder after the checkpoint')
-    arguments['checkpoint'] = _chosen(arguments['checkpoint'])
+    if Path(arguments['checkpoint'] or '').suffix.lower() in EXTENSIONS:
+        arguments['source'].insert(0, arguments['checkpoint'])
+        arguments['checkpoint'] = None
     with apis.trust_checkpoints(arguments.pop('trust_checkpoint')):
+        arguments['checkpoint'] = _chosen(arguments['checkpoint'])
         results = files.predict(**arguments)
+    if arguments['out'] is not None:
+        number = sum(not result.fault for result in results)
+        print(f'{arguments["out"]}: predictions of {number} images')
     sys.exit(any(result.fault for result in results))
 
 
@@ -164,7 +178,7 @@ def _add_checkpoint(parser: ArgumentParser) -> None:
     parser.add_argument(
         'checkpoint',
         nargs='?',
-        help='checkpoint file; no configuration is needed; default: the model of handwritten '
+        help=f'{CHECKPOINT}; no configuration is needed; default: the model of handwritten '
         'digits that comes with the package',
     )
 
@@ -172,7 +186,8 @@ def _add_checkpoint(parser: ArgumentParser) -> None:
 def _chosen(checkpoint: str | None) -> str:
     if checkpoint is None:
         print(f'No checkpoint is given: {DIGITS}, handwritten digits, predicts.', file=sys.stderr)
-    return checkpoint or DIGITS
+        return DIGITS
+    return find_checkpoint(checkpoint)
 
 
 def demo(argv: Sequence[str] | None = None) -> None:
@@ -182,10 +197,10 @@ def demo(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('--port', type=int, help='default: the first free one from 7860 on')
     add_trust_argument(parser)
     arguments = vars(parser.parse_args(argv))
-    arguments['checkpoint'] = _chosen(arguments['checkpoint'])
     from ecl.apps.demo import demo  # its packages are an extra
 
     with apis.trust_checkpoints(arguments.pop('trust_checkpoint')):
+        arguments['checkpoint'] = _chosen(arguments['checkpoint'])
         demo(**arguments)
 
 
@@ -194,14 +209,13 @@ def export(argv: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
         description='Write a model as one file that needs neither this package nor a configuration.'
     )
-    parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--out', required=True, metavar='FILE', help='file to write')
+    parser.add_argument('checkpoint', help=CHECKPOINT)
+    parser.add_argument('--out', required=True, metavar='FILE.onnx|FILE.pt2', help='file to write')
     parser.add_argument(
         '--format',
         dest='file_format',
         choices=('onnx', 'torch'),
-        default='onnx',
-        help='onnx (default), or torch: a program of torch.export, .pt2',
+        help='onnx, or torch: a program of torch.export; default: that of the suffix',
     )
     parser.add_argument(
         '--what', default='ensemble', help='ensemble (default), or one expert alone: expert0, ...'
@@ -209,13 +223,16 @@ def export(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--preprocess',
         action='store_true',
-        help='take images as uint8 in RGB, and normalise them in the file',
+        help='take images as uint8, and normalise them in the file',
     )
     add_trust_argument(parser)
     arguments = vars(parser.parse_args(argv))
     with apis.trust_checkpoints(arguments.pop('trust_checkpoint')):
-        difference = exporter.export(**arguments)
+        arguments['checkpoint'] = find_checkpoint(arguments['checkpoint'])
+        print('Exporting; this takes up to a minute.', file=sys.stderr, flush=True)
+        difference, preprocessing = exporter.export(**arguments)
     print(f'{arguments["out"]}: differs from PyTorch by at most {difference:.1e}')
+    print(*exporter.preprocessing_lines(preprocessing), sep='\n')
 
 
 def publish(argv: Sequence[str] | None = None) -> None:
@@ -224,14 +241,15 @@ def publish(argv: Sequence[str] | None = None) -> None:
         description='Write a checkpoint without the state of training, as .pth and .safetensors; '
         'the first digits of its SHA-256 sum go into its name.'
     )
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', help=CHECKPOINT)
     parser.add_argument('--out', metavar='FILE.pth', help='default: FOLDER_CHECKPOINT, beside it')
     parser.add_argument('--half', action='store_true', help='store the weights in float16')
     add_trust_argument(parser)
     arguments = parser.parse_args(argv)
     with apis.trust_checkpoints(arguments.trust_checkpoint):
-        path = exporter.publish(arguments.checkpoint, arguments.out, arguments.half)
-    before, after = (Path(file).stat().st_size / 1e6 for file in (arguments.checkpoint, path))
+        checkpoint = find_checkpoint(arguments.checkpoint)
+        path = exporter.publish(checkpoint, arguments.out, arguments.half)
+    before, after = (Path(file).stat().st_size / 1e6 for file in (checkpoint, path))
     print(f'{path} ({after:.1f} MB, before {before:.1f} MB)')
 
 
@@ -247,8 +265,13 @@ def print_config(argv: Sequence[str] | None = None) -> None:
 def list_configs(argv: Sequence[str] | None = None) -> None:
     """Print the configurations that come with the package, and their recorded results."""
     parser = ArgumentParser(description='List the configurations by name, with their results.')
-    parser.add_argument('pattern', nargs='?', default='*', help='such as "*cifar100*"')
-    names = apis.list_models(parser.parse_args(argv).pattern)
+    parser.add_argument(
+        'pattern', nargs='?', default='*', help='part of the names, such as cifar100 or "ecl_*_lt"'
+    )
+    pattern = parser.parse_args(argv).pattern
+    names = apis.list_models(pattern if set('*?') & set(pattern) else f'*{pattern}*')
+    if not names:
+        raise UserError(f'no configuration matches {pattern!r}; all names: ecl list')
     results = {}
     for path in configs_root().glob('*/metafile.yml'):
         for model in yaml.safe_load(path.read_text())['Models']:

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from pprint import pformat
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from mmengine.config import Config
 
-from ecl.apis.config import configs_root, read_config_file
+from ecl.apis.config import configs_root, read_config_file, shipped_configs
 from ecl.apps.data.network import DEFAULT, Network
 from ecl.engine.memory import power_of_two
+from ecl.errors import UserError
 
 #: Shorter side, in pixels, of images that count as small.
 SMALL = 64
@@ -41,6 +43,27 @@ def default_base(sizes: Sequence[tuple[int, int]], settings: Settings) -> Path:
         return configs_root() / 'ecl' / 'ecl_r32_lists-32px.py'
     method = 'ecl' if settings.experts > 1 else 'balanced_softmax'
     return configs_root() / method / f'{method}_lite0_photos.py'
+
+
+def check_base(base: Path) -> None:
+    """Check that the data of a configuration are lists of images, which the prepared ones replace.
+
+    Raises:
+        UserError: If they are not, with the names of configurations that fit.
+    """
+    cfg = read_config_file(base)
+    keys = ('train_dataloader.dataset.dataset', 'val_dataloader.dataset', 'test_dataloader.dataset')
+    for key in keys:
+        node: Any = cfg
+        for part in key.split('.'):
+            node = (node.get(part) if isinstance(node, dict | Config) else None) or {}
+        if node.get('type') != 'ImageList':
+            names = [path.stem for path in shipped_configs()]
+            fitting = [name for name in names if '_lists-' in name or name.endswith('_photos')]
+            raise UserError(
+                f'--base {base}: got {key}.type {node.get("type")!r}, expected ImageList, such as '
+                f'in {", ".join(fitting)}'
+            )
 
 
 def config_texts(
@@ -73,7 +96,8 @@ def config_texts(
     batch = min(32 if photos else 64, power_of_two(max(2, images // 4)))
     lists = {'train': 'train', 'val': 'val' if has_val else 'test', 'test': 'test'}
     datasets = {
-        split: f"dict(data_root=data_root, ann_file=lists + '/{name}.txt', classes=classes)"
+        split: f"dict(data_root=data_root, data_prefix='', ann_file=lists + '/{name}.txt', "
+        'classes=classes)'
         for split, name in lists.items()
     }
     model = f'head=dict(num_classes={len(class_counts)})'

@@ -9,20 +9,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
-from rich.table import Table
-
 from ecl.apis.config import find_config
-from ecl.apps.data.config_text import Settings, config_texts, default_base, describe
+from ecl.apps.data.config_text import Settings, check_base, config_texts, default_base, describe
 from ecl.apps.data.network import find_network
 from ecl.apps.data.scan import scan_images
 from ecl.apps.data.similar import Pair, similar_images
-from ecl.apps.data.sources import Source, check_names, group_paths, read_csv, read_folder
+from ecl.apps.data.sources import (
+    Source,
+    check_names,
+    group_paths,
+    keep_held_out,
+    read_csv,
+    read_folder,
+)
 from ecl.apps.data.split import Split, divide_groups, keep_division, split_images
-from ecl.datasets.classes import shorten
 from ecl.errors import UserError
 from ecl.settings import Whole, validate_params
-from ecl.shots import shot_groups
 
 
 class Prepared(NamedTuple):
@@ -61,9 +63,14 @@ def prepare_folder(source: str | Path, out: str | Path, **options: Any) -> Prepa
         **options: Options of :func:`prepare_images`.
 
     Raises:
-        UserError: If the folder cannot be used as it is, or ``out`` exists.
+        UserError: If the folder cannot be used as it is, or ``out`` exists or is inside it.
     """
     _check_free(out)
+    if Path(out).resolve().is_relative_to(Path(source).resolve()):
+        raise UserError(
+            f'--out {out} is inside the folder of the images, where it would be a class. Choose '
+            'another folder.'
+        )
     return prepare_images(read_folder(source), out, **options)
 
 
@@ -106,6 +113,8 @@ def prepare_images(
     network: str | None = None,
     pretrained: str | None = None,
     experts: int | None = None,
+    untested_below: int = 0,
+    keep: str | Path | None = None,
 ) -> Prepared:
     """Divide images, and write lists, class names and a configuration.
 
@@ -132,6 +141,10 @@ def prepare_images(
         experts: Number of experts. Default: one network for photographs, three experts for small
             images. Those of photographs share all blocks but the last; with ``network``, the stem
             and the first stage.
+        untested_below: Classes with fewer different images are for training only. Without groups,
+            since classes of one group are not tested anyway.
+        keep: Folder of an earlier preparation, whose test and validation images stay in their
+            splits; see :func:`~ecl.apps.data.sources.keep_held_out`.
 
     Raises:
         UserError: If the images cannot be used as they are, or ``out`` exists.
@@ -140,14 +153,28 @@ def prepare_images(
     _check_free(out)
     if group_by is not None:
         group_paths(source, group_by)
-    if source.division and (test is not None or val or source.groups):
+    divides = test is not None or val or untested_below or source.groups
+    if source.division and (divides or keep is not None):
         raise UserError(
             f'{source.root} is divided into training and test images already, and that division is '
             'kept: remove the options that divide, or give one of its folders to divide it anew.'
         )
+    if keep is not None:
+        if divides:
+            raise UserError(f'--keep {keep} divides the images: remove the other options that do')
+        keep_held_out(source, keep)
+    if source.groups and untested_below:
+        raise UserError(
+            '--untested-below: got groups too, expected images without groups. Remove the option: '
+            'of images in groups, a class of one group is for training only.'
+        )
     if base is not None and (network or pretrained or experts):
         raise UserError('--base holds a network already: remove --network, --pretrained, --experts')
     chosen = None if base is None else find_config(base)
+    if chosen is not None:
+        check_base(chosen)
+    if pretrained is not None and '://' not in pretrained and not Path(pretrained).is_file():
+        raise UserError(f'--pretrained {pretrained}: the file does not exist')
     settings = Settings(
         experts or 1, find_network(network, pretrained) if network else None, pretrained
     )
@@ -168,7 +195,7 @@ def prepare_images(
         split = keep_division(sound, digests, division)
         told = _describe_groups(source.groups, division)
     else:
-        split = split_images(sound, digests, test, val, seed)
+        split = split_images(sound, digests, test, val, seed, untested_below)
     split.left_out.update({path: fault for path, fault in faults.items() if fault})
     split.left_out.update(source.left_out)
     held_out = {path: facts[path].look for path, _ in (*split.val, *split.test)}
@@ -239,7 +266,9 @@ def _write(prepared: Prepared, source: Path, base: Path, settings: Settings) -> 
                 _save(draft / f'{name}.txt', (f'{path} {label}' for path, label in rows))
         _save(draft / 'classes.txt', prepared.classes)
         if split.left_out:
-            lines = (f'{_shown(path)}\t{reason}' for path, reason in sorted(split.left_out.items()))
+            lines = (
+                f'{escape_path(path)}\t{reason}' for path, reason in sorted(split.left_out.items())
+            )
             _save(draft / 'left_out.txt', lines)
         if prepared.similar:
             pairs = (f'{a}\t{b}\t{distance} bits' for a, b, distance in prepared.similar)
@@ -251,7 +280,8 @@ def _write(prepared: Prepared, source: Path, base: Path, settings: Settings) -> 
             (draft / name).write_text(text, encoding='utf-8')
 
 
-def _shown(path: str) -> str:
+def escape_path(path: str) -> str:
+    """Return a path as one line of UTF-8."""
     return path.encode('utf-8', 'backslashreplace').decode().replace('\n', '\\n')
 
 
@@ -276,72 +306,3 @@ def whole_folder(out: Path) -> Iterator[Path]:
         draft.rename(out)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-_NAMED = 5
-
-
-def print_summary(prepared: Prepared, console: Console | None = None) -> None:
-    """Print counts, shot groups and the images that were left out.
-
-    Args:
-        prepared: Result of :func:`prepare_folder`.
-        console: Where to print. Defaults to the standard output.
-    """
-    console = console or Console()
-    counts = {split: prepared.counts(split) for split in ('train', 'val', 'test')}
-    groups = shot_groups(counts['train'])
-    table = Table(title=f'{len(prepared.classes)} classes')
-    table.add_column('training images')
-    for name in ('classes', *counts):
-        table.add_column(name, justify='right')
-    for group, classes in groups.items():
-        table.add_row(
-            f'{group}-shot ({_range([counts["train"][label] for label in classes])})',
-            str(len(classes)),
-            *(str(sum(numbers[label] for label in classes)) for numbers in counts.values()),
-        )
-    table.add_section()
-    table.add_row('all', str(len(prepared.classes)), *(str(sum(n)) for n in counts.values()))
-    lines = [_extremes(prepared, counts['train'])]
-    if prepared.kinds:
-        kinds = ', '.join(f'{number} {kind}' for kind, number in sorted(prepared.kinds.items()))
-        lines.append(f'Read as 8-bit colour, animations by their first frame: {kinds}')
-    if prepared.division:
-        lines.append(prepared.division)
-    if untested := [c for c, n in zip(prepared.classes, counts['test'], strict=True) if not n]:
-        lines.append(f'Classes without test images: {shorten(untested)}')
-    if prepared.similar:
-        held_out = sum(counts['val'] + counts['test'])
-        # A division that exists is kept, whatever the groups.
-        advice = '' if prepared.division else ': keep what belongs together with --group-by'
-        lines.append(
-            f'{len(prepared.similar)} of {held_out} test and validation images look like a '
-            f'training image (pairs in {prepared.out / "similar.txt"}). Accuracy on them says '
-            f'little{advice}.'
-        )
-    left_out = prepared.split.left_out
-    if left_out:
-        lines.append(f'Left out: {len(left_out)} files (all in {prepared.out / "left_out.txt"})')
-        lines += [f'  {_shown(path)}: {left_out[path]}' for path in sorted(left_out)[:_NAMED]]
-    lines += prepared.notes
-    if (prepared.out / 'probe.py').is_file():
-        lines.append(f'Linear probe, in minutes: ecl train {prepared.out / "probe.py"}')
-    lines.append(f'Train with: ecl train {prepared.out / "config.py"}')
-    console.print(table)
-    # Paths and class names are not markup, and a path must not be wrapped.
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _range(counts: list[int]) -> str:
-    return f'{max(counts)} to {min(counts)}'
-
-
-def _extremes(prepared: Prepared, counts: list[int]) -> str:
-    most, least = counts.index(max(counts)), counts.index(min(counts))
-    return (
-        f'Largest class: {prepared.classes[most]} ({counts[most]}); smallest: '
-        f'{prepared.classes[least]} ({counts[least]}); imbalance factor '
-        f'{counts[most] / counts[least]:.3g}'
-    )

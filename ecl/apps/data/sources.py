@@ -2,15 +2,16 @@
 
 import os
 import re
+import shlex
 import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from ecl.datasets.classes import read_text, shorten, sort_classes
-from ecl.datasets.image_csv import SPLITS, parse_image_table
+from ecl.datasets.image_csv import SPLITS, Row, parse_image_table
 from ecl.datasets.image_file import EXTENSIONS, find_images, is_visible
-from ecl.datasets.image_list import check_inside
+from ecl.datasets.image_list import check_inside, read_image_list
 from ecl.errors import UserError
 
 _LAYOUT = 'Expected <folder>/<class>/<image>.'
@@ -114,14 +115,17 @@ def read_csv(
             are not recognized.
 
     Raises:
-        UserError: If the table is missing or wrong, has fewer than two classes, an image in two
-            splits, or a class without training images.
+        UserError: If the table or the folder is missing, or the table is wrong, has fewer than two
+            classes, an image in two splits, or a class without training images.
     """
     table = Path(table)
     if not table.is_file():
         raise UserError(f'{table} is missing, expected a CSV file of images and classes.')
     folder = Path(root) if root is not None else table.parent
+    if not folder.is_dir():
+        raise UserError(f'--images {folder}: the folder does not exist')
     rows = parse_image_table(read_text(table.read_bytes(), str(table)), str(table), **columns)
+    _check_names_of_files(rows, table, folder, suffix)
     source = Source(folder, {})
     splits = {row.split for row in rows}
     divided = 'train' in splits and len(splits & SPLITS.keys()) > 1
@@ -154,6 +158,26 @@ def read_csv(
         raise UserError(f'{table} has too few classes: got {len(members)}, expected 2.')
     source.classes = {name: list(members[name]) for name in sort_classes(members)}
     return source
+
+
+def _check_names_of_files(rows: list[Row], table: Path, folder: Path, suffix: str) -> None:
+    """Check for a header that was not recognized, and for names without their suffix."""
+    first, last = rows[0], rows[-1]
+    if (folder / (last.path + suffix)).is_file():
+        alone = first.label not in {row.label for row in rows[1:]}
+        if first.line == 1 and alone and not (folder / (first.path + suffix)).is_file():
+            raise UserError(
+                f'{table}, line 1: {folder / (first.path + suffix)} does not exist. If the line '
+                f'names the columns: --image-column {shlex.quote(first.path)} --label-column '
+                f'{shlex.quote(first.label)}.'
+            )
+        return
+    for more in (case for known in EXTENSIONS for case in (known, known.upper())):
+        if (folder / (last.path + suffix + more)).is_file():
+            raise UserError(
+                f'{table}, line {last.line}: {folder / (last.path + suffix)} does not exist, but '
+                f'with {more} it does. Complete the names: --suffix {suffix + more}'
+            )
 
 
 def _relative(path: str, folder: Path) -> str:
@@ -191,6 +215,31 @@ def group_paths(source: Source, rule: str) -> None:
         what = f'no folder number {rule}' if rule.isdecimal() else 'no match'
         raise UserError(f'--group-by {rule}: {what} in {shorten(lacking)}')
     source.groups = {p: ' '.join(m.groups('')) or m[0] for p, m in found.items() if m}
+
+
+def keep_held_out(source: Source, lists: str | Path) -> None:
+    """Divide a source as an earlier preparation did; images that are new are for training.
+
+    Args:
+        source: Changed in place. Images are the same as before if their paths are.
+        lists: Folder that the earlier preparation wrote.
+
+    Raises:
+        UserError: If there is no test list, or none of its images is in the source.
+    """
+    paths = [path for members in source.classes.values() for path in members]
+    source.division = dict.fromkeys(paths, 'train')
+    if not Path(lists, 'test.txt').is_file():
+        raise UserError(f'--keep {lists}: got no test.txt, expected a folder of ecl prepare')
+    for split in ('val', 'test'):
+        file = Path(lists, f'{split}.txt')
+        for path in read_image_list(file) if file.is_file() else ():
+            if path in source.division:
+                source.division[path] = split
+            else:
+                source.left_out[path] = f'the file is missing, and was in {file}'
+    if 'test' not in source.division.values():
+        raise UserError(f'--keep {lists}: none of its test images is in {source.root}')
 
 
 def check_names(source: Source) -> None:

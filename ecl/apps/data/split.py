@@ -11,6 +11,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 from ecl.errors import UserError
 from ecl.settings import Whole, validate_params
 
+#: Classes that an error names.
+_NAMED = 20
 #: Seeds that numpy and scikit-learn take.
 _SEEDS = Whole(at_least=0, at_most=2**32 - 1)
 
@@ -29,13 +31,14 @@ class Split(NamedTuple):
     left_out: dict[str, str]
 
 
-@validate_params(seed=_SEEDS)
+@validate_params(seed=_SEEDS, untested_below=Whole(at_least=0))
 def split_images(
     classes: Mapping[str, Sequence[str]],
     digests: Mapping[str, str],
     test: int | float | None = None,
     val: int | float = 0,
     seed: int = 0,
+    untested_below: int = 0,
 ) -> Split:
     """Draw the test and validation images of each class at random; the others are for training.
 
@@ -47,17 +50,19 @@ def split_images(
         classes: Class name -> paths of its sound images, in label order.
         digests: Path -> sum of its content.
         test: Test images of each class: a number, the same for all; or a fraction below 1 of each
-            class, at least one image. Defaults to a third of the smallest class, 50 at most.
+            class, at least one image. Defaults to a third of the smallest class that is tested, 50
+            at most.
         val: Validation images of each class, likewise; 0 for none.
         seed: Seed of the draw.
+        untested_below: Classes with fewer different images are for training only.
 
     Returns:
         The split.
 
     Raises:
-        UserError: If a class has too few images to leave one for training, or the seed is negative.
+        UserError: If classes have too few images to leave one for training, or the seed is
+            negative.
     """
-    names = list(classes)
     result = Split([], [], [], ambiguous_images(classes, digests))
     copies: list[dict[str, list[str]]] = []
     for paths in classes.values():
@@ -66,22 +71,30 @@ def split_images(
             if path not in result.left_out:
                 mine[digests[path]].append(path)
         copies.append(mine)
-    sizes = [len(mine) for mine in copies]
+    tested = [len(mine) for mine in copies if len(mine) >= untested_below]
     if test is None:
-        test = max(1, min(50, min(sizes) // 3))
-    for label, (name, mine) in enumerate(zip(names, copies, strict=True)):
-        tested, validated = (_number(share, len(mine)) for share in (test, val))
-        if tested + validated >= len(mine):
-            raise UserError(
-                f'class {name!r} has {len(mine)} different images, too few for {tested} test and '
-                f'{validated} validation images and one to train on. Ask for fewer, or add images '
-                'to the class.'
-            )
+        test = max(1, min(50, min(tested, default=0) // 3))
+    numbers = [
+        [0, 0] if len(mine) < untested_below else [_number(part, len(mine)) for part in (test, val)]
+        for mine in copies
+    ]
+    small = {
+        name: len(mine)
+        for name, mine, held_out in zip(classes, copies, numbers, strict=True)
+        if sum(held_out) >= len(mine)
+    }
+    if small:
+        raise UserError(_describe_small(small, classes, result.left_out))
+    if not tested:
+        raise UserError(
+            f'no class is left to test: got {max(map(len, copies))} different images in the '
+            f'largest, expected at least {untested_below}. Lower --untested-below.'
+        )
+    for label, (mine, held_out) in enumerate(zip(copies, numbers, strict=True)):
         groups = [mine[digest] for digest in sorted(mine, key=lambda digest: mine[digest][0])]
         order = np.random.default_rng([seed, label]).permutation(len(groups))
-        parts = ((result.test, tested), (result.val, validated))
         start = 0
-        for part, number in parts:
+        for part, number in zip((result.test, result.val), held_out, strict=True):
             for index in sorted(order[start : start + number]):
                 first, *others = groups[index]
                 part.append((first, label))
@@ -90,6 +103,37 @@ def split_images(
         for index in sorted(order[start:]):
             result.train.extend((path, label) for path in groups[index])
     return result
+
+
+def _describe_small(
+    sizes: Mapping[str, int], classes: Mapping[str, Sequence[str]], left_out: Mapping[str, str]
+) -> str:
+    """Return the error about classes with too few different images, given their numbers."""
+    told = [
+        f'{name!r} has {size}{_describe_left_out(classes[name], left_out)}'
+        for name, size in list(sizes.items())[:_NAMED]
+    ]
+    if len(sizes) > _NAMED:
+        told.append(f'and {len(sizes) - _NAMED} more')
+    remedies = ['add images']
+    if not all(sizes.values()):
+        remedies.append('remove classes that have none')
+    if max(sizes.values()) > 1:
+        remedies.append('ask for fewer test or validation images')
+    if any(sizes.values()):
+        remedies.append(f'train on them without a test: --untested-below {max(sizes.values()) + 1}')
+    return (
+        f'{len(sizes)} of {len(classes)} classes have too few different images for test, '
+        f'validation and training: {"; ".join(told)}. What helps: {", or ".join(remedies)}.'
+    )
+
+
+def _describe_left_out(paths: Sequence[str], left_out: Mapping[str, str]) -> str:
+    """Say how many of the images of a class were left out, and why the first was."""
+    gone = [path for path in paths if path in left_out]
+    if not gone:
+        return ''
+    return f' ({len(gone)} of its {len(paths)} are left out, {gone[0]}: {left_out[gone[0]]})'
 
 
 #: Test images as a fraction of each class, where whole groups are tested.
@@ -234,9 +278,10 @@ def keep_division(
                     seen.setdefault(digests[path], path)
         held_out |= seen
     trained = {label for _, label in result.train}
-    for label, name in enumerate(classes):
+    for label, (name, paths) in enumerate(classes.items()):
         if label not in trained:
-            raise UserError(f'class {name!r} has no training image that is not tested too.')
+            why = _describe_left_out(paths, result.left_out)
+            raise UserError(f'class {name!r} has no training image that is not tested too{why}.')
     return result if result.test else result._replace(val=[], test=result.val)
 
 

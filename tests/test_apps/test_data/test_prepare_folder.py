@@ -7,8 +7,11 @@ from mmengine.config import Config
 from rich.console import Console
 
 from ecl.apis import load_config, train
+from ecl.apis.config import find_config
 from ecl.apps.data import prepare_folder as module
-from ecl.apps.data.prepare_folder import prepare_csv, prepare_folder, print_summary
+from ecl.apps.data.config_text import check_base
+from ecl.apps.data.prepare_folder import prepare_csv, prepare_folder
+from ecl.apps.data.summary import print_summary
 from ecl.datasets import ImageList, count_classes
 from ecl.errors import UserError
 
@@ -67,14 +70,6 @@ def _printed(prepared):
     console = Console(file=io.StringIO(), width=80)
     print_summary(prepared, console)
     return console.file.getvalue()
-
-
-def test_summary_has_counts_groups_and_the_next_command(birds, tmp_path):
-    text = _printed(prepare_folder(birds, tmp_path / 'mine', test=2))
-    assert '3 classes' in text
-    assert 'few-shot (10 to 3)' in text
-    assert 'Largest class: grey heron (10); smallest: 雀 (3); imbalance factor 3.33' in text
-    assert f'ecl train {tmp_path}/mine/config.py' in text
 
 
 def test_config_trains(birds, tmp_path, fresh_engine_state):
@@ -140,14 +135,50 @@ def test_base_suits_the_size_of_the_images(tmp_path, write_image, size, crop):
     assert cfg.test_dataloader.dataset.pipeline[2].crop_size == crop
 
 
+LISTS = """
+mark = 1
+model = dict(type='X')
+lists = dict(dataset=dict(type='ImageList', data_prefix='photos'))
+train_dataloader = dict(dataset=lists)
+val_dataloader = test_dataloader = lists
+"""
+
+
 def test_another_base_may_be_named(birds, tmp_path):
-    (tmp_path / 'base.py').write_text("mark = 1\nmodel = dict(type='X')\n")
+    (tmp_path / 'base.py').write_text(LISTS)
     out = prepare_folder(birds, tmp_path / 'mine', base=tmp_path / 'base.py').out
     cfg = Config.fromfile(out / 'config.py')
     assert cfg.mark == 1
+    assert cfg.test_dataloader.dataset.data_prefix == ''  # paths start from data_root
     assert 'contrast' not in cfg.model  # nor in the base
     with pytest.raises(UserError, match=r'nowhere.py does not exist'):
         prepare_folder(birds, tmp_path / 'other', base=tmp_path / 'nowhere.py')
+
+
+def test_a_base_without_lists_of_images_is_refused(birds, tmp_path):
+    for base in ('ecl_r32_cifar100-lt-if100', tmp_path / 'base.py'):
+        (tmp_path / 'base.py').write_text("model = dict(type='X')\n")
+        with pytest.raises(UserError, match=r'--base .*: got .*, expected ImageList') as caught:
+            prepare_folder(birds, tmp_path / 'mine', base=base)
+        assert 'ecl_r50_lists-224px' in str(caught.value)
+    fitting = str(caught.value).rpartition('such as in ')[2].split(', ')
+    for name in fitting:
+        check_base(find_config(name))
+    assert not (tmp_path / 'mine').exists()
+
+
+def test_weights_that_do_not_exist_are_told_before_the_work(birds, tmp_path):
+    with pytest.raises(UserError, match=r'--pretrained nofile\.pth: the file does not exist'):
+        prepare_folder(birds, tmp_path / 'mine', pretrained='nofile.pth')
+
+
+def test_the_folder_of_the_images_stays_as_it_is(birds, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob('*'))
+    for out in (birds / 'out', birds / 'a' / 'b', birds.relative_to(tmp_path) / 'out'):
+        with pytest.raises(UserError, match='is inside the folder of the images'):
+            prepare_folder(birds, out)
+    assert sorted(tmp_path.rglob('*')) == before
 
 
 @pytest.mark.parametrize('fault', ['split', 'class', 'interrupt', 'config'])
@@ -245,6 +276,50 @@ def test_classes_without_test_images_are_told(divided, tmp_path):
     assert "Classes without test images: '雀'\n" in _printed(
         prepare_folder(divided, tmp_path / 'mine')
     )
+
+
+def test_small_classes_are_for_training_only_if_asked_for(birds, divided, tmp_path):
+    prepared = prepare_folder(divided / 'train', tmp_path / 'mine', untested_below=3)
+    assert prepared.counts('train')[2] == 2
+    assert prepared.counts('test')[2] == 0
+    text = _printed(prepared)
+    assert "Classes without test images: '雀'\n" in text
+    with pytest.raises(UserError, match='divided into training and test images already'):
+        prepare_folder(divided, tmp_path / 'other', untested_below=3)
+    with pytest.raises(UserError, match='--untested-below: got groups too'):
+        prepare_folder(divided / 'train', tmp_path / 'other', untested_below=3, group_by='1')
+
+
+def test_added_photographs_keep_the_test_images(birds, tmp_path, write_image):
+    old = prepare_folder(birds, tmp_path / 'old', test=2, val=1)
+    for index in range(5):
+        write_image(birds / '雀' / f'new {index}.png', 900 + index)
+        write_image(birds / 'dodo' / f'{index}.png', 800 + index)
+    gone = old.split.test[0][0]
+    (birds / gone).unlink()
+    prepared = prepare_folder(birds, tmp_path / 'mine', keep=tmp_path / 'old')
+    paths = {
+        split: [{path for path, _ in getattr(each.split, split)} for each in (old, prepared)]
+        for split in ('test', 'val', 'train')
+    }
+    assert paths['test'][0] - paths['test'][1] == {gone}
+    assert paths['test'][1] < paths['test'][0]
+    assert paths['val'][0] == paths['val'][1]
+    assert len(paths['train'][1] - paths['train'][0]) == 10
+    assert prepared.split.left_out[gone].startswith('the file is missing, and was in ')
+    assert "Classes without test images: 'dodo'" in _printed(prepared)
+
+
+def test_a_kept_division_that_does_not_fit_says_why(birds, divided, tmp_path):
+    with pytest.raises(UserError, match=r'--keep .*mine: got no test\.txt'):
+        prepare_folder(divided / 'train', tmp_path / 'mine', keep=tmp_path / 'mine')
+    old = prepare_folder(divided, tmp_path / 'old').out
+    with pytest.raises(UserError, match='none of its test images is in '):
+        prepare_folder(divided / 'train', tmp_path / 'mine', keep=old)
+    with pytest.raises(UserError, match='remove the other options that do'):
+        prepare_folder(divided / 'train', tmp_path / 'mine', keep=old, test=1)
+    with pytest.raises(UserError, match='divided into training and test images already'):
+        prepare_folder(divided, tmp_path / 'mine', keep=old)
 
 
 SPLITS = ('train', 'test')

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ecl.apps.data.prepare_folder import prepare_folder, print_summary
+from ecl.apps.data.prepare_folder import prepare_folder
 from ecl.apps.data.similar import DISTANCE, Pair, similar_images
+from ecl.apps.data.summary import print_summary
 from ecl.datasets.image_file import inspect_image
 
 

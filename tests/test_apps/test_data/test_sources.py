@@ -149,9 +149,38 @@ def test_a_table_gives_classes_and_division(tmp_path):
 
 def test_a_table_without_splits_is_not_divided(tmp_path):
     (tmp_path / 'birds.csv').write_text('a,owl\na,owl\nb,wren\n')
-    source = read_csv(tmp_path / 'birds.csv', root='elsewhere', suffix='.jpg')
+    (tmp_path / 'elsewhere').mkdir()
+    source = read_csv(tmp_path / 'birds.csv', root=tmp_path / 'elsewhere', suffix='.jpg')
     assert source.classes == {'owl': ['a.jpg'], 'wren': ['b.jpg']}
-    assert (source.division, str(source.root)) == ({}, 'elsewhere')
+    assert (source.division, source.root) == ({}, tmp_path / 'elsewhere')
+    with pytest.raises(UserError, match=r'--images .*none: the folder does not exist'):
+        read_csv(tmp_path / 'birds.csv', root=tmp_path / 'none')
+
+
+def test_a_header_that_is_not_recognized_is_told_with_the_options(tmp_path, write_image):
+    write_image(tmp_path / '1.jpg', 1)
+    write_image(tmp_path / '2.jpg', 2)
+    table = tmp_path / 'birds.csv'
+    table.write_text('foto,die art\n1.jpg,owl\n2.jpg,wren\n')
+    options = "--image-column foto --label-column 'die art'"
+    with pytest.raises(UserError, match=f'line 1: .*foto does not exist.*{options}'):
+        read_csv(table)
+    assert read_csv(table, image='foto', label='die art').classes.keys() == {'owl', 'wren'}
+    table.write_text('gone.jpg,owl\n1.jpg,owl\n2.jpg,wren\n')
+    assert read_csv(table).classes['owl'] == ['gone.jpg', '1.jpg']
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.PNG'])
+def test_names_without_their_suffix_are_told_with_the_option(tmp_path, write_image, suffix):
+    for name in 'ab':
+        write_image(tmp_path / f'{name}.1{suffix}', ord(name))
+    table = tmp_path / 'birds.csv'
+    for header in ('', 'id,species\n', 'foto,art\n'):
+        table.write_text(f'{header}a.1,owl\nb.1,wren\n')
+        with pytest.raises(UserError, match=rf'b\.1 does not exist, .*--suffix \{suffix}$'):
+            read_csv(table)
+    table.write_text('a.1,owl\nb.1,wren\n')
+    assert read_csv(table, suffix=suffix).classes['owl'] == [f'a.1{suffix}']
 
 
 @pytest.mark.parametrize(
@@ -170,6 +199,8 @@ def test_tables_that_cannot_be_used_say_why(tmp_path, text, fault):
 
 
 def test_absolute_paths_below_the_folder_of_images_become_relative(tmp_path):
+    (tmp_path / 'in').mkdir()
+    (tmp_path / 'other').mkdir()
     (tmp_path / 'birds.csv').write_text(f'{tmp_path}/in/a.jpg,owl\nb.jpg,wren\n')
     for root, owl in ((tmp_path, 'in/a.jpg'), (None, 'in/a.jpg'), (tmp_path / 'in', 'a.jpg')):
         assert read_csv(tmp_path / 'birds.csv', root).classes == {'owl': [owl], 'wren': ['b.jpg']}

@@ -101,8 +101,42 @@ def test_same_seed_same_split_other_seed_another():
 @pytest.mark.parametrize(('test', 'val'), [(3, 0), (1, 2), (0.1, 0.9)])
 def test_a_class_too_small_is_named(test, val):
     classes = _classes([50, 3])
-    with pytest.raises(UserError, match=r"class 'c\d' has \d+ different images, too few for "):
+    with pytest.raises(
+        UserError, match=r"too few different images .*'c\d' has \d+.* ask for fewer"
+    ):
         split_images(classes, _distinct(classes), test, val)
+
+
+def test_all_classes_too_small_are_named_with_what_helps():
+    classes = _classes([9, 1, 8, 1])
+    with pytest.raises(UserError, match=r"2 of 4 classes .*'c1' has 1; 'c3' has 1\.") as caught:
+        split_images(classes, _distinct(classes))
+    assert '--untested-below 2' in str(caught.value)
+    assert 'fewer test' not in str(caught.value)  # than one there are none
+    classes = _classes([1] * 50)
+    with pytest.raises(UserError, match=r'50 of 50 classes .*and 30 more'):
+        split_images(classes, _distinct(classes))
+
+
+def test_a_class_whose_images_are_all_left_out_says_why():
+    classes = _classes([9, 2])
+    digests = {**_distinct(classes), 'c1/0.png': 'c0/0.png', 'c1/1.png': 'c0/1.png'}
+    why = r"'c1' has 0 \(2 of its 2 are left out, c1/0\.png: the same image .* 'c0', 'c1'\)"
+    with pytest.raises(UserError, match=f'{why}.* remove classes') as caught:
+        split_images(classes, digests)
+    assert '--untested-below' not in str(caught.value)
+    with pytest.raises(UserError, match=why):
+        split_images(classes, digests, untested_below=2)
+
+
+def test_small_classes_are_for_training_only_if_asked_for():
+    classes = _classes([30, 9, 2, 1])
+    split = split_images(classes, _distinct(classes), val=1, untested_below=3)
+    assert _labels(split.test) == {0: 3, 1: 3}
+    assert _labels(split.val) == {0: 1, 1: 1}
+    assert _labels(split.train) == {0: 26, 1: 5, 2: 2, 3: 1}
+    with pytest.raises(UserError, match=r'no class is left to test: got 30 different .* least 31'):
+        split_images(classes, _distinct(classes), untested_below=31)
 
 
 CLASSES = {'a': ['a1', 'a2', 'a3', 'a4'], 'b': ['b1', 'b2', 'b3']}
@@ -123,7 +157,7 @@ def test_copies_of_tested_images_and_ambiguous_ones_are_left_out_of_a_division()
     assert split.train == [('a0', 0), ('b1', 1)]
     assert split.left_out['a2'] == 'a copy of a3, which is in test'
     assert split.left_out['a1'] == split.left_out['b3']
-    with pytest.raises(UserError, match="class 'a' has no training image"):
+    with pytest.raises(UserError, match=r"class 'a' has no training image .*\(2 of its 4 are left"):
         keep_division(CLASSES, digests, DIVISION)
 
 
