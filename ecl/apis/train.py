@@ -3,12 +3,13 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 
 from ecl.apis.checkpoint import check_resumable, load_latest
 from ecl.apis.config import ConfigLike, config_name, load_config, use_mixed_precision
@@ -69,8 +70,9 @@ def train(
         The content of ``results.json``, or None if the configuration writes no run record.
 
     Raises:
-        UserError: If the configuration, the data or the checkpoint cannot be used as they are, or
-            another process is training in the work dir.
+        UserError: If the configuration, the data or the checkpoint cannot be used as they are,
+            another process is training in the work dir, or it holds an unfinished training or one
+            of another configuration file.
         SystemExit: With status 75, after SIGTERM or SIGUSR1.
         KeyboardInterrupt: After Ctrl-C.
 
@@ -96,6 +98,7 @@ def train(
     lock = alone_in(cfg.work_dir) if first else nullcontext()
     with exit_on_signal(), explain_faults(cfg, source), lock:
         resumed = _resume(cfg, resume, seed)
+        _refuse_other_training(cfg)
         set_launcher(cfg, launcher)
         runner = ResumableRunner.from_cfg(cfg)
         runner.register_hook(MemoryHook(console=not verbose))
@@ -108,11 +111,55 @@ def train(
         del resumed  # the runner frees it before the first step
         record = Path(runner.work_dir) / RECORD
         if first:
-            # The record of an earlier training is not the record of this one.
-            record.unlink(missing_ok=True)
+            runner.register_hook(_NewRecordHook(record))
             remove_temporary_files(runner.work_dir)
         runner.train()
         return json.loads(record.read_text()) if record.exists() else None
+
+
+class _NewRecordHook(Hook):
+    """Remove the record of an earlier training in the same work dir when this one begins.
+
+    Args:
+        record: The file.
+    """
+
+    # After the checks of the other hooks.
+    priority = 'LOWEST'
+
+    def __init__(self, record: Path) -> None:
+        self.record = record
+
+    def before_train(self, runner: Runner) -> None:
+        """Remove the file."""
+        self.record.unlink(missing_ok=True)
+
+
+def _refuse_other_training(cfg: Config) -> None:
+    """Refuse a work dir with an unfinished training or with one of another configuration file.
+
+    The same configuration may be trained again after its training has ended.
+    """
+    remedy = 'choose another --work-dir, or remove the folder'
+    record, kept = Path(cfg.work_dir, RECORD), kept_checkpoints(cfg.work_dir)
+    if not record.is_file():
+        if kept and not cfg.get('resume'):
+            raise UserError(
+                f'{cfg.work_dir} holds an unfinished training ({kept[0]}): continue it with '
+                f'--resume, {remedy}'
+            )
+        return
+    other = None
+    with suppress(ValueError):  # a damaged file names no configuration
+        other = json.loads(record.read_text()).get('config')
+    if not other or not cfg.filename:
+        return
+    same_name = Path(other).name == Path(cfg.filename).name
+    if not same_name or (Path(other).is_file() and not Path(other).samefile(cfg.filename)):
+        raise UserError(
+            f'{cfg.work_dir} holds a training of {other}, expected none or one of {cfg.filename}: '
+            f'{remedy}'
+        )
 
 
 def _scale_learning_rate(cfg: Config, source: str) -> None:
