@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from ecl.apis.checkpoint import check_resumable, load_latest
 from ecl.apis.config import ConfigLike, config_name, load_config, use_mixed_precision
 from ecl.apis.faults import explain_faults
 from ecl.apis.launch import alone_in, divide_batch, set_launcher
+from ecl.apis.schedule import schedule_fault, set_epochs
 from ecl.checkpoint_file import load_checkpoint
 from ecl.engine.hooks.console import ConsoleHook
 from ecl.engine.hooks.run_record import RECORD
@@ -38,6 +40,7 @@ def train(
     validate: bool = True,
     auto_scale_lr: bool = False,
     hooks: Sequence[Hook] = (),
+    epochs: int | None = None,
 ) -> dict[str, Any] | None:
     """Train a model; logs, checkpoints and the run record go to the work dir.
 
@@ -65,6 +68,8 @@ def train(
         auto_scale_lr: Scale the learning rate by the images of a step, relative to
             ``auto_scale_lr.base_batch_size`` of the configuration, or to its ``images_per_step``.
         hooks: Further hooks.
+        epochs: Number of epochs. The schedule of the configuration is scaled to it; see
+            :func:`~ecl.apis.schedule.set_epochs`.
 
     Returns:
         The content of ``results.json``, or None if the configuration writes no run record.
@@ -93,9 +98,14 @@ def train(
     _refuse_compile(cfg, source)
     if cfg.train_cfg.pop('by_epoch', False):
         cfg.train_cfg.type = 'ResumableTrainLoop'
+    if epochs is not None:
+        set_epochs(cfg, epochs, source)
     divide_batch(cfg, launcher, source)
     first = launcher == 'none' or os.environ.get('RANK') == '0'
     lock = alone_in(cfg.work_dir) if first else nullcontext()
+    if first and (fault := schedule_fault(cfg)):
+        line = f'{source}: {fault}. Set both by --epochs {cfg.train_cfg.max_epochs}.'
+        print(f'warning: {line}', file=sys.stderr)
     with exit_on_signal(), explain_faults(cfg, source), lock:
         resumed = _resume(cfg, resume, seed)
         _refuse_other_training(cfg)
