@@ -226,3 +226,28 @@ def test_a_training_of_another_configuration_is_not_written_over(
     with pytest.raises(UserError, match=f'holds a training of {named}, .*choose another --work'):
         train_digits(tmp_path, epochs=1)
     assert json.loads((tmp_path / 'results.json').read_text()) == {'config': named}
+
+
+def test_epochs_set_the_end_of_the_schedule_too(digits_config, tmp_path, capsys):
+    record = train(digits_config, work_dir=tmp_path, epochs=2)
+    assert record['epochs'] == 2
+    saved = load_checkpoint(tmp_path / 'epoch_2.pth')
+    assert saved['optimizer']['param_groups'][0]['lr'] < 0.001
+    assert 'warning' not in capsys.readouterr().err
+
+
+def test_a_schedule_of_other_epochs_is_warned_of(train_digits, tmp_path, capsys):
+    (tmp_path / 'last_checkpoint').write_text('gone.pth\n')
+    with pytest.raises(UserError, match='unfinished'):
+        train_digits(tmp_path, epochs=1)
+    said = capsys.readouterr().err
+    assert 'warning: ' in said
+    assert 'param_scheduler.T_max ends in epoch 60, but train_cfg.max_epochs is 1' in said
+    assert '--epochs 1' in said
+
+
+def test_a_batch_larger_than_the_data_is_one_line(digits_config, tmp_path):
+    options = {'train_dataloader.batch_size': 500, 'train_dataloader.drop_last': True}
+    message = r'train_dataloader\.batch_size: got 500, expected at most 331, .* drop_last=True'
+    with pytest.raises(UserError, match=message):
+        train(digits_config, work_dir=tmp_path, cfg_options=options)
