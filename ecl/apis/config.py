@@ -1,12 +1,14 @@
 """Load a configuration: options merged, defaults filled in, every name checked."""
 
 import copy
+import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from mmengine.config import Config
-from mmengine.config.utils import ConfigParsingError
+from mmengine.config.utils import MODULE2PACKAGE, ConfigParsingError
 
 import ecl
 from ecl.apis.config_check import (
@@ -18,7 +20,7 @@ from ecl.apis.config_check import (
 )
 from ecl.errors import UserError
 from ecl.registry import type_name
-from ecl.settings import Whole
+from ecl.settings import Number, Whole
 
 #: A configuration file, the name of one that comes with the package, or its content.
 ConfigLike: TypeAlias = str | Path | Config | Mapping[str, Any]
@@ -124,8 +126,8 @@ def find_config(config: str | Path) -> Path:
 
 def configs_root() -> Path:
     """Return the folder of the configurations: in the installed package, else in the clone."""
-    installed = Path(ecl.__file__).parent / '.mim' / 'configs'
-    return installed if installed.is_dir() else Path(ecl.__file__).parents[1] / 'configs'
+    packaged = Path(ecl.__file__).parent / '.mim' / 'configs'  # in a clone, a link
+    return packaged.resolve() if packaged.is_dir() else Path(ecl.__file__).parents[1] / 'configs'
 
 
 def shipped_configs() -> list[Path]:
@@ -140,26 +142,55 @@ def read_config_file(config: str | Path) -> Config:
         UserError: If the file is missing or cannot be read.
     """
     path = find_config(config)
+    MODULE2PACKAGE.setdefault('ecl', 'ecl')  # for _base_ = 'ecl::ecl/ecl_r8_digits-lt.py'
     try:
         cfg = Config.fromfile(path)
         registered_objects.cache_clear()  # its custom_imports may have registered more
         # In a file with plain imports, those that fail do so when their names are looked at.
-        tuple(walk(cfg))
+        for _, node in walk(cfg):
+            if node.get('_scope_') == 'ecl':  # of such a base; ecl is the default scope
+                node.pop('_scope_')
     except (
+        AssertionError,
         OSError,
         SyntaxError,
         NameError,
         KeyError,
         TypeError,
+        ValueError,
         ImportError,
         ConfigParsingError,
     ) as error:
-        raise UserError(f'{config} cannot be read: {" ".join(str(error).split())}') from error
+        raise UserError(f'{config} cannot be read: {_reason(error)}') from error
     return cfg
 
 
+def _reason(error: Exception) -> str:
+    """Return why a file cannot be read, in one line."""
+    text = ' '.join(str(error).split())
+    if isinstance(error, FileNotFoundError):
+        quoted = re.search(r'file "(.+)" does not exist', text)
+        missing = Path(error.filename or (quoted[1] if quoted else text))
+        if missing.suffix in ('.py', '.json', '.yaml', '.yml'):
+            root = configs_root()
+            known = {file.name: f'ecl::{file.relative_to(root)}' for file in root.rglob('*.py')}
+            near = get_close_matches(missing.name, known, n=1)
+            return f'_base_ {missing} does not exist' + (
+                f'; did you mean {known[near[0]]!r}?' if near else ''
+            )
+    # MMEngine's text on a module of custom_imports names neither the module nor its error.
+    failed = error.__cause__
+    reason = failed and failed.__context__
+    if isinstance(error, ImportError) and isinstance(reason, ImportError):
+        module = str(failed).rpartition(' ')[2]
+        text = f'custom_imports: {module}: {reason}'
+        if reason.name and f'{module}.'.startswith(f'{reason.name}.'):
+            text += '; add its folder to PYTHONPATH'
+    return text
+
+
 def _check_numbers(cfg: Config, source: str) -> None:
-    """Check the seed, the epochs and the data loaders; set a timeout for data workers.
+    """Check the seed, the epochs, the data loaders and the optimizer; set a worker timeout.
 
     Without a timeout, PyTorch waits forever for a worker that hangs.
     """
@@ -182,6 +213,12 @@ def _check_numbers(cfg: Config, source: str) -> None:
         allowed = Whole(at_least=least, at_most=2**32 - 1)
         if not allowed.admits(value):
             raise UserError(f'{source}: {key}: got {value!r}, expected {allowed}.')
+    optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer') or {}
+    for key in ('lr', 'weight_decay', 'momentum'):
+        number = Number(at_least=0)
+        if key in optimizer and not number.admits(optimizer[key]):
+            full = f'optim_wrapper.optimizer.{key}'
+            raise UserError(f'{source}: {full}: got {optimizer[key]!r}, expected {number}.')
 
 
 def use_mixed_precision(cfg: Config, source: str) -> None:

@@ -188,8 +188,12 @@ def _target(path: str, node: Mapping, source: str) -> list[Callable | Accepted]:
         return list(found)
     if '.' in kind and (imported := get_object_from_string(kind)):
         return [imported]
-    near = nearest(name, registered_objects())
-    raise UserError(f'{source}: {path}.type {kind!r} is not registered{near}')
+    near = nearest(name, registered_objects()) or '.'
+    raise UserError(
+        f'{source}: {path}.type {kind!r} is not registered{near} Register a class of your own with '
+        '@MODELS.register_module(), or that of its registry, and name its module in '
+        'custom_imports.'
+    )
 
 
 def _untyped(path: str, node: Mapping) -> list[Callable | Accepted]:

@@ -2,13 +2,15 @@
 
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 
 from ecl.apis.checkpoint import check_resumable, load_latest
 from ecl.apis.config import (
@@ -20,6 +22,7 @@ from ecl.apis.config import (
 )
 from ecl.apis.faults import explain_faults
 from ecl.apis.launch import alone_in, divide_batch, set_launcher
+from ecl.apis.schedule import schedule_fault, set_epochs
 from ecl.checkpoint_file import load_checkpoint
 from ecl.engine.hooks.console import ConsoleHook
 from ecl.engine.hooks.run_record import RECORD
@@ -44,6 +47,7 @@ def train(
     validate: bool = True,
     auto_scale_lr: bool = False,
     hooks: Sequence[Hook] = (),
+    epochs: int | None = None,
 ) -> dict[str, Any] | None:
     """Train a model; logs, checkpoints and the run record go to the work dir.
 
@@ -71,13 +75,16 @@ def train(
         auto_scale_lr: Scale the learning rate by the images of a step, relative to
             ``auto_scale_lr.base_batch_size`` of the configuration, or to its ``images_per_step``.
         hooks: Further hooks.
+        epochs: Number of epochs. The schedule of the configuration is scaled to it; see
+            :func:`~ecl.apis.schedule.set_epochs`.
 
     Returns:
         The content of ``results.json``, or None if the configuration writes no run record.
 
     Raises:
-        UserError: If the configuration, the data or the checkpoint cannot be used as they are, or
-            another process is training in the work dir.
+        UserError: If the configuration, the data or the checkpoint cannot be used as they are,
+            another process is training in the work dir, or it holds an unfinished training or one
+            of another configuration file.
         SystemExit: With status 75, after SIGTERM, SIGUSR1 or SIGHUP. If the loop counts
             iterations, nothing is saved, and the status is 128 + the number of the signal.
         KeyboardInterrupt: After Ctrl-C.
@@ -98,13 +105,19 @@ def train(
         _scale_learning_rate(cfg, source)
     _refuse_compile(cfg, source)
     use_resumable_loop(cfg)
+    if epochs is not None:
+        set_epochs(cfg, epochs, source)
     divide_batch(cfg, launcher, source)
     first = launcher == 'none' or os.environ.get('RANK') == '0'
     lock = alone_in(cfg.work_dir) if first else nullcontext()
+    if first and (fault := schedule_fault(cfg)):
+        line = f'{source}: {fault}. Set both by --epochs {cfg.train_cfg.max_epochs}.'
+        print(f'warning: {line}', file=sys.stderr)
     saves = type_name(cfg.train_cfg) == 'ResumableTrainLoop'
     status = stopped if saves else unsaved
     with exit_on_signal(status), explain_faults(cfg, source), lock:
         resumed = _resume(cfg, resume, seed)
+        _refuse_other_training(cfg)
         set_launcher(cfg, launcher)
         runner = ResumableRunner.from_cfg(cfg)
         runner.register_hook(MemoryHook(console=not verbose))
@@ -117,11 +130,55 @@ def train(
         del resumed  # the runner frees it before the first step
         record = Path(runner.work_dir) / RECORD
         if first:
-            # The record of an earlier training is not the record of this one.
-            record.unlink(missing_ok=True)
+            runner.register_hook(_NewRecordHook(record))
             remove_temporary_files(runner.work_dir)
         runner.train()
         return json.loads(record.read_text()) if record.exists() else None
+
+
+class _NewRecordHook(Hook):
+    """Remove the record of an earlier training in the same work dir when this one begins.
+
+    Args:
+        record: The file.
+    """
+
+    # After the checks of the other hooks.
+    priority = 'LOWEST'
+
+    def __init__(self, record: Path) -> None:
+        self.record = record
+
+    def before_train(self, runner: Runner) -> None:
+        """Remove the file."""
+        self.record.unlink(missing_ok=True)
+
+
+def _refuse_other_training(cfg: Config) -> None:
+    """Refuse a work dir with an unfinished training or with one of another configuration file.
+
+    The same configuration may be trained again after its training has ended.
+    """
+    remedy = 'choose another --work-dir, or remove the folder'
+    record, kept = Path(cfg.work_dir, RECORD), kept_checkpoints(cfg.work_dir)
+    if not record.is_file():
+        if kept and not cfg.get('resume'):
+            raise UserError(
+                f'{cfg.work_dir} holds an unfinished training ({kept[0]}): continue it with '
+                f'--resume, {remedy}'
+            )
+        return
+    other = None
+    with suppress(ValueError):  # a damaged file names no configuration
+        other = json.loads(record.read_text()).get('config')
+    if not other or not cfg.filename:
+        return
+    same_name = Path(other).name == Path(cfg.filename).name
+    if not same_name or (Path(other).is_file() and not Path(other).samefile(cfg.filename)):
+        raise UserError(
+            f'{cfg.work_dir} holds a training of {other}, expected none or one of {cfg.filename}: '
+            f'{remedy}'
+        )
 
 
 def _scale_learning_rate(cfg: Config, source: str) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ecl.errors import UserError
 from ecl.models.multi_expert import feature_width
+from ecl.models.outputs import require_scalar
 from ecl.registry import MODELS, build_part
 from ecl.settings import OneOf, validate_params
 
@@ -92,7 +93,7 @@ class ECLClassifier(ImageClassifier):
             reduced over the experts as ``expert_reduction`` says.
 
         Raises:
-            UserError: If the contrastive branch finds a single view.
+            UserError: If the contrastive branch finds a single view, or a loss is no scalar.
         """
         views = [inputs] if isinstance(inputs, Tensor) else inputs
         targets = self.head.targets(data_samples)
@@ -108,7 +109,8 @@ class ECLClassifier(ImageClassifier):
         outputs = self.head.outputs(feats)
         losses = self.head.losses(outputs, targets)
         if self.contrast is not None:
-            losses['contrast_loss'] = self.contrast(outputs, targets, views[1:])
+            loss = self.contrast(outputs, targets, views[1:])
+            losses['contrast_loss'] = require_scalar(loss, 'model.contrast', self.contrast)
         factor = len(feats) if self.expert_reduction == 'sum' else 1
         return dict(zip(losses, factor * torch.stack([*losses.values()]), strict=True))
 

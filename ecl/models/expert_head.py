@@ -13,8 +13,15 @@ from mmpretrain.models.losses import SeesawLoss
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from ecl.errors import UserError
 from ecl.models.linear import CosineLinear
-from ecl.models.outputs import READINGS, ExpertOutputs, require_hard_targets
+from ecl.models.outputs import (
+    READINGS,
+    ExpertOutputs,
+    require_gradient,
+    require_hard_targets,
+    require_scalar,
+)
 from ecl.registry import MODELS, build_part
 from ecl.settings import OneOf, SettingError, Whole, validate_params
 
@@ -32,9 +39,9 @@ class ECLHead(ClsHead):
         in_channels: Dimension D of an expert's feature; :class:`ECLClassifier` fills it in.
         num_experts: K; likewise.
         classifier: ``dict(type='Linear')`` or ``dict(type='CosineLinear', scale=...)``.
-        label_loss: Loss of logits (N, C) and targets, which are class indices (N,) or
-            probabilities (N, C). One config for all experts, or a list of K. MMPretrain's losses
-            fit.
+        label_loss: Loss of logits (R, C) and targets, which are class indices (R,) or
+            probabilities (R, C): the mean over R rows. One config for all experts, whose rows are
+            stacked, or a list of K. MMPretrain's losses fit.
         reading: Roles of the two classifiers of an expert, a key of
             :data:`~ecl.models.outputs.READINGS`: ``'single'`` is one classifier an expert.
         expert_losses: Losses between the experts by name, each called with
@@ -182,6 +189,9 @@ class ECLHead(ClsHead):
         Returns:
             ``label_loss``; in stage 1 ``<name>_loss`` of each loss between experts; and
             ``aggregator_loss`` if the aggregator learns.
+
+        Raises:
+            UserError: If a loss is no scalar tensor, or the label loss has no gradient.
         """
         with torch.autocast(targets.device.type, enabled=False):
             logits = outputs.logits
@@ -190,10 +200,13 @@ class ECLHead(ClsHead):
             losses = {'label_loss': self.label_loss(logits, targets)}
             if self.stage == 1:
                 for name, loss in self.expert_losses.items():
-                    losses[f'{name}_loss'] = loss(outputs, targets)
+                    key = f'model.head.expert_losses.{name}'
+                    losses[f'{name}_loss'] = require_scalar(loss(outputs, targets), key, loss)
             learn = getattr(self.aggregator, 'loss', None)
             if callable(learn):
-                losses['aggregator_loss'] = learn(outputs, targets)
+                loss = learn(outputs, targets)
+                key = 'model.head.aggregator.loss'
+                losses['aggregator_loss'] = require_scalar(loss, key, self.aggregator)
         return losses
 
     def label_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -209,8 +222,12 @@ class ECLHead(ClsHead):
         # A label loss is a mean over images, and those of several classifiers count as more images.
         parts = logits.unflatten(0, (-1, len(self.loss_module))).unbind(1)
         repeated = targets.repeat(len(parts[0]), *[1] * (targets.ndim - 1))
-        pairs = zip(self.loss_module, parts, strict=True)
-        losses = [loss(part.flatten(0, 1), repeated) for loss, part in pairs]
+        losses = []
+        for index, (loss, part) in enumerate(zip(self.loss_module, parts, strict=True)):
+            key = 'model.head.label_loss' + (f'.{index}' if len(parts) > 1 else '')
+            value = require_scalar(loss(part.flatten(0, 1), repeated), key, loss)
+            require_gradient(value, part, key, loss)
+            losses.append(value)
         return reduce(operator.add, losses) / len(losses)
 
     def adjusted(self, logits: Tensor) -> Tensor:
@@ -256,6 +273,9 @@ class ECLHead(ClsHead):
         Every sample gets ``pred_score`` (C,), ``pred_label``, and ``expert_scores`` (K, C), the
         softmax of each expert alone. With two classifiers an expert it also gets ``label_score``
         and ``distill_score`` (C,), the prediction by either kind.
+
+        Raises:
+            UserError: If the aggregator does not return logits (N, C).
         """
         outputs = self.outputs(feats)
         predicting = replace(outputs, logits=self.expert_logits(outputs))
@@ -264,7 +284,14 @@ class ECLHead(ClsHead):
             by_kind = {'label_score': outputs.logits, 'distill_score': outputs.aux_logits}
             for name, logits in by_kind.items():
                 fields[name] = self._combine(replace(outputs, logits=logits)).softmax(-1)
-        predictions = self._get_predictions(self._combine(predicting), data_samples)
+        combined = self._combine(predicting)
+        if combined.shape != outputs.logits.shape[1:]:
+            raise UserError(
+                f'model.head.aggregator ({type(self.aggregator).__name__}) returned logits of '
+                f'shape {tuple(combined.shape)}, expected (N, C) = '
+                f'{tuple(outputs.logits.shape[1:])}'
+            )
+        predictions = self._get_predictions(combined, data_samples)
         for name, scores in fields.items():
             for sample, score in zip(predictions, scores, strict=True):
                 sample.set_field(score, name)

@@ -1,8 +1,9 @@
 """The contract between the network, the head and the losses: what K experts output, and targets."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -54,6 +55,51 @@ READINGS: dict[str, Reading] = {
     # As 'peers_only', and the first classifier learns from the peers too.
     'peers_and_labels': Reading(False, 'logits', ('logits', 'aux_logits')),
 }
+
+
+def require_scalar(loss: Any, key: str, part: object) -> Tensor:
+    """Return a loss that is a scalar tensor, or refuse it.
+
+    Args:
+        loss: What a part returned.
+        key: Dotted key of the part in the configuration.
+        part: The part.
+
+    Raises:
+        UserError: If the loss is no tensor or has dimensions, naming the part.
+    """
+    if isinstance(loss, Tensor) and loss.ndim == 0:
+        return loss
+    shaped = f'a tensor of shape {tuple(loss.shape)}' if isinstance(loss, Tensor) else None
+    got = shaped or ('None' if loss is None else f'a {type(loss).__name__}')
+    raise UserError(
+        f'{key} ({type(part).__name__}) returned {got}, expected a scalar tensor, such as the mean '
+        'over the images'
+    )
+
+
+def require_gradient(loss: Tensor, logits: Tensor, key: str, part: object) -> None:
+    """Refuse a loss that does not depend on the logits by its gradient.
+
+    A loss that is constantly 0 is allowed.
+
+    Args:
+        loss: Scalar that a part returned.
+        logits: What the part got.
+        key: Dotted key of the part in the configuration.
+        part: The part.
+
+    Raises:
+        UserError: If the logits have a gradient and the loss has none, naming the part.
+    """
+    if loss.requires_grad or not logits.requires_grad:
+        return
+    capturing = loss.is_cuda and torch.cuda.is_current_stream_capturing()
+    if not capturing and loss != 0:
+        raise UserError(
+            f'{key} ({type(part).__name__}) has no gradient: nothing would learn from it. Compute '
+            'it from the logits, without detach(), item() or no_grad().'
+        )
 
 
 def target_distribution(targets: Tensor, num_classes: int) -> Tensor:

@@ -143,3 +143,62 @@ def test_a_training_by_epochs_can_be_resumed_unless_the_file_names_a_loop(tiny, 
     cfg.train_cfg = given
     use_resumable_loop(cfg)
     assert cfg.train_cfg == expected
+
+
+def fault(path):
+    with pytest.raises(UserError) as caught:
+        load_config(path)
+    assert '\n' not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_module_that_fails_to_import_is_told_from_one_that_is_missing(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'imp_nopkg.py').write_text('import nopkgxyz\n')
+    path = tmp_path / 'mine.py'
+    path.write_text("custom_imports = dict(imports=['imp_nopkg'])\n")
+    message = fault(path)
+    assert "imp_nopkg: No module named 'nopkgxyz'" in message
+    assert 'PYTHONPATH' not in message
+    path.write_text("custom_imports = dict(imports=['imp_gone'])\n")
+    message = fault(path)
+    assert "No module named 'imp_gone'" in message
+    assert 'PYTHONPATH' in message
+
+
+@pytest.mark.parametrize(
+    ('base', 'expected'),
+    [
+        ('./missing.py', 'missing.py does not exist'),
+        ('ecl_r8_digits-lt.py', "did you mean 'ecl::ecl/ecl_r8_digits-lt.py'?"),
+        ('ecl::ecl/ecl_r8_digit-lt.py', "did you mean 'ecl::ecl/ecl_r8_digits-lt.py'?"),
+        ('../_base_/default_runtime.py', "did you mean 'ecl::_base_/default_runtime.py'?"),
+        ('nothing::a/b.py', 'nothing'),
+        ('ecl::b.py', 'relative config path'),
+    ],
+)
+def test_a_missing_base_is_named(tmp_path, base, expected):
+    path = tmp_path / 'mine.py'
+    path.write_text(f'_base_ = {base!r}\n')
+    message = fault(path)
+    assert message.startswith(f'{path} cannot be read: ')
+    assert expected in message
+
+
+def test_a_packaged_configuration_is_inherited_by_name(tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text(
+        "_base_ = 'ecl::ecl/ecl_r8_digits-lt.py'\nmodel = dict(backbone=dict(num_experts=4))\n"
+    )
+    mine, base = load_config(path).to_dict(), load_config('ecl_r8_digits-lt').to_dict()
+    assert mine['model']['backbone'].pop('num_experts') == 4
+    assert base['model']['backbone'].pop('num_experts') == 3
+    assert mine.pop('work_dir') != base.pop('work_dir')
+    assert mine == base
+
+
+@pytest.mark.parametrize('key', ['lr', 'weight_decay', 'momentum'])
+def test_a_negative_number_of_the_optimizer_is_named(tiny, key):
+    option = f'optim_wrapper.optimizer.{key}'
+    with pytest.raises(UserError, match=rf'tiny\.py: {option}: got -0\.1, expected a number'):
+        load_config(tiny, cfg_options={option: -0.1})

@@ -275,3 +275,11 @@ def test_a_hook_that_stores_its_keyword_arguments_may_take_any():
     names, any_other = accepted_keys(CheckpointHook)
     assert {'interval', 'priority'} <= names
     assert any_other
+
+
+def test_a_type_that_is_not_registered_says_how_to_register_it():
+    with pytest.raises(UserError) as caught:
+        _check({'model.type': 'Qqq'})
+    assert 'is not registered. Register a class of your own' in str(caught.value)
+    assert '@MODELS.register_module()' in str(caught.value)
+    assert 'custom_imports' in str(caught.value)

@@ -237,7 +237,13 @@ def test_a_package_to_install_is_named():
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'optim_wrapper.optimizer.lr': -1}, 'optim_wrapper .* Invalid learning rate: -1'),
+        (
+            {
+                'optim_wrapper.optimizer.nesterov': True,
+                'optim_wrapper.optimizer.dampening': 0.5,
+            },
+            'optim_wrapper .* Nesterov momentum requires',
+        ),
         (
             {'model.backbone.backbone': dict(_delete_=True, type='ConvNeXt', arch='tinyy')},
             "model .*'tiny'",

@@ -234,3 +234,73 @@ def test_the_loop_is_the_one_that_the_configuration_names(digits_config, tmp_pat
 def test_mistakes_in_memory_are_told():
     with pytest.raises(UserError, match=r"^config: nothing .* 'optim_wraper'; did you mean"):
         train({'optim_wraper': {}})
+
+
+def test_a_start_that_fails_keeps_the_record_of_the_training_before(
+    digits_run, digits_config, tmp_path
+):
+    shutil.copytree(digits_run, tmp_path / 'run')
+    with pytest.raises(UserError, match='num_classes is 12'):
+        train(digits_config, work_dir=tmp_path / 'run', cfg_options={'model.head.num_classes': 12})
+    before = (digits_run / 'results.json').read_text()
+    assert (tmp_path / 'run' / 'results.json').read_text() == before
+
+
+def test_a_training_removes_the_record_of_the_one_before(digits_run, train_digits, tmp_path):
+    shutil.copytree(digits_run, tmp_path / 'run')
+
+    class Stop(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            raise UserError('stopped')
+
+    with pytest.raises(UserError, match='stopped'):
+        train_digits(tmp_path / 'run', epochs=1, hooks=[Stop()])
+    assert not (tmp_path / 'run' / 'results.json').exists()
+
+
+def test_an_unfinished_training_is_not_written_over(train_digits, tmp_path):
+    (tmp_path / 'resume_iter_7.pth').write_bytes(b'weights')
+    (tmp_path / 'last_checkpoint').write_text('resume_iter_7.pth\n')
+    message = r'holds an unfinished training \(resume_iter_7\.pth\): .* --resume, choose another '
+    with pytest.raises(UserError, match=message) as caught:
+        train_digits(tmp_path, epochs=1)
+    assert str(tmp_path) in str(caught.value)
+    assert (tmp_path / 'last_checkpoint').read_text() == 'resume_iter_7.pth\n'
+
+
+@pytest.mark.parametrize('named', ['configs/mine.py', 'elsewhere/ecl_r8_digits-lt.py'])
+def test_a_training_of_another_configuration_is_not_written_over(
+    train_digits, tmp_path, monkeypatch, named
+):
+    monkeypatch.chdir(tmp_path)
+    Path(named).parent.mkdir()
+    Path(named).touch()
+    (tmp_path / 'results.json').write_text(json.dumps({'config': named}))
+    with pytest.raises(UserError, match=f'holds a training of {named}, .*choose another --work'):
+        train_digits(tmp_path, epochs=1)
+    assert json.loads((tmp_path / 'results.json').read_text()) == {'config': named}
+
+
+def test_epochs_set_the_end_of_the_schedule_too(digits_config, tmp_path, capsys):
+    record = train(digits_config, work_dir=tmp_path, epochs=2)
+    assert record['epochs'] == 2
+    saved = load_checkpoint(tmp_path / 'epoch_2.pth')
+    assert saved['optimizer']['param_groups'][0]['lr'] < 0.001
+    assert 'warning' not in capsys.readouterr().err
+
+
+def test_a_schedule_of_other_epochs_is_warned_of(train_digits, tmp_path, capsys):
+    (tmp_path / 'last_checkpoint').write_text('gone.pth\n')
+    with pytest.raises(UserError, match='unfinished'):
+        train_digits(tmp_path, epochs=1)
+    said = capsys.readouterr().err
+    assert 'warning: ' in said
+    assert 'param_scheduler.T_max ends in epoch 60, but train_cfg.max_epochs is 1' in said
+    assert '--epochs 1' in said
+
+
+def test_a_batch_larger_than_the_data_is_one_line(digits_config, tmp_path):
+    options = {'train_dataloader.batch_size': 500, 'train_dataloader.drop_last': True}
+    message = r'train_dataloader\.batch_size: got 500, expected at most 331, .* drop_last=True'
+    with pytest.raises(UserError, match=message):
+        train(digits_config, work_dir=tmp_path, cfg_options=options)

@@ -188,3 +188,10 @@ def test_finding_the_width_leaves_the_network_alone():
     assert torch.equal(torch.get_rng_state(), state)
     assert model.backbone.training
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_a_contrastive_branch_that_returns_no_loss_is_named():
+    model = build().train()
+    model.contrast.forward = lambda outputs, targets, views: None
+    with pytest.raises(UserError, match=r'^model\.contrast \(MomentumContrast\) returned None'):
+        model(*batch(), mode='loss')

@@ -283,3 +283,61 @@ def test_a_margin_needs_its_own_scale_also_within_a_loss(scaled):
         with pytest.raises(UserError, match=r'classifier: got .*CosineLinear.*scale=30'):
             build(classifier=scaled, label_loss=loss)
     build(classifier=scaled, label_loss=plain)
+
+
+class Returns(nn.Module):
+    """A part that returns what a function makes of the logits."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.make = make
+
+    def forward(self, outputs, targets=None):
+        return self.make(getattr(outputs, 'logits', outputs))
+
+
+WRONG = [
+    (lambda logits: None, 'returned None'),
+    (lambda logits: 0.5, 'returned a float'),
+    (lambda logits: logits.sum(-1).flatten(), r'returned a tensor of shape \(\d+,\)'),
+]
+
+
+@pytest.mark.parametrize(('make', 'message'), WRONG)
+def test_a_loss_that_is_no_scalar_is_named(make, message):
+    part = dict(type=Returns, make=make)
+    expected = rf'\(Returns\) {message}, expected a scalar tensor'
+    head = build(expert_losses=dict(mine=part))
+    with pytest.raises(UserError, match=rf'^model\.head\.expert_losses\.mine {expected}'):
+        head.loss(features(), samples())
+    head = build(label_loss=part)
+    with pytest.raises(UserError, match=rf'^model\.head\.label_loss {expected}'):
+        head.loss(features(), samples())
+    head = build(label_loss=[dict(type='CrossEntropyLoss'), part, part])
+    with pytest.raises(UserError, match=rf'^model\.head\.label_loss\.1 {expected}'):
+        head.loss(features(), samples())
+
+
+def test_a_label_loss_without_a_gradient_is_named():
+    head = build(label_loss=dict(type=Returns, make=lambda z: z.detach().exp().mean()))
+    with pytest.raises(UserError, match=r'^model\.head\.label_loss \(Returns\) has no gradient'):
+        head.loss(features(), samples())
+    with torch.no_grad():  # as in a validation
+        assert head.loss(features(), samples())['label_loss'] > 0
+
+
+def test_a_label_loss_may_be_constantly_0():
+    head = build(label_loss=dict(type=Returns, make=lambda z: z.new_zeros(())), **TWO)
+    losses = head.loss(features(), samples())
+    assert losses['label_loss'] == 0
+    assert losses['distill_loss'].requires_grad
+
+
+def test_an_aggregator_that_keeps_the_experts_is_named():
+    head = build(aggregator=dict(type=Returns, make=lambda z: z))
+    message = (
+        r'^model\.head\.aggregator \(Returns\) returned logits of shape \(3, 5, 4\), expected '
+        r'\(N, C\) = \(5, 4\)'
+    )
+    with pytest.raises(UserError, match=message):
+        head.predict(features())

@@ -64,6 +64,12 @@ def test_configurations_and_tools_come_along(installed):
         assert {path.relative_to(there) for path in there.rglob('*.*')} >= files
 
 
+def test_a_configuration_inherits_a_packaged_one_by_name(run, tmp_path):
+    base = "_base_ = 'ecl::ecl/ecl_r8_digits-lt.py'\n"
+    (tmp_path / 'mine.py').write_text(base + 'model = dict(backbone=dict(num_experts=4))\n')
+    assert 'num_experts=4' in run('config', 'mine.py')
+
+
 def test_train_test_predict_and_report(run, installed, tmp_path):
     options = ['--cfg-options', 'train_cfg.max_epochs=1', 'default_hooks.checkpoint.interval=1']
     run('train', 'ecl_r8_digits-lt', *options)

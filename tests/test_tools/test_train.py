@@ -14,6 +14,7 @@ DEFAULTS = dict(
     verbose=False,
     validate=True,
     auto_scale_lr=False,
+    epochs=None,
 )
 
 
@@ -25,6 +26,7 @@ DEFAULTS = dict(
         ('--no-validate --auto-scale-lr', {'validate': False, 'auto_scale_lr': True}),
         ('--resume auto --amp --verbose', {'resume': 'auto', 'amp': True, 'verbose': True}),
         ('--resume b.pth --seed 3', {'resume': 'b.pth', 'seed': 3}),
+        ('--epochs 20', {'epochs': 20}),
         (
             '--work-dir w --launcher pytorch --cfg-options a.b=1',
             {'work_dir': 'w', 'launcher': 'pytorch', 'cfg_options': {'a.b': 1}},

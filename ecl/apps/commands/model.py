@@ -55,6 +55,12 @@ def train(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('--amp', action='store_true', help='mixed precision in bfloat16')
     parser.add_argument('--seed', type=int, help='random seed; default: that of the file, or 0')
     parser.add_argument(
+        '--epochs',
+        type=int,
+        metavar='N',
+        help='train for N epochs and scale the learning rate schedule to them',
+    )
+    parser.add_argument(
         '--no-validate', dest='validate', action='store_false', help='train without validation'
     )
     parser.add_argument(

@@ -52,7 +52,7 @@ class InvalidLossHook(Hook):
     not saved.
 
     Raises:
-        UserError: During training, at such a loss.
+        UserError: During training, at such a loss, or if no loss has a gradient.
 
     Example:
         >>> default_hooks = dict(invalid_loss=dict(type='InvalidLossHook'))
@@ -111,6 +111,11 @@ class InvalidLossHook(Hook):
         if not (module.training and isinstance(losses, dict)):
             return
         names, values = loss_values(losses)
+        if not any(part.requires_grad for name in names for part in _parts(losses[name])):
+            raise UserError(
+                f'{" and ".join(names)}: no gradient, so that nothing would be trained. Compute '
+                'the losses from the outputs of the model, without detach(), item() or no_grad().'
+            )
         self.watch(names, values, kwargs.get('data_samples') or next(iter(args[1:2]), None) or [])
 
     def watch(self, names: list[str], values: Tensor, samples: Any) -> None:
@@ -184,6 +189,10 @@ def _mean(loss: Tensor | list[Tensor]) -> Tensor:
     if isinstance(loss, Tensor):
         return loss.float().mean() if loss.ndim else loss.float()
     return torch.stack([part.float().mean() for part in loss]).sum()
+
+
+def _parts(loss: Tensor | list[Tensor]) -> list[Tensor]:
+    return [loss] if isinstance(loss, Tensor) else loss
 
 
 def _some(images: list[str]) -> str:

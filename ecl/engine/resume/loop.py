@@ -37,7 +37,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             that is not possible, the log says why and the steps run one by one.
 
     Raises:
-        UserError: On resuming inside an epoch without StepSeedHook.
+        UserError: On resuming inside an epoch without StepSeedHook, or if an epoch has no batch.
     """
 
     def __init__(
@@ -54,6 +54,13 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self.graph = graph
         self._graphed: GraphedStep | None = None
         self._on_device: DeviceBatches | None = None
+        if len(self.dataloader) == 0:
+            batch = getattr(self.dataloader.batch_sampler, 'batch_size', None)
+            images = len(self.dataloader.sampler)
+            raise UserError(
+                f'train_dataloader.batch_size: got {batch}, expected at most {images}, the images '
+                'of an epoch and process, with drop_last=True'
+            )
 
     def run(self) -> nn.Module:
         """Train from the current epoch and iteration to the end."""

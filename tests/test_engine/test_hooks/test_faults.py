@@ -200,3 +200,15 @@ def test_each_epoch_reports_its_own_number(runner):
 
 def test_data_without_such_a_pipeline_are_left_alone(make_runner):
     make_runner(['BadImageHook'], max_epochs=1).train()
+
+
+def test_losses_without_a_gradient_end_the_training(make_runner):
+    class Detached(make_runner.Experts):
+        def forward(self, inputs, data_samples=None, mode='tensor'):
+            result = super().forward(inputs, data_samples, mode)
+            if mode != 'loss':
+                return result
+            return {'label_loss': result['loss'].detach(), 'extra_loss': [torch.ones(())]}
+
+    with pytest.raises(UserError, match=r'^label_loss and extra_loss: no gradient'):
+        make_runner(['InvalidLossHook'], model=Detached()).train()
