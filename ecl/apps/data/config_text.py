@@ -1,6 +1,5 @@
 """Text of the configurations that train on prepared images."""
 
-import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -89,9 +88,9 @@ def config_texts(
         images, a queue at most half.
     """
     images = sum(class_counts)
-    around = base.resolve().parents
-    inside = out.resolve().is_relative_to(around[min(2, len(around) - 1)])
-    shown = os.path.relpath(base, out) if inside else base.resolve()
+    shown, package = str(base.resolve()), configs_root().resolve()
+    if base.resolve().is_relative_to(package):  # by name, so that the folder can be moved
+        shown = f'ecl::{base.resolve().relative_to(package).as_posix()}'
     photos = base.stem.endswith('_photos')
     batch = min(32 if photos else 64, power_of_two(max(2, images // 4)))
     lists = {'train': 'train', 'val': 'val' if has_val else 'test', 'test': 'test'}
@@ -114,7 +113,7 @@ def config_texts(
 Lists and class names lie beside this file, the images in data_root. Written by ecl prepare.
 """
 
-_base_ = {str(shown)!r}
+_base_ = {shown!r}
 
 work_dir = {f'work_dirs/{out.name}'!r}
 data_root = {str(source.resolve())!r}
