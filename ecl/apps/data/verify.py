@@ -212,7 +212,9 @@ def _examine_images(facts: dict[str, ImageFacts], report: Report) -> None:
     kinds = Counter(found.kind for found in facts.values() if found.kind and not found.fault)
     if kinds:
         words = ', '.join(f'{number} {kind}' for kind, number in sorted(kinds.items()))
-        report.notes.append(f'read as 8-bit colour on white, animations by their first frame: {words}')
+        report.notes.append(
+            f'read as 8-bit colour on white, animations by their first frame: {words}'
+        )
 
 
 def _examine_copies(
