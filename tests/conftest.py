@@ -4,6 +4,7 @@ Also one short training on digits that the tests of several folders look at.
 """
 
 import os
+import signal
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('MPLBACKEND', 'Agg')
@@ -19,6 +20,8 @@ from mmengine.utils import ManagerMixin
 
 from ecl.apis import train
 
+if hasattr(signal, 'SIGHUP'):  # nohup has it ignored, also in the processes that tests start
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 torch.set_num_threads(1)
 # A test need not survive a power cut, and a busy disk flushes for seconds.
 os.fsync = lambda descriptor: None

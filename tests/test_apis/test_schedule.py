@@ -18,11 +18,6 @@ def config(schedule, epochs=8, **more):
     return Config(dict(train_cfg=loop, param_scheduler=schedule, **more))
 
 
-@pytest.mark.parametrize('path', shipped_configs(), ids=lambda path: path.stem)
-def test_the_schedules_of_the_package_end_with_the_training(path):
-    assert schedule_fault(Config.fromfile(path)) is None
-
-
 @pytest.mark.parametrize(
     ('schedule', 'epochs', 'fault'),
     [
@@ -60,13 +55,14 @@ def test_a_schedule_may_end_with_the_first_stage(begin, T_max):
 
 
 @pytest.mark.parametrize('path', shipped_configs(), ids=lambda path: path.stem)
-def test_a_schedule_is_scaled_to_the_epochs(path):
+def test_the_schedules_of_the_package_end_with_the_training_of_any_length(path):
     shipped = Config.fromfile(path)
+    assert schedule_fault(shipped) is None
     if 'max_epochs' not in shipped.train_cfg:
         with pytest.raises(UserError, match=r'train_cfg has no max_epochs'):
             set_epochs(shipped, 3, 'a.py')
         return
-    for epochs in (1, 3, 60, 100):
+    for epochs in (1, 60):
         cfg = deepcopy(shipped)
         set_epochs(cfg, epochs, 'a.py')
         assert cfg.train_cfg.max_epochs == epochs
