@@ -24,6 +24,7 @@ from ecl.checkpoint_file import load_checkpoint
 from ecl.engine.resume.atomic_file import atomic_write, check_folder
 from ecl.errors import UserError
 from ecl.models import ECLHead, MultiExpertBackbone
+from ecl.registry import type_name
 
 #: Largest difference of a probability between PyTorch and an exported file that is accepted.
 TOLERANCE = 1e-4
@@ -179,7 +180,11 @@ def describe_preprocessing(
         'size': list(size),
         'channels': 'RGB' if bool(first > last) != swaps else 'BGR',
         'dtype': 'uint8' if normalised else 'float32',
-        'transforms': [dict(step) for step in steps if step['type'] not in _CONVERSIONS],
+        'transforms': [
+            {**step, 'type': type_name(step)}
+            for step in steps
+            if type_name(step) not in _CONVERSIONS
+        ],
         'mean': preprocessor.mean.flatten().tolist() if normalises else None,
         'std': preprocessor.std.flatten().tolist() if normalises else None,
         'normalised_in_file': normalised,
