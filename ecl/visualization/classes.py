@@ -227,8 +227,9 @@ def prediction_share_figure(shares: Mapping[str, PredictionShare]) -> Figure:
         >>> prediction_share_figure({'ECL': share}).axes[0].get_legend_handles_labels()[1]
         ['ECL (slope -20)']
     """
-    figure = Figure(figsize=(4.4, 4.6), layout='constrained')
+    figure = Figure(figsize=(5.2, 4.2 + 0.2 * len(shares)), layout='constrained')
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+    alpha = 0.8 / max(2, len(shares))
     colours = cycle((*GROUP_COLOURS.values(), *LINE_COLOURS))
     for (name, values), colour, style in zip(
         shares.items(), colours, cycle(LINE_STYLES), strict=False
@@ -236,7 +237,7 @@ def prediction_share_figure(shares: Mapping[str, PredictionShare]) -> Figure:
         label = f'{name} (slope {round(slope(values.share), 4) + 0:.2g})'
         for axes, curve in ((upper, values.share), (lower, values.confidence)):
             size = np.clip(1200 / len(curve), 3, 36)
-            axes.scatter(range(len(curve)), curve, size, color=colour, alpha=0.4, linewidths=0)
+            axes.scatter(range(len(curve)), curve, size, color=colour, alpha=alpha, linewidths=0)
             axes.plot(linear_trend(curve), ls=style, color=colour, lw=2, label=label)
     upper.axhline(100, color='0.5', linewidth=1, linestyle=':')
     upper.set_ylim(bottom=0)
@@ -246,5 +247,6 @@ def prediction_share_figure(shares: Mapping[str, PredictionShare]) -> Figure:
     lower.set_xlabel('class rank (0: most training images)')
     for axes in (upper, lower):
         plain_axes(axes)
-    figure.legend(*upper.get_legend_handles_labels(), loc='outside upper center', frameon=False)
+    handles, labels = upper.get_legend_handles_labels()
+    figure.legend(handles, labels, loc='outside upper center', frameon=False, fontsize='small')
     return figure
