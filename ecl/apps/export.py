@@ -5,9 +5,10 @@ import io
 import json
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, NamedTuple
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -70,7 +71,8 @@ class Exportable(nn.Module):
         return self.model(images).softmax(dim=1)
 
 
-class Exported(NamedTuple):
+@dataclass(frozen=True)
+class Exported:
     """Result of :func:`export`.
 
     Attributes:

@@ -236,9 +236,9 @@ def export(argv: Sequence[str] | None = None) -> None:
     with apis.trust_checkpoints(arguments.pop('trust_checkpoint')):
         arguments['checkpoint'] = find_checkpoint(arguments['checkpoint'])
         print('Exporting; this takes up to a minute.', file=sys.stderr, flush=True)
-        difference, preprocessing = exporter.export(**arguments)
-    print(f'{arguments["out"]}: differs from PyTorch by at most {difference:.1e}')
-    print(*exporter.preprocessing_lines(preprocessing), sep='\n')
+        exported = exporter.export(**arguments)
+    print(f'{arguments["out"]}: differs from PyTorch by at most {exported.difference:.1e}')
+    print(*exporter.preprocessing_lines(exported.preprocessing), sep='\n')
 
 
 def publish(argv: Sequence[str] | None = None) -> None:
