@@ -99,7 +99,7 @@ def find_checkpoint(source: str | Path) -> str:
         return str(source)
     found = final_checkpoint(source)
     if found is None:
-        raise UserError(f'{source} holds no checkpoint: give a checkpoint or a work dir with one')
+        raise UserError(f'{source} holds no checkpoint: give the work dir of a training')
     return found
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ecl.apis.config_check import walk
+from ecl.engine.methods.second_stage import first_epoch
 from ecl.errors import UserError
 from ecl.registry import type_name
 from ecl.settings import Whole
@@ -78,7 +79,7 @@ def schedule_fault(cfg: Config) -> str | None:
         return None
     ends = {epochs}
     if stage := (cfg.get('default_hooks') or {}).get('second_stage'):
-        ends.add(min(round(stage['begin'] * epochs), epochs - 1))
+        ends.add(first_epoch(stage['begin'], epochs))
     places = list(_places(cfg))
     if 0 in ends or not places:  # a second stage has its own schedule
         return None

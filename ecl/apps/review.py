@@ -22,6 +22,7 @@ from ecl.apis.inference import build_loader, predict_batches
 from ecl.apis.models import build_model
 from ecl.apps.report.page import data_address, template
 from ecl.checkpoint_file import load_checkpoint
+from ecl.datasets.classes import class_names
 from ecl.engine.methods.adjustment import validates_on_test
 from ecl.engine.resume.atomic_file import write_text
 from ecl.errors import UserError
@@ -119,7 +120,7 @@ def review(work_dir: str | Path, accuracy: float = 0.95, out: str | Path | None 
         chosen_on, shown_on = 'the validation images', 'the test images'
     num_classes = test.scores.shape[1]
     counts = content['meta'].get('class_counts') or [0] * num_classes
-    known = test.dataset.metainfo.get('classes')
+    known = class_names(test.dataset)
     names = [str(known[i]) if known else f'class {i}' for i in range(num_classes)]
     thresholds = _choose(choice, accuracy)
     wrong = pd.concat([_wrong_labels(scored, names) for scored in images])

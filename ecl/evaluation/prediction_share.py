@@ -87,3 +87,13 @@ def thirds(values: np.ndarray) -> list[float | None]:
     ends = [round(len(values) * part / 3) for part in range(4)]
     parts = [values[i:j][~np.isnan(values[i:j])] for i, j in pairwise(ends)]
     return [float(part.mean()) if part.size else None for part in parts]
+
+
+def describe_thirds(values: Sequence[float | None], decimals: int) -> str:
+    """Write the result of :func:`thirds` as text; '-' stands for a third without values.
+
+    Example:
+        >>> describe_thirds([112.4, None, 85.0], 0)
+        '112 / - / 85'
+    """
+    return ' / '.join('-' if value is None else f'{value:.{decimals}f}' for value in values)

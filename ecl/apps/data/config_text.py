@@ -88,9 +88,10 @@ def config_texts(
         images, a queue at most half.
     """
     images = sum(class_counts)
-    shown, package = str(base.resolve()), configs_root().resolve()
-    if base.resolve().is_relative_to(package):  # by name, so that the folder can be moved
-        shown = f'ecl::{base.resolve().relative_to(package).as_posix()}'
+    file, package = base.resolve(), configs_root().resolve()
+    shown = str(file)
+    if file.is_relative_to(package):  # by name, so that the folder can be moved
+        shown = f'ecl::{file.relative_to(package).as_posix()}'
     photos = base.stem.endswith('_photos')
     batch = min(32 if photos else 64, power_of_two(max(2, images // 4)))
     lists = {'train': 'train', 'val': 'val' if has_val else 'test', 'test': 'test'}

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ecl.apis.checkpoint import final_checkpoint
+from ecl.apis.checkpoint import find_checkpoint
 from ecl.apis.inference import evaluate_checkpoint
 from ecl.apps.experiments.compare import read_methods
 from ecl.apps.experiments.table import mean_std, write_results
@@ -129,11 +129,8 @@ def _curves(
     thresholds: tuple[int, int],
     cfg_options: Mapping[str, Any] | None,
 ) -> dict[str, list[float]]:
-    checkpoint = final_checkpoint(work_dir)
-    if checkpoint is None:
-        raise UserError(f'{work_dir} holds no checkpoint')
     metric = BalanceAccuracy(strengths, thresholds=thresholds)
-    metrics = evaluate_checkpoint(checkpoint, metric, cfg_options)
+    metrics = evaluate_checkpoint(find_checkpoint(work_dir), metric, cfg_options)
     found = {
         group: [metrics[f'balance/{strength:g}/{group}'] for strength in strengths]
         for group in GROUPS

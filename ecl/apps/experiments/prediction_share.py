@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecl.apis.checkpoint import final_checkpoint
+from ecl.apis.checkpoint import find_checkpoint
 from ecl.apis.inference import collect_predictions
 from ecl.apps.experiments.compare import read_json, read_methods
 from ecl.apps.experiments.table import write_results
 from ecl.engine.resume.atomic_file import check_folder
 from ecl.errors import UserError
 from ecl.evaluation import PredictionShare, markdown_table
+from ecl.evaluation.prediction_share import describe_thirds
 from ecl.visualization import prediction_share_figure
 
 
@@ -108,10 +109,7 @@ def predict_shares(
     Raises:
         UserError: If there is no checkpoint, or it cannot be used.
     """
-    checkpoint = final_checkpoint(work_dir)
-    if checkpoint is None:
-        raise UserError(f'{work_dir} holds no checkpoint')
-    predictions = collect_predictions(checkpoint, cfg_options)
+    predictions = collect_predictions(find_checkpoint(work_dir), cfg_options)
     by_kind = predictions.by_classifier or {'': predictions}
     return {kind: PredictionShare.of(found, class_counts) for kind, found in by_kind.items()}
 
@@ -121,16 +119,13 @@ def _plain(values: np.ndarray) -> list[float | None]:
 
 
 def _text(curves: Sequence[Mapping[str, Any]], name: str) -> str:
-    def cells(values: Sequence[float | None], decimals: int) -> str:
-        return ' / '.join('-' if value is None else f'{value:.{decimals}f}' for value in values)
-
     frame = pd.DataFrame(
         {
             'classifier': curve['name'],
             'seeds': len(curve['seeds']),
             'slope': curve['share_slope'],
-            'predicted images, thirds': cells(curve['share_thirds'], 0),
-            'confidence, thirds': cells(curve['confidence_thirds'], 2),
+            'predicted images, thirds': describe_thirds(curve['share_thirds'], 0),
+            'confidence, thirds': describe_thirds(curve['confidence_thirds'], 2),
         }
         for curve in curves
     )

@@ -19,6 +19,7 @@ from ecl.apps.report.figures import (
 from ecl.apps.report.run import Run
 from ecl.evaluation import PredictionShare, calibration_errors
 from ecl.evaluation.metrics import BINS
+from ecl.evaluation.prediction_share import describe_thirds
 from ecl.shots import shot_groups
 from ecl.visualization import class_accuracy, prediction_share_figure, weight_heatmap
 
@@ -92,9 +93,8 @@ def _shares(run: Run) -> Panel:
     by_kind = run.predictions.by_classifier or {'model': run.predictions}
     shares = {name: PredictionShare.of(found, run.class_counts) for name, found in by_kind.items()}
     thirds = [
-        f'{name} {" / ".join("-" if value is None else f"{value:.0f}" for value in found)}'
+        f'{name} {describe_thirds(share.summary()["share_thirds"], 0)}'
         for name, share in shares.items()
-        if (found := share.summary()['share_thirds'])
     ]
     figure = prediction_share_figure(shares)
     figure.set_size_inches(4.2, 3.7)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.utils.data import DataLoader, Dataset
 
-from ecl.apis.checkpoint import final_checkpoint
+from ecl.apis.checkpoint import find_checkpoint
 from ecl.apis.inference import build_loader, build_model, predict_dataset, read_config
 from ecl.apps.report.curves import read_scalars
 from ecl.checkpoint_file import load_checkpoint
@@ -91,9 +91,7 @@ def read_run(work_dir: str | Path) -> Run:
     folder = Path(work_dir)
     if not folder.is_dir():
         raise UserError(f'work dir {folder} does not exist')
-    path = final_checkpoint(folder)
-    if path is None:
-        raise UserError(f'{folder} holds no checkpoint: give the work dir of a training')
+    path = find_checkpoint(folder)
     content = load_checkpoint(path)
     counts = content.get('meta', {}).get('class_counts')
     if counts is None:

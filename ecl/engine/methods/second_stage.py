@@ -26,6 +26,16 @@ CLASSIFIERS = ('head.*classifiers.*', 'head.fc.*', 'head.layers.head.*')
 _RESET = 2
 
 
+def first_epoch(begin: float, max_epochs: int) -> int:
+    """Return the epoch, counted from 0, that the second stage starts with.
+
+    Args:
+        begin: Share of the epochs before it, at least 0 and below 1.
+        max_epochs: Epochs of the training.
+    """
+    return min(round(begin * max_epochs), max_epochs - 1)
+
+
 @HOOKS.register_module()
 class SecondStageHook(Hook):
     """Begin a second stage after a share of the epochs: decoupling [lineage].
@@ -172,7 +182,7 @@ class SecondStageHook(Hook):
             runner.param_schedulers = self._schedule(runner)  # the runner loads its state
 
     def _first_epoch(self, runner: Runner) -> int:
-        return min(round(self.begin * runner.max_epochs), runner.max_epochs - 1)
+        return first_epoch(self.begin, runner.max_epochs)
 
     def _trained(self, model: nn.Module) -> dict[str, nn.Parameter]:
         """Return the parameters to train by name."""
