@@ -5,6 +5,7 @@ import re
 import pytest
 from PIL import Image
 
+from ecl.apps.export import Exported
 from ecl.checkpoint_file import trusts_checkpoints
 from ecl.datasets import Digits
 from ecl.errors import UserError
@@ -53,7 +54,7 @@ def test_a_work_dir_is_exported_tested_and_published(
     calls = []
     monkeypatch.setattr(
         'ecl.apps.export.export',
-        lambda **arguments: calls.append(arguments) or (0.0, PREPROCESSING),
+        lambda **arguments: calls.append(arguments) or Exported(0.0, PREPROCESSING),
     )
     monkeypatch.setattr('ecl.apis.test', lambda **arguments: calls.append(arguments))
     load_tool('export').main([str(digits_run), '--out', 'a.onnx'])
@@ -67,7 +68,7 @@ def test_export_tells_the_largest_difference(load_tool, digits_run, tmp_path, mo
     tool, calls = load_tool('export'), []
     monkeypatch.setattr(
         'ecl.apps.export.export',
-        lambda **arguments: calls.append(arguments) or (2.5e-7, PREPROCESSING),
+        lambda **arguments: calls.append(arguments) or Exported(2.5e-7, PREPROCESSING),
     )
     tool.main(['a.pth', '--out', 'a.pt2', '--format', 'torch', '--what', 'expert0', '--preprocess'])
     assert calls == [
