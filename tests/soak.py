@@ -27,6 +27,8 @@ from ecl.engine.resume.atomic_file import write_text
 from ecl.errors import UserError
 
 LOG = 'soak.log'
+#: Seconds that torchrun gives its processes to end after a signal.
+GRACE = 30
 # What tells of the clock, the machine or the folder, and so differs between any two runs.
 _OWN = {
     *('time', 'data_time', 'eta', 'memory', 'wall_seconds'),
@@ -174,7 +176,7 @@ def _stop_once(
         alive = [process for process in running if process.is_alive()]
         for process in alive:
             os.kill(process.pid, number)
-        status = _finish(running)
+        status = _finish(_in_time(running))
         # It may have been faster than the undisturbed one.
         if len(alive) == processes and status != 0:
             newest = latest_checkpoint(folder)
@@ -199,6 +201,21 @@ def _start(config: str | Path, folder: Path, options: dict[str, Any], processes:
         process.start()
         started.append(process)
     return started
+
+
+def _in_time(processes: list[Any]) -> list[Any]:
+    """Kill the processes that a signal does not end in time, as a launcher does; return the others.
+
+    A process that waits for the start of another one, which the signal has ended, handles the
+    signal only after its own timeout of minutes.
+    """
+    for process in processes:
+        process.join(GRACE)
+    late = [process for process in processes if process.is_alive()]
+    for process in late:
+        process.kill()
+        process.join()
+    return [process for process in processes if process not in late]
 
 
 def _finish(processes: list[Any]) -> int:
