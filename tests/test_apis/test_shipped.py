@@ -51,6 +51,16 @@ def test_it_predicts_if_no_checkpoint_is_given(tmp_path, monkeypatch, capsys):
     assert f'{NAME}, handwritten digits, predicts' in printed.err
 
 
+def test_options_may_stand_between_checkpoint_and_images(tmp_path, capsys):
+    paths = [str(tmp_path / f'{label}.png') for label in (0, 1)]
+    for label, path in enumerate(paths):
+        Image.fromarray(Digits(split='test')[label]['img']).save(path)
+    with pytest.raises(SystemExit) as end:
+        commands.predict([NAME, '--topk', '1', paths[0], '--batch-size', '1', paths[1]])
+    assert end.value.code == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if line in paths] == paths
+
+
 def test_a_checkpoint_alone_is_no_image(capsys):
     with pytest.raises(SystemExit):
         commands.predict(['epoch_60.pth'])

@@ -64,7 +64,7 @@ def compare(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument('--out', metavar='NAME', help='write NAME.md, NAME.json and NAME.png')
     add_trust_argument(parser)
-    arguments = vars(parser.parse_args(argv))
+    arguments = vars(parser.parse_intermixed_args(argv))
     with trust_checkpoints(arguments.pop('trust_checkpoint')):
         comparisons.compare(**arguments)
 
@@ -86,7 +86,7 @@ def balance(argv: Sequence[str] | None = None) -> None:
     )
     add_cfg_options(parser)
     add_trust_argument(parser)
-    arguments = vars(parser.parse_args(argv))
+    arguments = vars(parser.parse_intermixed_args(argv))
     with trust_checkpoints(arguments.pop('trust_checkpoint')):
         balances.balance(**arguments)
 
@@ -108,7 +108,7 @@ def prediction_share(argv: Sequence[str] | None = None) -> None:
     )
     add_cfg_options(parser)
     add_trust_argument(parser)
-    arguments = vars(parser.parse_args(argv))
+    arguments = vars(parser.parse_intermixed_args(argv))
     with trust_checkpoints(arguments.pop('trust_checkpoint')):
         shares.prediction_share(**arguments)
 
@@ -123,7 +123,7 @@ def report(argv: Sequence[str] | None = None) -> None:
         help='default: report.html, in the work dir if there is one only',
     )
     add_trust_argument(parser)
-    arguments = vars(parser.parse_args(argv))
+    arguments = vars(parser.parse_intermixed_args(argv))
     with trust_checkpoints(arguments.pop('trust_checkpoint')):
         print(pages.report(**arguments))
 

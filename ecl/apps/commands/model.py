@@ -165,7 +165,7 @@ def predict(argv: Sequence[str] | None = None) -> None:
         help='mark predictions below the threshold of their class as not sure; see: ecl review',
     )
     add_trust_argument(parser)
-    arguments = vars(parser.parse_args(argv))
+    arguments = vars(parser.parse_intermixed_args(argv))
     if arguments['checkpoint'] is None and Path(arguments['source'][0]).suffix in WEIGHTS:
         parser.error('give an image or a folder after the checkpoint')
     if Path(arguments['checkpoint'] or '').suffix.lower() in EXTENSIONS:
