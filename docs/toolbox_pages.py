@@ -29,7 +29,14 @@ INTERFACE = {
     'visualization': ('Figures', ['ecl.visualization']),
     'apis': (
         'Training and inference from Python',
-        ['ecl.apis', 'ecl.apps.export', 'ecl.apps.report', 'ecl.apps.demo', 'ecl.errors'],
+        [
+            'ecl.apis',
+            'ecl.apps.export',
+            'ecl.apps.publish',
+            'ecl.apps.report',
+            'ecl.apps.demo',
+            'ecl.errors',
+        ],
     ),
 }
 

@@ -95,7 +95,7 @@ def read_checkpoint(source: str | Path) -> Any:
 
     Returns:
         What was saved. Of a safetensors file its tensors by name, or the checkpoint that
-        :func:`ecl.apps.export.publish` wrote.
+        :func:`ecl.apps.publish.publish` wrote.
 
     Raises:
         UserError: If the file is missing or damaged, if it names globals other than ``ADMITTED``
@@ -175,7 +175,7 @@ def _read_file(path: Path) -> Any:
 
 
 def _load_safetensors(path: Path) -> dict[str, Any]:
-    """Read tensors by name; a file of :func:`ecl.apps.export.publish` as the checkpoint it was."""
+    """Read tensors by name; a file of :func:`ecl.apps.publish.publish` as the checkpoint it was."""
     try:
         with safe_open(path, 'pt') as file:
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118

@@ -101,11 +101,7 @@ def review(work_dir: str | Path, accuracy: float = 0.95, out: str | Path | None 
         raise UserError(f'--accuracy: got {accuracy:g}, expected a share above 0 and below 1.')
     import cleanlab.filter  # noqa: F401 - an extra; missing, it is said before the work
 
-    if Path(work_dir).is_file():
-        raise UserError(f'{work_dir} is a file. Give the work dir: {Path(work_dir).parent}')
-    checkpoint = final_checkpoint(work_dir) if Path(work_dir).is_dir() else None
-    if checkpoint is None:
-        raise UserError(f'{work_dir} holds no checkpoint. Give the work dir of a training.')
+    checkpoint = _checkpoint_of(Path(work_dir))
     content = load_checkpoint(checkpoint)
     cfg = read_config(content, checkpoint)
     model = build_model(content, cfg, checkpoint)
@@ -142,26 +138,7 @@ def review(work_dir: str | Path, accuracy: float = 0.95, out: str | Path | None 
         abstaining=[_row(wanted, choice, shown, groups) for wanted in sorted({*WANTED, accuracy})],
         thresholds_note=note,
         weakest=_weakest(test, counts, names),
-        sheets=[
-            dict(
-                title='Worst errors',
-                guide='Wrong predictions for test images, the most confident first.',
-                images=_sheet(test, _worst(test), names, to_rgb),
-            ),
-            dict(
-                title='Likely wrong labels',
-                guide=f'{len(wrong)} {" and ".join(s.kind for s in images)} images whose label is '
-                'likely wrong, the most doubtful first; wrong_labels.csv lists all. The weaker '
-                'the model, the more of them are its own errors.',
-                images=[
-                    image
-                    for row in wrong[:SHEET].itertuples()
-                    for scored in images
-                    if scored.kind == row.kind
-                    for image in _sheet(scored, [row.place], names, to_rgb)
-                ],
-            ),
-        ],
+        sheets=_sheets(test, images, wrong, names, to_rgb),
     )
     settings = dict(accuracy=accuracy, chosen_on=chosen_on)
     limits = {
@@ -200,6 +177,16 @@ def read_thresholds(path: str | Path, names: Sequence[str]) -> np.ndarray:
         raise UserError(f'{path} has no {error}: it belongs to another model.') from error
     except (TypeError, ValueError) as error:
         raise UserError(f'{path} holds no thresholds as ecl review writes them.') from error
+
+
+def _checkpoint_of(work_dir: Path) -> Path:
+    """Return the final checkpoint of a training."""
+    if work_dir.is_file():
+        raise UserError(f'{work_dir} is a file. Give the work dir: {work_dir.parent}')
+    checkpoint = final_checkpoint(work_dir) if work_dir.is_dir() else None
+    if checkpoint is None:
+        raise UserError(f'{work_dir} holds no checkpoint. Give the work dir of a training.')
+    return checkpoint
 
 
 def _predict(model: BaseClassifier, cfg: Config, kind: str) -> Scored:
@@ -289,16 +276,35 @@ def _wrong_labels(scored: Scored, names: Sequence[str]) -> pd.DataFrame:
     )
 
 
-def _sheet(
-    scored: Scored, places: Sequence[int], names: Sequence[str], to_rgb: bool
+def _sheets(
+    test: Scored, images: Sequence[Scored], wrong: pd.DataFrame, names: Sequence[str], to_rgb: bool
 ) -> list[dict[str, Any]]:
+    """Return the sheets of images: worst errors on the test data, likely wrong labels of all."""
+    by_kind = {scored.kind: scored for scored in images}
     return [
         dict(
-            source=data_address(scored.dataset, place, to_rgb),
-            path=scored.paths[place],
-            true=names[scored.labels[place]],
-            predicted=names[scored.predicted[place]],
-            confidence=100 * float(scored.confidence[place]),
-        )
-        for place in places
+            title='Worst errors',
+            guide='Wrong predictions for test images, the most confident first.',
+            images=[_image(test, place, names, to_rgb) for place in _worst(test)],
+        ),
+        dict(
+            title='Likely wrong labels',
+            guide=f'{len(wrong)} {" and ".join(by_kind)} images whose label is likely wrong, the '
+            'most doubtful first; wrong_labels.csv lists all. The weaker the model, the more of '
+            'them are its own errors.',
+            images=[
+                _image(by_kind[row.kind], row.place, names, to_rgb)
+                for row in wrong[:SHEET].itertuples()
+            ],
+        ),
     ]
+
+
+def _image(scored: Scored, place: int, names: Sequence[str], to_rgb: bool) -> dict[str, Any]:
+    return dict(
+        source=data_address(scored.dataset, place, to_rgb),
+        path=scored.paths[place],
+        true=names[scored.labels[place]],
+        predicted=names[scored.predicted[place]],
+        confidence=100 * float(scored.confidence[place]),
+    )

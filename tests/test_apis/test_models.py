@@ -3,7 +3,7 @@ import torch
 from mmengine.config import Config
 
 from ecl.apis import get_model, list_models, load_model
-from ecl.apps.export import publish
+from ecl.apps.publish import publish
 from ecl.errors import UserError
 
 

@@ -103,7 +103,7 @@ def test_arguments_reach_the_comparison(load_tool, monkeypatch):
         ('predict', 'ecl.apps.predict.predict', 'a.pth b.png'),
         ('demo', 'ecl.apps.demo.demo', 'a.pth'),
         ('export', 'ecl.apps.export.export', 'a.pth --out b.onnx'),
-        ('publish', 'ecl.apps.export.publish', 'a.pth'),
+        ('publish', 'ecl.apps.publish.publish', 'a.pth'),
         ('analysis/compare', 'ecl.apps.experiments.compare.compare', 'a b'),
         ('analysis/report', 'ecl.apps.report.report', 'a'),
     ],

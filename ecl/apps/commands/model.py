@@ -13,6 +13,7 @@ from ecl.apis.checkpoint import find_checkpoint
 from ecl.apis.config import configs_root
 from ecl.apps import export as exporter
 from ecl.apps import predict as files
+from ecl.apps import publish as publishing
 from ecl.apps.cli import COMMANDS, add_cfg_options, add_common_arguments, add_trust_argument
 from ecl.checkpoint_file import WEIGHTS
 from ecl.datasets.image_file import EXTENSIONS
@@ -254,7 +255,7 @@ def publish(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     with apis.trust_checkpoints(arguments.trust_checkpoint):
         checkpoint = find_checkpoint(arguments.checkpoint)
-        path = exporter.publish(checkpoint, arguments.out, arguments.half)
+        path = publishing.publish(checkpoint, arguments.out, arguments.half)
     before, after = (Path(file).stat().st_size / 1e6 for file in (checkpoint, path))
     print(f'{path} ({after:.1f} MB, before {before:.1f} MB)')
 

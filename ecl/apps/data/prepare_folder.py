@@ -153,21 +153,9 @@ def prepare_images(
     _check_free(out)
     if group_by is not None:
         group_paths(source, group_by)
-    divides = test is not None or val or untested_below or source.groups
-    if source.division and (divides or keep is not None):
-        raise UserError(
-            f'{source.root} is divided into training and test images already, and that division is '
-            'kept: remove the options that divide, or give one of its folders to divide it anew.'
-        )
+    _check_division(source, test, val, untested_below, keep)
     if keep is not None:
-        if divides:
-            raise UserError(f'--keep {keep} divides the images: remove the other options that do')
         keep_held_out(source, keep)
-    if source.groups and untested_below:
-        raise UserError(
-            '--untested-below: got groups too, expected images without groups. Remove the option: '
-            'of images in groups, a class of one group is for training only.'
-        )
     if base is not None and (network or pretrained or experts):
         raise UserError('--base holds a network already: remove --network, --pretrained, --experts')
     chosen = None if base is None else find_config(base)
@@ -186,16 +174,7 @@ def prepare_images(
     sound = {name: [p for p in each if not faults[p]] for name, each in source.classes.items()}
     _check_none_empty(source, sound, faults)
     digests = {path: fact.digest for path, fact in facts.items()}
-    told = ''
-    if source.division:
-        split = keep_division(sound, digests, source.division)
-        told = 'The division into training and test images is kept.'
-    elif source.groups:
-        division = divide_groups(sound, source.groups, test, val, seed)
-        split = keep_division(sound, digests, division)
-        told = _describe_groups(source.groups, division)
-    else:
-        split = split_images(sound, digests, test, val, seed, untested_below)
+    split, told = _divide(source, sound, digests, test, val, seed, untested_below)
     split.left_out.update({path: fault for path, fault in faults.items() if fault})
     split.left_out.update(source.left_out)
     held_out = {path: facts[path].look for path, _ in (*split.val, *split.test)}
@@ -213,6 +192,44 @@ def prepare_images(
     prepared = Prepared(out, tuple(source.classes), split, dict(kinds), told, similar, notes)
     _write(prepared, source.root, chosen, settings)
     return prepared
+
+
+def _check_division(
+    source: Source, test: float | None, val: float, untested_below: int, keep: str | Path | None
+) -> None:
+    """Check that the images are divided in one way only."""
+    divides = test is not None or val or untested_below or source.groups
+    if source.division and (divides or keep is not None):
+        raise UserError(
+            f'{source.root} is divided into training and test images already, and that division is '
+            'kept: remove the options that divide, or give one of its folders to divide it anew.'
+        )
+    if keep is not None and divides:
+        raise UserError(f'--keep {keep} divides the images: remove the other options that do')
+    if source.groups and untested_below:
+        raise UserError(
+            '--untested-below: got groups too, expected images without groups. Remove the option: '
+            'of images in groups, a class of one group is for training only.'
+        )
+
+
+def _divide(
+    source: Source,
+    sound: Mapping[str, Sequence[str]],
+    digests: Mapping[str, str],
+    test: int | float | None,
+    val: int | float,
+    seed: int,
+    untested_below: int,
+) -> tuple[Split, str]:
+    """Divide the sound images; also return how, if not at random."""
+    if source.division:
+        told = 'The division into training and test images is kept.'
+        return keep_division(sound, digests, source.division), told
+    if source.groups:
+        division = divide_groups(sound, source.groups, test, val, seed)
+        return keep_division(sound, digests, division), _describe_groups(source.groups, division)
+    return split_images(sound, digests, test, val, seed, untested_below), ''
 
 
 def _describe_groups(groups: Mapping[str, str], division: Mapping[str, str]) -> str:
