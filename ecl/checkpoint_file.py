@@ -248,7 +248,7 @@ def _reason(error: Exception) -> str:
         asked = f'it asks for {unknown[1]}' if unknown else error
         return (
             f'{asked}, which is not plain data and could run any code. If you know the origin of '
-            'the file and trust it, add --trust-checkpoint.'
+            'the file and trust it, add --trust-checkpoint; in Python: with trust_checkpoints().'
         )
     return 'it is damaged, or not a checkpoint of tensors and plain data'
 

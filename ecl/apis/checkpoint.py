@@ -240,7 +240,8 @@ def restrict_types(
         if name not in registered_objects():
             raise UserError(
                 f'{source}: {path}.type {kind!r} is not registered; import the module that '
-                'registers it first or, if you trust the file, add --trust-checkpoint'
+                'registers it first or, if you trust the file, add --trust-checkpoint (in Python: '
+                'with trust_checkpoints())'
             )
         if scope not in _SCOPES:
             node['type'] = name

@@ -24,6 +24,8 @@ from ecl.settings import Number, Whole
 
 #: A configuration file, the name of one that comes with the package, or its content.
 ConfigLike: TypeAlias = str | Path | Config | Mapping[str, Any]
+#: Name in messages of a configuration without a file.
+UNNAMED = 'config'
 #: Seconds to wait for a batch of a data worker.
 WORKER_TIMEOUT = 300
 #: Optimizer wrappers that ``amp`` may replace: full precision, or mixed already.
@@ -42,7 +44,7 @@ def load_config(
         config: A file; the name of a configuration that comes with the package, such as
             ``'ecl_r8_digits-lt'``; or its content, which is not changed.
         work_dir: Folder of logs and checkpoints. Default: the configuration's own ``work_dir``,
-            else ``work_dirs/<file name>``.
+            else ``work_dirs/<file name>``; none for a configuration without a file name.
         seed: Random seed. Default: the configuration's own, else 0.
         cfg_options: Values by dotted key, such as ``{'train_cfg.max_epochs': 2}``; a number in the
             key is an index into a list.
@@ -73,8 +75,10 @@ def load_config(
     merge_options(cfg, options, source)
     for _, node in walk(cfg):
         node.pop('_delete_', None)  # MMEngine leaves it where there was nothing to delete
-    if work_dir is not None or cfg.get('work_dir') is None:
-        cfg.work_dir = str(work_dir or Path('work_dirs') / Path(source).stem)
+    if work_dir is not None:
+        cfg.work_dir = str(work_dir)
+    elif cfg.get('work_dir') is None and source != UNNAMED:
+        cfg.work_dir = str(Path('work_dirs') / Path(source).stem)
     cfg.setdefault('default_scope', 'ecl')
     cfg.setdefault('randomness', {})
     if seed is not None or cfg.randomness.get('seed') is None:
@@ -102,7 +106,17 @@ def config_name(config: ConfigLike) -> str:
     """Return the name of a configuration for messages: its file, else 'config'."""
     if isinstance(config, str | Path):
         return str(config)
-    return str(getattr(config, 'filename', None) or 'config')
+    return str(getattr(config, 'filename', None) or UNNAMED)
+
+
+def check_work_dir(cfg: Config, source: str) -> None:
+    """Check that a configuration has a work dir, which one without a file name may lack.
+
+    Raises:
+        UserError: If it has none.
+    """
+    if cfg.get('work_dir') is None:
+        raise UserError(f'{source}: got no work_dir and no file name. Give work_dir.')
 
 
 def find_config(config: str | Path) -> Path:

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 from torch.utils.data import DataLoader
 
-from ecl.apis.checkpoint import read_config
+from ecl.apis.checkpoint import find_checkpoint, read_config
 from ecl.apis.config import merge_options
 from ecl.apis.config_check import check_config
 from ecl.apis.models import build_model, build_pipeline, load_model
@@ -29,6 +29,7 @@ from ecl.datasets.image_file import inspect_image, on_white
 from ecl.errors import UserError
 from ecl.evaluation import PredictionRecord, Predictions
 from ecl.models.adjustment import adjust as adjust_model
+from ecl.settings import Number, SettingError, Whole, validate_params
 from ecl.shots import configured_thresholds, shot_names
 
 
@@ -86,7 +87,7 @@ def evaluate_checkpoint(
     """Predict the test images of a checkpoint with the configuration in it.
 
     Args:
-        checkpoint: A checkpoint file.
+        checkpoint: A checkpoint file, or the work dir of a training.
         metric: Receives every prediction; told the class counts if it has ``set_class_counts``.
         cfg_options: Values by dotted key that replace those of the configuration, such as
             ``{'test_dataloader.dataset.data_root': 'elsewhere'}``.
@@ -98,6 +99,7 @@ def evaluate_checkpoint(
     Raises:
         UserError: If checkpoint or data cannot be used.
     """
+    checkpoint = find_checkpoint(checkpoint)
     content = load_checkpoint(checkpoint)
     cfg = read_config(content, checkpoint)
     if cfg_options:
@@ -159,10 +161,11 @@ class Predictor:
     but it returns no scores of the experts and accepts damaged images.
 
     Args:
-        checkpoint: A file of a training or of ``ecl publish``, or the name of a shipped model.
+        checkpoint: A file of a training or of ``ecl publish``, the work dir of a training, or the
+            name of a shipped model.
         device: Such as 'cpu' or 'cuda:1'. Default: a GPU if there is one.
         tau: Strength of an adjustment of the classifiers. None changes nothing.
-        adjust: Its method, ``'logit-adjustment'`` or ``'tau-norm'``.
+        adjust: Its method, ``'logit-adjustment'`` (default) or ``'tau-norm'``; with ``tau`` alone.
 
     Attributes:
         model: The model, in evaluation mode.
@@ -172,7 +175,7 @@ class Predictor:
         num_experts: K; 0 for a model without experts.
 
     Raises:
-        UserError: If the file cannot be used.
+        UserError: If the file or the adjustment cannot be used.
 
     Example:
         >>> predictor = Predictor('work_dirs/ecl_r8_digits-lt/epoch_60.pth')  # doctest: +SKIP
@@ -186,14 +189,19 @@ class Predictor:
         checkpoint: str | Path,
         device: str | None = None,
         tau: float | None = None,
-        adjust: str = 'logit-adjustment',
+        adjust: str | None = None,
     ) -> None:
+        if tau is not None and not Number().admits(tau):
+            raise SettingError(self, 'tau', tau, str(Number()))
+        if adjust is not None and tau is None:
+            raise UserError(f'adjust {adjust}: got no strength. Give tau, such as 1.')
         self.model = load_model(checkpoint, device)
         self.device = next(self.model.parameters()).device
         self._pipeline = build_pipeline(self.model._config.test_dataloader.dataset.pipeline)
         self._reader = LoadImage()
         if tau is not None:
-            adjust_model(self.model, adjust, tau, self.model._dataset_meta['class_counts'])
+            counts = self.model._dataset_meta['class_counts']
+            adjust_model(self.model, adjust or 'logit-adjustment', tau, counts)
         head = self.model.head
         self.num_experts: int = getattr(head, 'num_experts', 0)
         known = self.model._dataset_meta
@@ -206,25 +214,27 @@ class Predictor:
             else [*shot_names(self.class_counts, configured_thresholds(self.model._config))]
         )
 
+    @validate_params(batch_size=Whole(at_least=1))
     def __call__(
-        self, images: Sequence[str | Path | Image.Image | np.ndarray], batch_size: int = 32
+        self, images: Iterable[str | Path | Image.Image | np.ndarray], batch_size: int = 32
     ) -> list[Prediction]:
         """Predict images.
 
         Args:
-            images: A list of files, PIL images, or arrays of uint8 in RGB (H, W, 3), RGBA
-                (H, W, 4) or grey (H, W). Transparent parts become white.
+            images: Files, PIL images, or arrays of uint8 in RGB (H, W, 3), RGBA (H, W, 4) or grey
+                (H, W). Transparent parts become white.
             batch_size: Images that pass the network at the same time.
 
         Returns:
             A prediction for each image.
 
         Raises:
-            UserError: At the first file that is no sound image or array of another kind, or if a
-                single image was given.
+            UserError: At the first file that is no sound image or array of another kind, if a
+                single image was given, or if ``batch_size`` is below 1.
         """
-        if isinstance(images, str | Path | Image.Image) or getattr(images, 'ndim', 4) < 4:
+        if isinstance(images, str | Path | Image.Image) or _is_image(images):
             raise UserError('a predictor takes a list of images: write [image] for a single one')
+        images = list(images)
         return [
             prediction
             for start in range(0, len(images), batch_size)
@@ -292,7 +302,24 @@ class Predictor:
                     f'not {image.dtype} {image.shape}'
                 )
             image = Image.fromarray(image)
+        if not isinstance(image, Image.Image):
+            raise UserError(
+                f'image: got {type(image).__name__}, expected a file, a PIL image or an array of '
+                'uint8.'
+            )
+        if image.mode in ('F', 'I') or 0 in image.size:
+            raise UserError(
+                f'image: got mode {image.mode!r}, size {image.size}, expected 8 or 16 bits a '
+                'channel, and pixels.'
+            )
         image = ImageOps.exif_transpose(image)  # as OpenCV does with a file
-        if image.mode.startswith('I'):  # 16 bits, of which convert would clip all but the lower 8
+        if image.mode.startswith('I;16'):  # convert would clip all but the lower 8 bits
             image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
         return np.ascontiguousarray(np.asarray(on_white(image))[..., ::-1])
+
+
+def _is_image(images: Any) -> bool:
+    """Return whether an array holds one image, (H, W) or (H, W, 3) or (H, W, 4)."""
+    if not isinstance(images, np.ndarray) or images.dtype.kind in 'OSU':  # such as paths
+        return False
+    return images.ndim < 3 or (images.ndim == 3 and images.shape[2] in (3, 4))

@@ -13,7 +13,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmpretrain.models import BaseClassifier
 
-from ecl.apis.checkpoint import read_config
+from ecl.apis.checkpoint import find_checkpoint, read_config
 from ecl.apis.config import ConfigLike, config_name, load_config, shipped_configs
 from ecl.apis.config_check import walk
 from ecl.checkpoint_file import SHIPPED, load_checkpoint, read_checkpoint
@@ -53,12 +53,13 @@ def get_model(
         name: The name of a configuration; also a file or its content, see
             :func:`~ecl.apis.config.load_config`.
         pretrained: File or URL of weights: a checkpoint, or a published ``.pth`` or
-            ``.safetensors``. True takes the weights that come with the package.
+            ``.safetensors``; a work dir; or the name of a shipped model. True takes the weights
+            that come with the package.
         device: Such as 'cpu' or 'cuda:1'. Default: the CPU.
 
     Returns:
-        The model, in training mode; a Runner initialises it as ``init_cfg`` says. Its attribute
-        ``_config`` is the configuration.
+        The model, in training mode. Without ``pretrained``, a Runner initialises it as ``init_cfg``
+        says. Its attribute ``_config`` is the configuration.
 
     Raises:
         UserError: If there is no such configuration, if no weights of it come with the package, or
@@ -72,7 +73,7 @@ def get_model(
         if not isinstance(name, str) or name not in SHIPPED:
             raise UserError(
                 f'pretrained=True: no weights of {config_name(name)} come with the package, only '
-                f'those of {", ".join(SHIPPED)}. Give a file or URL.'
+                f'those of {", ".join(SHIPPED)}. Give such a name, a file or a URL.'
             )
         pretrained = str(name)
     cfg = load_config(name)
@@ -82,12 +83,14 @@ def get_model(
     ):
         model = MODELS.build({'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model})
     if pretrained:
+        pretrained = find_checkpoint(pretrained)
         weights = unwrap(read_checkpoint(pretrained))
         # A published file has no contrastive branch; the model keeps the one it was built with.
         own = {k: v for k, v in model.state_dict().items() if k.startswith(CONTRAST)}
         complete = {**own, **weights} if hasattr(model, 'contrast') else weights
         check_weights_fit({'state_dict': complete}, model, pretrained)
         model.load_state_dict(complete)
+        model._is_init = True  # a Runner would initialise it again
     model._config = cfg
     return model.to(device or 'cpu')
 
@@ -125,6 +128,7 @@ def build_model(
     weights = {k: v for k, v in content['state_dict'].items() if not k.startswith(CONTRAST)}
     check_weights_fit({'state_dict': weights}, model, source)
     model.load_state_dict(weights)
+    model._is_init = True  # a Runner would initialise it again
     try:
         return model.to(device or get_device()).eval()
     except (RuntimeError, AssertionError) as error:
@@ -140,7 +144,8 @@ def load_model(checkpoint: str | Path, device: str | None = None) -> BaseClassif
     Neither a configuration file nor data are needed, and the file runs no code.
 
     Args:
-        checkpoint: A file of a training or of ``ecl publish``, or the name of a shipped model.
+        checkpoint: A file of a training or of ``ecl publish``, the work dir of a training, or the
+            name of a shipped model.
         device: Such as 'cpu' or 'cuda:1'. Default: a GPU if there is one.
 
     Returns:
@@ -151,6 +156,7 @@ def load_model(checkpoint: str | Path, device: str | None = None) -> BaseClassif
     Raises:
         UserError: If the file cannot be loaded, or lacks what a model needs.
     """
+    checkpoint = find_checkpoint(checkpoint)
     content = load_checkpoint(checkpoint)
     cfg = read_config(content, checkpoint)
     model = build_model(content, cfg, checkpoint, device)

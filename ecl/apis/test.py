@@ -10,7 +10,8 @@ from mmengine.config import Config
 from mmengine.evaluator import DumpResults
 from mmengine.registry import DefaultScope
 
-from ecl.apis.config import ConfigLike, config_name, load_config
+from ecl.apis.checkpoint import find_checkpoint
+from ecl.apis.config import ConfigLike, check_work_dir, config_name, load_config
 from ecl.apis.config_check import walk
 from ecl.apis.faults import explain_faults
 from ecl.apis.launch import set_launcher
@@ -20,7 +21,7 @@ from ecl.datasets import gt_labels
 from ecl.datasets.in_memory import without_memory
 from ecl.engine.hooks.console import ConsoleHook
 from ecl.engine.methods import adaptation
-from ecl.engine.methods.adjustment import adjust_model, describe
+from ecl.engine.methods.adjustment import adjust_model, check_adjustment, describe
 from ecl.engine.resume.atomic_file import check_folder, write_text
 from ecl.engine.resume.runner import ResumableRunner
 from ecl.errors import UserError
@@ -54,7 +55,7 @@ def test(
     test_lists: Sequence[str | Path] = (),
     tta: bool = False,
     adjust: str | None = None,
-    tau: float | str = 'auto',
+    tau: float | str | None = None,
     adapt: bool = False,
     cfg_options: Mapping[str, Any] | None = None,
     launcher: str = 'none',
@@ -66,7 +67,7 @@ def test(
     Args:
         config: The configuration of the checkpoint's training; see
             :func:`~ecl.apis.config.load_config`.
-        checkpoint: A checkpoint file.
+        checkpoint: A checkpoint file, the work dir of a training, or the name of a shipped model.
         work_dir: Folder of the training; the test writes to its subfolder ``test``. By default as
             in training.
         out: JSON file to write the metrics to, or ``.pkl`` file for the prediction of each image,
@@ -77,10 +78,12 @@ def test(
         test_lists: Lists of some of the test images, such as the public ones of other
             distributions, to print the accuracy on.
         tta: Average over several views of each image; see :func:`use_tta`.
-        adjust: Adjust the classifiers first: ``'tau-norm'`` or ``'logit-adjustment'``; see
-            :mod:`ecl.models.adjustment`. The model is tested before it as well.
-        tau: Strength of the adjustment, or ``'auto'``: chosen on validation data or training
-            images; see :func:`~ecl.engine.methods.adjustment.adjust_model`.
+        adjust: Adjust the classifiers first: ``'tau-norm'`` or ``'logit-adjustment'``, which is the
+            default with ``tau``; see :mod:`ecl.models.adjustment`. The model is tested before it as
+            well.
+        tau: Strength of the adjustment, or ``'auto'`` (default with ``adjust``): chosen on
+            validation data or training images; see
+            :func:`~ecl.engine.methods.adjustment.adjust_model`.
         adapt: Find weights of the experts on the test images, without their labels; see
             :func:`~ecl.engine.methods.adaptation.adapt_model`. The model is tested before it as
             well.
@@ -105,11 +108,17 @@ def test(
             check_folder(path)
     if out is not None and Path(out).suffix not in ('.json', *_PICKLES):
         raise UserError(f'--out {out}: got the suffix {Path(out).suffix!r}, expected .json or .pkl')
+    if tau is not None:
+        adjust = adjust or 'logit-adjustment'
+    if adjust is not None:
+        check_adjustment(adjust, tau := 'auto' if tau is None else tau)
     cfg = load_config(config, work_dir=work_dir, cfg_options=cfg_options)
     source = config_name(config)
+    check_work_dir(cfg, source)
     if cfg.get('test_dataloader') is None or cfg.get('test_cfg') is None:
         raise UserError(f'{source} has no test_dataloader or no test_cfg: it cannot be tested')
-    cfg.load_from, cfg.resume = str(checkpoint), False
+    checkpoint = find_checkpoint(checkpoint)
+    cfg.load_from, cfg.resume = checkpoint, False
     cfg.work_dir = str(Path(cfg.work_dir) / 'test')
     content = load_checkpoint(checkpoint)
     counts = content.get('meta', {}).get('class_counts')
@@ -140,7 +149,7 @@ def test(
         metrics, text = summary(runner.test())
         told: dict[str, Any] = {}
         lines = []
-        if adjust is not None:
+        if adjust is not None and tau is not None:
             told['adjustment'] = adjust_model(bare_model(runner.model), cfg, adjust, tau, counts)
             lines.append(describe(told['adjustment']))
         if adapt:
@@ -151,6 +160,7 @@ def test(
             metrics, text = summary(runner.test_loop.run())
             metrics |= {f'unadjusted/{key}': value for key, value in unadjusted.items()}
             text = '\n'.join([before.rstrip('\n'), '', *lines, '', text])
+    runner.close_logs()
     predictions = record.predictions
     if predictions is not None:  # in the main process
         print(text)

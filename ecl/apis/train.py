@@ -3,9 +3,10 @@
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from mmengine.config import Config
@@ -15,6 +16,7 @@ from mmengine.runner import Runner
 from ecl.apis.checkpoint import check_resumable, load_latest
 from ecl.apis.config import (
     ConfigLike,
+    check_work_dir,
     config_name,
     load_config,
     use_mixed_precision,
@@ -23,7 +25,7 @@ from ecl.apis.config import (
 from ecl.apis.faults import explain_faults
 from ecl.apis.launch import alone_in, divide_batch, set_launcher
 from ecl.apis.schedule import schedule_fault, set_epochs
-from ecl.checkpoint_file import load_checkpoint
+from ecl.checkpoint_file import SHIPPED, load_checkpoint
 from ecl.engine.hooks.console import ConsoleHook
 from ecl.engine.hooks.run_record import RECORD
 from ecl.engine.memory import MemoryHook
@@ -33,6 +35,9 @@ from ecl.engine.resume.processes import exit_on_signal, stopped, unsaved
 from ecl.engine.resume.runner import ResumableRunner
 from ecl.errors import UserError
 from ecl.registry import type_name
+
+#: Held while this process trains.
+_TRAINING = Lock()
 
 
 def train(
@@ -62,7 +67,7 @@ def train(
         config: A configuration file, the name of one that comes with the package, or its content
             as a Config or dict; see :func:`~ecl.apis.config.load_config`.
         work_dir: Folder of the results. Default: the configuration's own ``work_dir``, else
-            ``work_dirs/<file name>``.
+            ``work_dirs/<file name>``; a Config or dict without a file name needs one.
         resume: A checkpoint to go on from, or ``'auto'`` for the latest in the work dir; without
             one there, the training starts from the beginning.
         amp: Mixed precision in bfloat16.
@@ -83,8 +88,8 @@ def train(
 
     Raises:
         UserError: If the configuration, the data or the checkpoint cannot be used as they are,
-            another process is training in the work dir, or it holds an unfinished training or one
-            of another configuration file.
+            another training runs in this process or in the work dir, or the work dir holds an
+            unfinished training or one of another configuration file.
         SystemExit: With status 75, after SIGTERM, SIGUSR1 or SIGHUP. If the loop counts
             iterations, nothing is saved, and the status is 128 + the number of the signal.
         KeyboardInterrupt: After Ctrl-C.
@@ -95,6 +100,7 @@ def train(
     """
     cfg = load_config(config, work_dir=work_dir, seed=seed, cfg_options=cfg_options)
     source = config_name(config)
+    check_work_dir(cfg, source)
     if cfg.get('train_dataloader') is None or cfg.get('train_cfg') is None:
         raise UserError(f'{source} has no train_dataloader or no train_cfg: it cannot be trained')
     if amp:
@@ -115,7 +121,7 @@ def train(
         print(f'warning: {line}', file=sys.stderr)
     saves = type_name(cfg.train_cfg) == 'ResumableTrainLoop'
     status = stopped if saves else unsaved
-    with exit_on_signal(status), explain_faults(cfg, source), lock:
+    with _one_at_a_time(), exit_on_signal(status), explain_faults(cfg, source), lock:
         resumed = _resume(cfg, resume, seed)
         _refuse_other_training(cfg)
         set_launcher(cfg, launcher)
@@ -132,8 +138,25 @@ def train(
         if first:
             runner.register_hook(_NewRecordHook(record))
             remove_temporary_files(runner.work_dir)
-        runner.train()
+        try:
+            runner.train()
+        finally:
+            runner.close_logs()
         return json.loads(record.read_text()) if record.exists() else None
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Refuse a second training in another thread, whose random numbers would be shared."""
+    if not _TRAINING.acquire(blocking=False):
+        raise UserError(
+            'another training runs in this process, and both would draw from its random numbers. '
+            'Train one after the other, or each in its own process, as ecl matrix does.'
+        )
+    try:
+        yield
+    finally:
+        _TRAINING.release()
 
 
 class _NewRecordHook(Hook):
@@ -217,7 +240,8 @@ def _resume(cfg: Config, resume: str | Path | None, seed: int | None) -> dict[st
         if resume is None:
             print(f'No checkpoint in {cfg.work_dir} yet: training starts from the beginning.')
     if resume is None:
-        if load_from and '://' not in load_from and not Path(load_from).is_file():
+        known = not load_from or load_from in SHIPPED or '://' in load_from
+        if not known and not Path(load_from).is_file():
             raise UserError(f'checkpoint {load_from}, to load from, does not exist')
         return None
     if checkpoint is None:

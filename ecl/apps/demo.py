@@ -36,7 +36,7 @@ def demo(checkpoint: str | Path, port: int | None = None) -> None:
     sends nothing anywhere.
 
     Args:
-        checkpoint: A file of a training or of ``ecl publish``, or the name of a shipped model.
+        checkpoint: As for :class:`~ecl.apis.Predictor`.
         port: Port at 127.0.0.1. Default: the first free one from 7860 on.
 
     Raises:
@@ -51,7 +51,7 @@ def serve(checkpoint: str | Path, port: int | None = None) -> gr.Blocks:
     """Start serving the page in the background, to this machine alone.
 
     Args:
-        checkpoint: A file of a training or of ``ecl publish``, or the name of a shipped model.
+        checkpoint: As for :class:`~ecl.apis.Predictor`.
         port: Port at 127.0.0.1. Default: the first free one from 7860 on.
 
     Returns:

@@ -88,7 +88,7 @@ def export(
     ``classes.json`` and ``preprocessing.json``.
 
     Args:
-        checkpoint: A file of a training or of ``ecl publish``, or the name of a shipped model.
+        checkpoint: As for :func:`~ecl.apis.load_model`.
         out: The file to write, with a suffix of ``FORMATS``.
         file_format: 'onnx', or 'torch' for a program of ``torch.export``. Default: that of the
             suffix.

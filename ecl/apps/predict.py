@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -56,7 +55,7 @@ def predict(
     """Predict images and all images under folders; print the results or write them.
 
     Args:
-        checkpoint: A file of a training or of ``ecl publish``, or the name of a shipped model.
+        checkpoint: As for :class:`~ecl.apis.Predictor`.
         source: An image, or a folder that is searched at any depth; or several of them. An image
             that is named twice is predicted once.
         topk: Classes to name of each image.
@@ -66,7 +65,7 @@ def predict(
         batch_size: Images that pass the network at the same time.
         device: Such as 'cpu' or 'cuda:1'. By default a GPU if there is one.
         tau: As for :class:`~ecl.apis.Predictor`.
-        adjust: Likewise, with ``tau`` alone; 'logit-adjustment' if not given.
+        adjust: Likewise.
         thresholds: File of :func:`~ecl.apps.review.review`: the model abstains from a prediction
             whose confidence is below the threshold of its class. For the whole model without
             an adjustment, to which they belong.
@@ -79,11 +78,11 @@ def predict(
         UserError: If the checkpoint or an argument cannot be used, or there is no image.
     """
     _check(topk, batch_size, out)
-    _check_adjustment(tau, adjust, expert, thresholds)
+    _check_scores(tau, expert, thresholds)
     found = [_find(Path(each)) for each in ([source] if isinstance(source, str | Path) else source)]
     paths = list(dict.fromkeys(path for images, _ in found for path in images))
     others = {path: fault for _, faults in found for path, fault in faults.items()}
-    predictor = Predictor(checkpoint, device, tau, adjust or 'logit-adjustment')
+    predictor = Predictor(checkpoint, device, tau, adjust)
     if expert is not None and not 0 <= expert < predictor.num_experts:
         raise UserError(f'--expert {expert}: the model has {predictor.num_experts} experts')
     limits = None if thresholds is None else read_thresholds(thresholds, predictor.classes)
@@ -168,13 +167,7 @@ def _check(topk: int, batch_size: int, out: str | Path | None) -> None:
     check_folder(out)
 
 
-def _check_adjustment(
-    tau: float | None, adjust: str | None, expert: int | None, thresholds: str | Path | None
-) -> None:
-    if tau is not None and not math.isfinite(tau):
-        raise UserError(f'--tau: got {tau}, expected a finite number, such as 1')
-    if adjust is not None and tau is None:
-        raise UserError(f'--adjust {adjust}: got no strength. Give --tau, such as --tau 1.')
+def _check_scores(tau: float | None, expert: int | None, thresholds: str | Path | None) -> None:
     if thresholds is not None and (expert is not None or tau is not None):
         raise UserError(
             '--thresholds belong to the scores of the whole model as it was trained: remove '

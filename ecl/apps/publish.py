@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from safetensors.torch import save
 
-from ecl.apis.checkpoint import parse_config
+from ecl.apis.checkpoint import find_checkpoint, parse_config
 from ecl.apis.config_check import walk
 from ecl.apis.models import CONTRAST, load_model
 from ecl.checkpoint_file import load_checkpoint
@@ -34,7 +34,7 @@ def publish(checkpoint: str | Path, out: str | Path | None = None, half: bool = 
     written beside it; its metadata holds the rest under ``meta``, as JSON.
 
     Args:
-        checkpoint: A checkpoint that a training wrote.
+        checkpoint: A checkpoint that a training wrote, or its work dir.
         out: Name of the file before the sum, such as ``models/ecl_digits.pth``. Default: the name
             of the checkpoint; ``work_dirs/a/epoch_60.pth`` becomes ``work_dirs/a/a_epoch_60.pth``.
         half: Store the weights in float16, which halves the file.
@@ -46,7 +46,7 @@ def publish(checkpoint: str | Path, out: str | Path | None = None, half: bool = 
         UserError: If the checkpoint cannot be loaded without running code, also where it is
             trusted, or no model can be built from it alone.
     """
-    source = Path(checkpoint)
+    source = Path(find_checkpoint(checkpoint))
     target = Path(out) if out else source.with_name(f'{source.resolve().parent.name}_{source.name}')
     check_folder(target)
     content = load_checkpoint(source)

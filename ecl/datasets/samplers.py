@@ -18,7 +18,8 @@ class EpochSampler(Sampler):
     """Base class: one order an epoch, divided among the processes.
 
     Process r of R takes the draws r, r + R, r + 2R and so on. A resumed training, which starts at
-    an epoch, continues with the same draws.
+    an epoch, continues with the same draws. With a plain DataLoader, call ``set_epoch`` before each
+    epoch, as with PyTorch's DistributedSampler; otherwise every epoch has the order of the first.
 
     Args:
         dataset: The dataset, wrappers included.
@@ -316,6 +317,9 @@ class BalancedBatchSampler(Sampler):
         if batch_size % images_per_class:
             needed = f'a divisor of batch_size, {batch_size}'
             raise SettingError(self, 'images_per_class', images_per_class, needed)
+        if not hasattr(sampler, 'dataset'):
+            kind = f'a sampler with a dataset, such as DefaultSampler, not {type(sampler).__name__}'
+            raise UserError(f'BalancedBatchSampler.sampler: expected {kind}.')
         labels = gt_labels(sampler.dataset)
         self._members = members_by_class(labels) if len(labels) else []
         self.sampler = sampler

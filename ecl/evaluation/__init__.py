@@ -11,6 +11,7 @@ from ecl.evaluation.metrics import (
     BalanceAccuracy,
     ShotAccuracy,
     calibration_errors,
+    shot_accuracy,
 )
 from ecl.evaluation.prediction_share import PredictionShare
 from ecl.evaluation.predictions import (
@@ -45,4 +46,5 @@ __all__ = [
     'interval_line',
     'markdown_table',
     'metric_table',
+    'shot_accuracy',
 ]

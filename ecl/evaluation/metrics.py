@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
+from numpy.typing import ArrayLike
 from torchmetrics.functional.classification import binary_calibration_error
 
 from ecl.errors import UserError
@@ -14,6 +15,52 @@ from ecl.evaluation.predictions import Predictions, check_finite
 from ecl.registry import METRICS
 from ecl.settings import Each, Number, Range, validate_params
 from ecl.shots import THRESHOLDS, shot_groups
+
+
+def shot_accuracy(
+    labels: ArrayLike,
+    predicted: ArrayLike,
+    class_counts: Sequence[int] | None = None,
+    thresholds: tuple[int, int] = THRESHOLDS,
+) -> dict[str, float]:
+    """Compute top-1 accuracy by the number of training images of the classes, in percent.
+
+    Args:
+        labels: Class of each image, (N,), N > 0.
+        predicted: Predicted class of each image, (N,).
+        class_counts: Training images of each class, length C. Without them there are no groups.
+        thresholds: ``(low, high)``; see :func:`ecl.shots.shot_groups`.
+
+    Returns:
+        ``overall``, ``many``, ``medium``, ``few`` and ``balanced``; see :class:`ShotAccuracy`.
+
+    Raises:
+        UserError: If the thresholds are crossed, or a label is beyond the class counts.
+
+    Example:
+        >>> shot_accuracy([0, 0, 1, 2], [0, 0, 1, 1], class_counts=[500, 50, 5])
+        {'overall': 75.0, 'many': 100.0, 'medium': 100.0, 'few': 0.0, 'balanced': 66.66666666666667}
+    """
+    labels = np.asarray(labels)
+    correct = np.asarray(predicted) == labels
+    num_images, num_correct = np.bincount(labels), np.bincount(labels, weights=correct)
+    seen = np.flatnonzero(num_images)
+    groups: dict[str, np.ndarray] = {}
+    if class_counts is not None:
+        if seen[-1] >= len(class_counts):
+            raise UserError(
+                f'shot_accuracy: label out of range: got {seen[-1]}, expected 0 to '
+                f'{len(class_counts) - 1}. Evaluate on data with the classes of the training.'
+            )
+        shots = shot_groups(class_counts, thresholds)
+        members = {name: np.intersect1d(ids, seen) for name, ids in shots.items()}
+        groups = {name: ids for name, ids in members.items() if ids.size}
+    groups['balanced'] = seen
+    by_group = {
+        name: 100 * float((num_correct[ids] / num_images[ids]).mean())
+        for name, ids in groups.items()
+    }
+    return {'overall': 100 * float(correct.mean()), **by_group}
 
 
 @METRICS.register_module()
@@ -120,38 +167,18 @@ class ShotAccuracy(BaseMetric):
         """
         if not results:
             return {}
+        self._warn_without_counts()
         labels, *predictions = np.asarray(results).T
-        groups = self._groups(labels)
-        num_images = np.bincount(labels)
-        metrics: dict[str, float] = {}
-        for source, predicted in zip(self._sources, predictions, strict=True):
-            correct = predicted == labels
-            num_correct = np.bincount(labels, weights=correct)
-            metrics[f'{source}overall'] = 100 * float(correct.mean())
-            for name, classes in groups.items():
-                accuracies = num_correct[classes] / num_images[classes]
-                metrics[f'{source}{name}'] = 100 * float(accuracies.mean())
-        return metrics
+        return {
+            f'{source}{key}': value
+            for source, predicted in zip(self._sources, predictions, strict=True)
+            for key, value in shot_accuracy(
+                labels, predicted, self.class_counts, self.thresholds
+            ).items()
+        }
 
-    def _groups(self, labels: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the classes in the evaluated data by group, ``balanced`` for all of them."""
-        seen = np.unique(labels)
-        groups: dict[str, np.ndarray] = {}
-        if self.class_counts is None:
-            self._warn_once()
-        elif seen[-1] >= len(self.class_counts):
-            raise UserError(
-                f'ShotAccuracy: label out of range: got {seen[-1]}, expected 0 to '
-                f'{len(self.class_counts) - 1}. Evaluate on data with the classes of the training.'
-            )
-        else:
-            shots = shot_groups(self.class_counts, self.thresholds)
-            members = {name: np.intersect1d(ids, seen) for name, ids in shots.items()}
-            groups = {name: ids for name, ids in members.items() if ids.size}
-        return groups | {'balanced': seen}
-
-    def _warn_once(self) -> None:
-        if not self._warned:
+    def _warn_without_counts(self) -> None:
+        if self.class_counts is None and not self._warned:
             MMLogger.get_current_instance().warning(
                 'ShotAccuracy reports no many / medium / few groups: it does not know the training '
                 'counts. Evaluate a checkpoint trained with ClassCountsHook, or pass '

@@ -154,15 +154,15 @@ def class_table(
         ``shot_group``, ``test_images``, and the accuracy in percent of each predictor
         (``ensemble``, ``expert 0``, ...). Unknown values are empty.
     """
-    known = class_counts or class_names or ()
+    known = next((each for each in (class_counts, class_names) if each is not None), ())
     largest = max(predictions.predicted.max(initial=-1), predictions.labels.max(initial=-1))
     size = max(len(known), int(largest) + 1)
     frame = pd.DataFrame(
         {
             'label': range(size),
-            'class': class_names or '',
-            'training_images': class_counts or '',
-            'shot_group': shot_names(class_counts, thresholds) if class_counts else '',
+            'class': '' if class_names is None else class_names,
+            'training_images': '' if class_counts is None else class_counts,
+            'shot_group': '' if class_counts is None else shot_names(class_counts, thresholds),
             'test_images': np.bincount(predictions.labels, minlength=size),
         }
     )

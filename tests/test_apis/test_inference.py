@@ -93,11 +93,45 @@ def test_a_turned_or_16_bit_image_is_read_from_pil_as_from_its_file(predictor, d
         (np.zeros((8, 8, 3), np.uint8), r'write \[image\] for a single one'),
         ([np.zeros((8, 8, 3))], r'uint8, .* not float64 \(8, 8, 3\)'),
         ([np.zeros((3, 8, 8), np.uint8)], r'not uint8 \(3, 8, 8\)'),
+        (np.zeros((8, 8), np.uint8), r'write \[image\] for a single one'),
+        (np.zeros((2, 8, 8, 3)), r'uint8, .* not float64 \(8, 8, 3\)'),
+        ([torch.zeros(8, 8, 3)], 'got Tensor, expected a file'),
+        ([None], 'got NoneType, expected a file'),
+        ([Image.new('L', (0, 5))], r'size \(0, 5\)'),
+        ([Image.fromarray(np.ones((8, 8), np.float32))], "mode 'F'"),
+        ([Image.fromarray(np.ones((8, 8), np.int32))], "mode 'I'"),
     ],
 )
 def test_what_is_no_list_of_images_is_told(predictor, images, message):
     with pytest.raises(UserError, match=message):
         predictor(images)
+
+
+def test_generators_stacks_of_grey_images_and_arrays_of_paths_are_lists(
+    predictor, digits, tmp_path
+):
+    grey = np.stack([digits[i]['img'][..., 0] for i in range(3)])
+    paths = [str(tmp_path / f'{i}.png') for i in range(3)]
+    for image, path in zip(grey, paths, strict=True):
+        Image.fromarray(image).save(path)
+    expected = [prediction.scores for prediction in predictor(list(grey))]
+    for images in (grey, (image for image in grey), np.array(paths), np.array(paths, object)):
+        found = [prediction.scores for prediction in predictor(images, batch_size=2)]
+        assert np.allclose(found, expected, atol=1e-6)
+
+
+def test_settings_that_would_change_nothing_are_refused(digits_run, predictor, digits):
+    with pytest.raises(UserError, match='adjust tau-norm: got no strength'):
+        Predictor(digits_run, 'cpu', adjust='tau-norm')
+    for size in (0, -1):
+        with pytest.raises(UserError, match=f'batch_size: got {size}'):
+            predictor([digits[0]['img']], batch_size=size)
+
+
+def test_a_work_dir_means_its_checkpoint(digits_run, predictor, digits):
+    (found,) = Predictor(digits_run, 'cpu')([digits[0]['img']])
+    (expected,) = predictor([digits[0]['img']])
+    assert np.array_equal(found.scores, expected.scores)
 
 
 def test_the_best_classes_come_first(predictor, digits):

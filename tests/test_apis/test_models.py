@@ -41,6 +41,18 @@ def test_pretrained_weights_are_those_of_the_file(digits_run, digits_config, tmp
     torch.testing.assert_close(model(images), reference(images), rtol=0, atol=0)
 
 
+def test_a_runner_keeps_pretrained_weights_and_initialises_others(digits_run, digits_config):
+    pretrained = get_model(digits_config, pretrained=digits_run)
+    loaded = load_model(digits_run, 'cpu')
+    fresh = get_model(digits_config)
+    for model, kept in ((pretrained, True), (loaded, True), (fresh, False)):
+        weight = model.backbone.state_dict()
+        before = {name: value.clone() for name, value in weight.items()}
+        model.init_weights()  # as a Runner does
+        after = model.backbone.state_dict()
+        assert all(torch.equal(before[name], after[name]) for name in before) == kept
+
+
 def test_weights_of_another_model_are_refused(digits_run):
     with pytest.raises(UserError, match='of another model'):
         get_model('cross_entropy_r14_cifar20-lt', pretrained=digits_run / 'epoch_3.pth')

@@ -5,12 +5,14 @@ import signal
 import sys
 from copy import deepcopy
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
+from ecl.apis import test as evaluate
 from ecl.apis import train
 from ecl.checkpoint_file import load_checkpoint
 from ecl.errors import UserError
@@ -234,6 +236,37 @@ def test_the_loop_is_the_one_that_the_configuration_names(digits_config, tmp_pat
 def test_mistakes_in_memory_are_told():
     with pytest.raises(UserError, match=r"^config: nothing .* 'optim_wraper'; did you mean"):
         train({'optim_wraper': {}})
+
+
+def test_a_configuration_without_a_file_needs_a_work_dir(digits_config, digits_run):
+    content = Config.fromfile(digits_config).to_dict()
+    for call in (train, lambda cfg: evaluate(cfg, digits_run)):
+        with pytest.raises(UserError, match='got no work_dir and no file name'):
+            call(content)
+
+
+def test_a_training_in_another_thread_is_refused(train_digits, tmp_path):
+    found = []
+
+    class OtherThread(Hook):
+        def before_train(self, runner):
+            def other():
+                with pytest.raises(UserError, match='another training runs in this process'):
+                    train_digits(tmp_path / 'b', 1)
+                found.append(True)
+
+            thread = Thread(target=other)
+            thread.start()
+            thread.join()
+
+    train_digits(tmp_path / 'a', 1, hooks=[OtherThread()])
+    assert found == [True]
+
+
+def test_log_files_are_closed(train_digits, tmp_path):
+    train_digits(tmp_path, 1)
+    opened = [Path(f'/proc/self/fd/{fd}') for fd in os.listdir('/proc/self/fd')]
+    assert not [path for path in opened if path.exists() and tmp_path in path.resolve().parents]
 
 
 def test_a_start_that_fails_keeps_the_record_of_the_training_before(

@@ -127,14 +127,9 @@ def test(argv: Sequence[str] | None = None) -> None:
         'it is tested too',
     )
     arguments = vars(parser.parse_args(argv))
-    tau = arguments.pop('tau')
-    if tau is not None:
-        arguments['tau'] = tau
-        arguments['adjust'] = arguments['adjust'] or 'logit-adjustment'
     factors = arguments.pop('imbalance_factors')
     arguments['imbalance_factors'] = () if factors is None else factors or IMBALANCE_FACTORS
     with apis.trust_checkpoints(arguments.pop('trust_checkpoint')):
-        arguments['checkpoint'] = find_checkpoint(arguments['checkpoint'])
         apis.test(**arguments)
 
 
@@ -194,7 +189,7 @@ def _chosen(checkpoint: str | None) -> str:
     if checkpoint is None:
         print(f'No checkpoint is given: {DIGITS}, handwritten digits, predicts.', file=sys.stderr)
         return DIGITS
-    return find_checkpoint(checkpoint)
+    return checkpoint
 
 
 def demo(argv: Sequence[str] | None = None) -> None:
@@ -235,7 +230,6 @@ def export(argv: Sequence[str] | None = None) -> None:
     add_trust_argument(parser)
     arguments = vars(parser.parse_args(argv))
     with apis.trust_checkpoints(arguments.pop('trust_checkpoint')):
-        arguments['checkpoint'] = find_checkpoint(arguments['checkpoint'])
         print('Exporting; this takes up to a minute.', file=sys.stderr, flush=True)
         exported = exporter.export(**arguments)
     print(f'{arguments["out"]}: differs from PyTorch by at most {exported.difference:.1e}')

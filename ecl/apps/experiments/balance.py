@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ecl.apis.checkpoint import find_checkpoint
 from ecl.apis.inference import evaluate_checkpoint
 from ecl.apps.experiments.compare import read_methods
 from ecl.apps.experiments.table import mean_std, write_results
@@ -130,7 +129,7 @@ def _curves(
     cfg_options: Mapping[str, Any] | None,
 ) -> dict[str, list[float]]:
     metric = BalanceAccuracy(strengths, thresholds=thresholds)
-    metrics = evaluate_checkpoint(find_checkpoint(work_dir), metric, cfg_options)
+    metrics = evaluate_checkpoint(work_dir, metric, cfg_options)
     found = {
         group: [metrics[f'balance/{strength:g}/{group}'] for strength in strengths]
         for group in GROUPS

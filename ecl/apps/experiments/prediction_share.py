@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecl.apis.checkpoint import find_checkpoint
 from ecl.apis.inference import collect_predictions
 from ecl.apps.experiments.compare import read_json, read_methods
 from ecl.apps.experiments.table import write_results
@@ -109,7 +108,7 @@ def predict_shares(
     Raises:
         UserError: If there is no checkpoint, or it cannot be used.
     """
-    predictions = collect_predictions(find_checkpoint(work_dir), cfg_options)
+    predictions = collect_predictions(work_dir, cfg_options)
     by_kind = predictions.by_classifier or {'': predictions}
     return {kind: PredictionShare.of(found, class_counts) for kind, found in by_kind.items()}
 

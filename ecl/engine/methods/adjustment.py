@@ -57,7 +57,7 @@ def adjust_model(
         UserError: If the model cannot be adjusted, or there are no data to choose tau on.
     """
     summary: dict[str, Any] = {'method': method, 'chosen_on': 'given'}
-    _check_tau(tau, 'adjust_model')
+    check_adjustment(method, tau)
     if isinstance(tau, str):
         loader, chosen_on = selection_data(cfg)
         on_training = chosen_on == 'training images'
@@ -69,6 +69,18 @@ def adjust_model(
         summary['balanced_cross_entropy'] = {str(key): v for key, v in choice.losses.items()}
     adjust(model, method, tau, class_counts)
     return {**summary, 'tau': tau}
+
+
+def check_adjustment(method: str, tau: Any) -> None:
+    """Check method and strength of an adjustment.
+
+    Raises:
+        UserError: If there is no such method, or ``tau`` is neither finite nor ``'auto'``.
+    """
+    allowed = OneOf(*ADJUSTMENTS)
+    if not allowed.admits(method):
+        raise SettingError('adjust_model', 'method', method, str(allowed))
+    _check_tau(tau, 'adjust_model')
 
 
 def _check_tau(tau: Any, owner: object) -> None:

@@ -140,6 +140,13 @@ def test_a_given_tau_needs_no_data(run, tmp_path):
         evaluate(CONFIG, run / 'epoch_3.pth', **arguments)
     with pytest.raises(UserError, match="got 'much'"):
         evaluate(CONFIG, run / 'epoch_3.pth', tau='much', **arguments)
+    default = evaluate(CONFIG, run / 'epoch_3.pth', work_dir=tmp_path, cfg_options=options, tau=1.0)
+    assert default == one
+
+
+def test_an_unknown_method_is_refused_before_the_prediction(run):
+    with pytest.raises(UserError, match="method: got 'taunorm', expected '"):
+        evaluate(CONFIG, run / 'epoch_3.pth', adjust='taunorm')
 
 
 def test_validation_data_are_used_if_they_are_not_the_test_data(run, tmp_path):
