@@ -179,7 +179,7 @@ def read_thresholds(path: str | Path, names: Sequence[str]) -> np.ndarray:
         raise UserError(f'{path} holds no thresholds as ecl review writes them.') from error
 
 
-def _checkpoint_of(work_dir: Path) -> Path:
+def _checkpoint_of(work_dir: Path) -> str:
     """Return the final checkpoint of a training."""
     if work_dir.is_file():
         raise UserError(f'{work_dir} is a file. Give the work dir: {work_dir.parent}')
