@@ -53,6 +53,21 @@ def fresh_engine_state() -> Iterator[None]:
 
 
 @pytest.fixture
+def other_drive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty folder; as on Windows, no relative path leads to another drive."""
+
+    def relpath(path: str | Path, start: str | Path = os.curdir) -> str:
+        found = os.path.normpath(path).removeprefix(f'{os.path.abspath(start)}/')
+        if os.path.isabs(found):
+            raise ValueError("path is on mount 'D:', start on mount 'C:'")
+        return found
+
+    (tmp_path / 'here').mkdir()
+    monkeypatch.chdir(tmp_path / 'here')
+    monkeypatch.setattr(os.path, 'relpath', relpath)
+
+
+@pytest.fixture
 def digits_config() -> Path:
     return DIGITS
 

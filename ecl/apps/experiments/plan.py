@@ -1,7 +1,6 @@
 """Read a matrix of trainings and tell which of them are complete."""
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from mmengine.fileio import load
 from ecl.apis.config import configs_root, find_config, load_config
 from ecl.apis.config_check import nearest
 from ecl.engine.hooks.run_record import RECORD
+from ecl.engine.resume.atomic_file import relative_path
 from ecl.errors import UserError
 from ecl.settings import Each, Whole
 
@@ -185,7 +185,7 @@ def read_matrix(
         rows.append(
             Row(
                 name=str(entry.get('name', file.stem)),
-                config=Path(os.path.relpath(file)),
+                config=Path(relative_path(file)),
                 cfg_options={**shared, **entry.get('cfg_options', {})},
                 variants=entry.get('variants', {}),
             )

@@ -19,7 +19,7 @@ from mmengine.runner import Runner
 
 import ecl
 from ecl.datasets import describe
-from ecl.engine.resume.atomic_file import write_text
+from ecl.engine.resume.atomic_file import relative_path, write_text
 from ecl.evaluation import ShotAccuracy, interval_line, metric_table
 from ecl.registry import HOOKS
 
@@ -33,7 +33,8 @@ class RunRecordHook(Hook):
 
     The record holds:
 
-    - ``config``: the file as seen from the current folder; null without one.
+    - ``config``: the file as seen from the current folder (on Windows, the absolute path of a
+      file on another drive); null without one.
     - ``seed``, ``epochs``: of the training; ``epochs`` counts the finished ones.
     - ``wall_seconds``: time spent in training and validation, over all resumes.
     - ``versions``: of Python and of the packages that a result depends on.
@@ -104,7 +105,7 @@ class RunRecordHook(Hook):
 
     def _record(self, runner: Runner) -> dict[str, Any]:
         record = {
-            'config': os.path.relpath(runner.cfg.filename) if runner.cfg.filename else None,
+            'config': relative_path(runner.cfg.filename) if runner.cfg.filename else None,
             'seed': runner.seed,
             'epochs': runner.epoch,
             'wall_seconds': round(self._wall_seconds(), 3),

@@ -66,6 +66,21 @@ def check_folder(path: str | Path) -> None:
         raise UserError(f'cannot write {path}: folder {Path(path).parent} does not exist')
 
 
+def relative_path(path: str | Path, start: str | Path = os.curdir) -> str:
+    """Return a path relative to a folder, or the absolute path where there is no relative one.
+
+    On Windows no relative path leads from one drive to another.
+
+    Args:
+        path: A file or folder.
+        start: The folder; by default the current one.
+    """
+    try:
+        return os.path.relpath(path, start)
+    except ValueError:
+        return os.path.abspath(path)
+
+
 def remove_temporary_files(folder: str | Path) -> None:
     """Remove the temporary files that killed processes left.
 

@@ -10,7 +10,7 @@ from mmengine.hooks import CheckpointHook as EngineCheckpointHook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import Runner
 
-from ecl.engine.resume.atomic_file import atomic_write
+from ecl.engine.resume.atomic_file import atomic_write, relative_path
 from ecl.engine.resume.processes import of_main_process
 from ecl.engine.resume.rank_state import gather_states, restore_state
 from ecl.errors import UserError
@@ -118,7 +118,7 @@ class CheckpointHook(EngineCheckpointHook):
         """Find the checkpoints of a resumed training. A new training has none."""
         super().before_train(runner)
         if runner._resume:
-            resumed = os.path.relpath(runner._load_from, runner.work_dir)
+            resumed = relative_path(runner._load_from, runner.work_dir)
             names = kept_checkpoints(runner.work_dir)
             # Newer ones than the resumed one are damaged or not wanted.
             self._kept = names[names.index(resumed) :] if resumed in names else []
@@ -203,7 +203,7 @@ class CheckpointHook(EngineCheckpointHook):
                 **self.args,
             )
             if is_main_process():
-                self._retain(runner.work_dir, os.path.relpath(self.last_ckpt, runner.work_dir))
+                self._retain(runner.work_dir, relative_path(self.last_ckpt, runner.work_dir))
         except OSError as error:
             written = False
             _warn(runner, self.last_ckpt, error)

@@ -48,3 +48,10 @@ def test_the_matrices_of_the_package_need_no_clone(tmp_path, monkeypatch):
     title, seeds, rows = read_matrix(Path('configs/comparison/digits-lt.yaml'))
     assert (title, seeds) == ('Methods on Digits-LT', [0, 1, 2, 3, 4])
     assert all(row.config.is_file() for row in rows)
+
+
+def test_a_configuration_on_another_drive_is_named_in_full(tmp_path, digits_config, other_drive):
+    path = tmp_path / 'm.json'
+    rows = [{'config': str(digits_config)}]
+    path.write_text(json.dumps(dict(title='T', seeds=[0], rows=rows)))
+    assert read_matrix(path)[2][0].config == digits_config

@@ -89,6 +89,12 @@ def test_config_is_named_as_given(make_runner, tmp_path, monkeypatch):
     assert record_in(tmp_path / 'run')['config'] == 'configs/mine.py'
 
 
+def test_a_config_on_another_drive_is_named_in_full(make_runner, tmp_path, other_drive):
+    (tmp_path / 'mine.py').write_text('')
+    make_runner(HOOKS, cfg=Config.fromfile(tmp_path / 'mine.py')).train()
+    assert record_in(tmp_path / 'run')['config'] == str(tmp_path / 'mine.py')
+
+
 def test_metrics_are_those_of_the_last_epoch_whatever_the_interval(train):
     record, seen = train(
         train_cfg=dict(by_epoch=True, max_epochs=3, val_interval=2), val_evaluator=[Serial()]

@@ -148,6 +148,19 @@ def test_a_folder_that_was_moved_goes_on_with_its_last_and_best(train, tmp_path,
     assert not (tmp_path / 'old').exists()
 
 
+def test_a_training_is_resumed_from_another_drive(make_runner, train, tmp_path, other_drive):
+    train('first', max_epochs=2, interval=1)
+    runner = make_runner(
+        ['StepSeedHook'],
+        max_epochs=3,
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1)),
+        load_from=str(tmp_path / 'first' / 'epoch_2.pth'),
+        resume=True,
+    )
+    runner.train()
+    assert latest_checkpoint(tmp_path / 'run') == str(tmp_path / 'run' / 'epoch_3.pth')
+
+
 def test_a_damaged_checkpoint_is_trained_again(train, work_dir):
     train('whole', interval=1)
     train(max_epochs=3, interval=1)
