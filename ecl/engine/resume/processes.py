@@ -182,9 +182,9 @@ def epoch_worker_init_fn(worker_id: int, then: Callable[[int], Any] | None = Non
       their own seed.
     - End it when its parent ends, also by SIGKILL (on Linux). PyTorch's own check does not run
       while the worker waits for a full pipe.
-    - Ignore SIGINT, SIGUSR1, SIGHUP, and any SIGTERM that another process than the parent sent. A
-      scheduler sends its signal to all processes of a job; a worker that ended at once would end
-      the training before it is saved.
+    - Ignore SIGINT, SIGUSR1, SIGHUP, and (on Linux) any SIGTERM that another process than the
+      parent sent. A scheduler sends its signal to all processes of a job; a worker that ended at
+      once would end the training before it is saved.
 
     :class:`~ecl.engine.StepSeedHook` sets it for the loaders of a run.
 
@@ -201,7 +201,8 @@ def epoch_worker_init_fn(worker_id: int, then: Callable[[int], Any] | None = Non
     np.random.seed(seed % 2**32)
     parent = multiprocessing.parent_process()
     if parent is not None:  # without workers there is none
-        if os.getppid() == parent.pid:  # another process starts the workers of a fork server
+        # Another process starts the workers of a fork server. Windows has no SIGKILL.
+        if sys.platform == 'linux' and os.getppid() == parent.pid:
             end_with(parent.pid, signal.SIGKILL)
         _ignore_signals(parent.pid)
     if then is not None:
@@ -235,10 +236,10 @@ def end_with(parent: int, number: int) -> None:
 
 
 def _ignore_signals(parent: int | None) -> None:
+    for number in {signal.SIGINT, *SIGNALS} - {signal.SIGTERM}:
+        signal.signal(number, signal.SIG_IGN)
     if not hasattr(signal, 'sigwaitinfo'):  # macOS and Windows cannot tell who sent a signal
         return
-    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=_wait_for_sigterm, args=(parent,), daemon=True).start()
 

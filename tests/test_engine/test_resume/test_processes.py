@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from subprocess import DEVNULL
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Dataset
 
 from ecl.engine import epoch_worker_init_fn
+from ecl.engine.resume import processes
 from ecl.engine.resume.processes import (
     EXIT_STOPPED,
     StopSignals,
@@ -24,6 +26,9 @@ from ecl.engine.resume.processes import (
     unsaved,
 )
 
+#: Names of the module signal that other systems than Linux lack.
+MACOS_LACKS = ('sigwaitinfo',)
+WINDOWS_LACKS = ('sigwaitinfo', 'SIGKILL', 'SIGUSR1', 'SIGHUP')
 STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
@@ -170,19 +175,31 @@ def _runs(pid: int) -> bool:
 class Survivors(Dataset):
     """Each item is the number of a signal that its data worker received and survived."""
 
+    def __init__(self, numbers):
+        self.numbers = numbers
+
     def __len__(self):
-        return 3
+        return len(self.numbers)
 
     def __getitem__(self, index):
-        number = (signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)[index]
-        os.kill(os.getpid(), number)
-        return int(number)
+        os.kill(os.getpid(), self.numbers[index])
+        return int(self.numbers[index])
 
 
-@pytest.mark.skipif(not hasattr(signal, 'sigwaitinfo'), reason='no sender of a signal is known')
-def test_a_worker_leaves_signals_to_the_training():
-    loader = DataLoader(Survivors(), num_workers=1, worker_init_fn=epoch_worker_init_fn)
-    assert torch.cat(list(loader)).tolist() == [signal.SIGINT, signal.SIGUSR1, signal.SIGHUP]
+@pytest.mark.parametrize(
+    'lacking', [(), MACOS_LACKS, WINDOWS_LACKS], ids=['linux', 'macos', 'windows']
+)
+def test_a_worker_leaves_signals_to_the_training(monkeypatch, lacking):
+    numbers = [signal.SIGINT, signal.SIGUSR1, signal.SIGHUP]
+    if lacking:
+        monkeypatch.setattr(processes, 'sys', SimpleNamespace(platform='not Linux'))
+    if 'SIGHUP' in lacking:
+        numbers = numbers[:1]
+        monkeypatch.setattr(processes, 'SIGNALS', (signal.SIGTERM,))
+    for name in lacking:
+        monkeypatch.delattr(signal, name)
+    loader = DataLoader(Survivors(numbers), num_workers=1, worker_init_fn=epoch_worker_init_fn)
+    assert torch.cat(list(loader)).tolist() == numbers
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
