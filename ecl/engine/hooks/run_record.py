@@ -128,13 +128,20 @@ class RunRecordHook(Hook):
         return self._seconds_before + spent
 
 
+def device_name(device: torch.device) -> str:
+    """Return the name of a CUDA device, else the type in capitals, such as 'CPU' or 'MPS'."""
+    if device.type == 'cuda':
+        return torch.cuda.get_device_name(device)
+    return device.type.upper()
+
+
 def machine(device: torch.device) -> dict[str, str | int]:
     """Describe what trains: ``device``, ``processor``, ``cores`` and ``threads``."""
     info = Path('/proc/cpuinfo')
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
     return {
-        'device': torch.cuda.get_device_name(device) if device.type == 'cuda' else 'CPU',
+        'device': device_name(device),
         'processor': names[0] if names else platform.processor(),
         'cores': os.cpu_count() or 1,
         'threads': torch.get_num_threads(),

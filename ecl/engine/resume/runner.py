@@ -20,6 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from ecl.checkpoint_file import read_checkpoint
+from ecl.engine.hooks.run_record import device_name
 from ecl.engine.memory import PRECISIONS
 from ecl.errors import UserError
 from ecl.registry import quiet_console
@@ -261,10 +262,11 @@ def _describe_step(runner: Runner) -> str:
     parts += [f'{accumulated} iterations'] if accumulated > 1 else []
     images = '' if batch is None else f'{runner.world_size * batch * accumulated} '
     rates = next(iter(runner.optim_wrapper.get_lr().values()))
-    on_gpu = torch.cuda.is_available()
-    device = torch.cuda.get_device_name() if on_gpu else f'CPU, {torch.get_num_threads()} threads'
+    device = next(runner.model.parameters()).device
+    name = device_name(device)
+    name += f', {torch.get_num_threads()} threads' if device.type == 'cpu' else ''
     precision = PRECISIONS.get(type(runner.optim_wrapper).__name__, 'float32')
     return (
-        f'Step: {images}images ({" x ".join(parts)}), learning rate {rates[0]:g}, {device}, '
+        f'Step: {images}images ({" x ".join(parts)}), learning rate {rates[0]:g}, {name}, '
         f'{precision}'
     )

@@ -2,11 +2,13 @@ import json
 import re
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 
 from ecl.checkpoint_file import load_checkpoint
+from ecl.engine.hooks.run_record import device_name, machine
 
 HOOKS = ['ClassCountsHook', 'RunRecordHook']
 
@@ -79,6 +81,13 @@ def test_holds_what_a_reader_of_the_result_needs(train):
     assert protocol['epoch_used'] == 'last'
     assert record['metrics'] == seen[-1][1]
     assert {'shot/overall', 'shot/expert1/few'} <= record['metrics'].keys()
+
+
+def test_a_device_of_any_kind_has_a_name(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'get_device_name', lambda device: f'GPU {device.index}')
+    names = [device_name(torch.device(device)) for device in ('cpu', 'mps', 'cuda:1')]
+    assert names == ['CPU', 'MPS', 'GPU 1']
+    assert machine(torch.device('mps'))['device'] == 'MPS'
 
 
 def test_config_is_named_as_given(make_runner, tmp_path, monkeypatch):

@@ -141,6 +141,13 @@ def test_the_console_is_spared_the_environment_and_told_what_a_step_is(make_runn
         assert part in line
 
 
+def test_the_device_of_a_step_is_that_of_the_model(make_runner, monkeypatch):
+    runner = make_runner([], max_epochs=1)
+    runner.train()
+    monkeypatch.setattr(runner, 'model', nn.Linear(1, 1, device='meta'))
+    assert ', META, float32' in ecl.engine.resume.runner._describe_step(runner)
+
+
 def test_the_text_of_a_configuration_is_formatted_once_until_it_changes(monkeypatch):
     calls = []
     form = yapf_api.FormatCode
