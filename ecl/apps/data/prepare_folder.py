@@ -243,8 +243,9 @@ def _describe_groups(groups: Mapping[str, str], division: Mapping[str, str]) -> 
 def _check_free(out: str | Path) -> None:
     if Path(out).exists() or Path(out).is_symlink():
         raise UserError(f'{out} exists already; remove it or choose another folder with --out')
-    # MMEngine puts the folder between the quotes of a string in the configuration.
-    if {'"', '\\'} & set(str(Path(out).absolute())):
+    # MMEngine puts the folder, with the slashes of Windows turned, between the quotes of a string
+    # in the configuration.
+    if {'"', '\\'} & set(Path(out).absolute().as_posix()):
         raise UserError(
             f'--out {out}: got a path with a double quote or a backslash, expected none, since a '
             'configuration cannot hold it. Choose another folder.'

@@ -1,6 +1,6 @@
 import io
 import shutil
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 from mmengine.config import Config
@@ -114,6 +114,23 @@ def test_a_folder_with_an_apostrophe_is_read(birds, tmp_path):
 def test_a_folder_that_a_configuration_cannot_hold_is_refused(birds, tmp_path, name):
     with pytest.raises(UserError, match='got a path with a double quote or a backslash'):
         prepare_folder(birds, tmp_path / name / 'mine')
+
+
+class FolderOfWindows(PureWindowsPath):
+    def exists(self):
+        return False
+
+    is_symlink = exists
+
+    def absolute(self):
+        return FolderOfWindows('C:/') / self
+
+
+def test_a_folder_of_windows_is_not_refused_for_its_separators(monkeypatch):
+    monkeypatch.setattr(module, 'Path', FolderOfWindows)
+    module._check_free('data\\mine')
+    with pytest.raises(UserError, match='double quote'):
+        module._check_free('data\\"mine')
 
 
 def test_small_images_have_the_experts_that_were_asked_for(birds, tmp_path):
