@@ -140,8 +140,13 @@ def find_config(config: str | Path) -> Path:
 
 def configs_root() -> Path:
     """Return the folder of the configurations: in the installed package, else in the clone."""
-    packaged = Path(ecl.__file__).parent / '.mim' / 'configs'  # in a clone, a link
+    packaged = _packaged_configs()
     return packaged.resolve() if packaged.is_dir() else Path(ecl.__file__).parents[1] / 'configs'
+
+
+def _packaged_configs() -> Path:
+    """Return the folder where MMEngine looks up ``_base_ = 'ecl::...'``; in a clone, a link."""
+    return Path(ecl.__file__).parent / '.mim' / 'configs'
 
 
 def shipped_configs() -> list[Path]:
@@ -192,6 +197,13 @@ def _reason(error: Exception) -> str:
             return f'_base_ {missing} does not exist' + (
                 f'; did you mean {known[near[0]]!r}?' if near else ''
             )
+    # Git writes a link as a text file where it may not create links, as on Windows.
+    if isinstance(error, TypeError) and _packaged_configs().is_file():
+        return (
+            f"_base_ = 'ecl::...': got the text file {_packaged_configs()}, expected a symbolic "
+            "link. In the clone, run 'git config core.symlinks true' and 'git checkout ecl/.mim' "
+            "(on Windows, in developer mode), or install it with 'pip install .', without -e."
+        )
     # MMEngine's text on a module of custom_imports names neither the module nor its error.
     failed = error.__cause__
     reason = failed and failed.__context__

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from mmengine.optim import OptimWrapper
 
+import ecl
 from ecl.apis import load_config
 from ecl.apis.config import use_mixed_precision, use_resumable_loop
 from ecl.errors import UserError
@@ -195,6 +196,20 @@ def test_a_packaged_configuration_is_inherited_by_name(tmp_path):
     assert base['model']['backbone'].pop('num_experts') == 3
     assert mine.pop('work_dir') != base.pop('work_dir')
     assert mine == base
+
+
+def test_a_clone_without_symbolic_links_is_told(tmp_path, monkeypatch):
+    links = tmp_path / 'ecl' / '.mim'
+    links.mkdir(parents=True)
+    for name in ('configs', 'model-index.yml'):
+        (links / name).write_text(f'../../{name}')
+    monkeypatch.setattr(ecl, '__file__', str(links.parent / '__init__.py'))
+    monkeypatch.setattr('mmengine.config.config.get_installed_path', lambda _: str(links.parent))
+    path = tmp_path / 'mine.py'
+    path.write_text("_base_ = 'ecl::ecl/ecl_r8_digits-lt.py'\n")
+    message = fault(path)
+    assert str(links / 'configs') in message
+    assert 'core.symlinks' in message
 
 
 @pytest.mark.parametrize('key', ['lr', 'weight_decay', 'momentum'])
