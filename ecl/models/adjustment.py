@@ -180,6 +180,7 @@ def first_view(model: BaseClassifier, batch: dict, augment: bool) -> dict:
 
 def _balanced_cross_entropy(logits: Tensor, targets: Tensor) -> float:
     """Compute the mean over the classes that have images of their mean cross-entropy."""
+    logits, targets = logits.cpu(), targets.cpu()  # Apple GPUs have no float64
     images = targets.bincount(minlength=logits.size(-1))
     weights = 1 / images.clamp(min=1).double()
     losses = F.cross_entropy(logits.double(), targets, reduction='none') * weights[targets]

@@ -8,7 +8,13 @@ from mmpretrain.structures import DataSample
 from torch import nn
 
 from ecl.errors import UserError
-from ecl.models.adjustment import ADJUSTMENTS, TAUS, adjust, choose_tau
+from ecl.models.adjustment import (
+    ADJUSTMENTS,
+    TAUS,
+    _balanced_cross_entropy,
+    adjust,
+    choose_tau,
+)
 from ecl.registry import MODELS
 
 COUNTS = [90, 27, 9, 3]
@@ -143,6 +149,22 @@ def test_the_choice_against_numpy(method):
         expected = np.mean([chosen[labels == c].mean() for c in (0, 1, 3)])
         assert choice.losses[tau] == pytest.approx(expected, rel=1e-5)
     assert choice.losses[choice.tau] == min(choice.losses.values())
+
+
+class OnAppleGPU(torch.Tensor):
+    """Stands for a tensor on a device without float64."""
+
+    def double(self):
+        raise TypeError('the device has no float64')
+
+    def cpu(self):
+        return self.as_subclass(torch.Tensor)
+
+
+def test_the_loss_of_a_choice_needs_no_float64_on_the_device():
+    logits, targets = torch.randn(6, 4), torch.tensor([0, 0, 0, 1, 1, 3])
+    there = logits.as_subclass(OnAppleGPU), targets.as_subclass(OnAppleGPU)
+    assert _balanced_cross_entropy(*there) == _balanced_cross_entropy(logits, targets)
 
 
 def test_the_choice_changes_nothing_in_the_model():
