@@ -106,7 +106,7 @@ def run_matrix(
     failed, left_over = _run_all(runs, workers, jobs, minutes, table)
     result = table()
     cost_figure(result).savefig(f'{target}.png', dpi=150)
-    print(Path(f'{target}.md').read_text())
+    print(Path(f'{target}.md').read_text('utf-8'))
     if failed:
         logs = ', '.join(f'{run} ({run.work_dir / LOG})' for run in failed)
         raise UserError(f'{len(failed)} of {len(runs)} trainings failed: {logs}')
@@ -229,9 +229,10 @@ def _outcome(run: Run, status: int) -> str:
         return f'{run}: stopped; call again to go on'
     cause = ''
     if status < 0:
-        cause = f', ended by {signal.Signals(-status).name}'
-    if status == -signal.SIGKILL:
-        cause += ', most often because memory ran out'
+        name = signal.Signals(-status).name
+        cause = f', ended by {name}'
+        if name == 'SIGKILL':  # a name that Windows lacks
+            cause += ', most often because memory ran out'
     log = run.work_dir / LOG
-    lines = [line for line in log.read_text(errors='replace').splitlines() if line.strip()]
+    lines = [line for line in log.read_text('utf-8', errors='replace').splitlines() if line.strip()]
     return '\n    '.join([f'{run} FAILED{cause}; the end of {log}:', *lines[-3:]])

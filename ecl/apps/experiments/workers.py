@@ -85,7 +85,11 @@ class Processes:
                 [*JOB, run.specification, str(os.getpid())],
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, 'OMP_NUM_THREADS': self._threads},
+                env={
+                    **os.environ,
+                    'OMP_NUM_THREADS': self._threads,
+                    'PYTHONIOENCODING': 'utf-8',
+                },
             )
 
     def ended(self) -> dict[Run, int]:
@@ -152,7 +156,7 @@ class Turns:
 
     def start(self, run: Run) -> None:
         """Start a training; its output goes to ``LOG`` in its folder."""
-        log = (run.work_dir / LOG).open('a', buffering=1)
+        log = (run.work_dir / LOG).open('a', buffering=1, encoding='utf-8')
         seat = _Seat(run, log, self._random.clone_state() if self._random else None)
         with self._change:
             self._seats.append(seat)

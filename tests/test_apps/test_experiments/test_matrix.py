@@ -32,7 +32,7 @@ folder, options = pathlib.Path(told['work_dir']), told['cfg_options']
 with (folder.parents[1] / 'started').open('a') as file:
     print(folder.relative_to(folder.parents[1]), os.environ['OMP_NUM_THREADS'], file=file)
 if options.get('train_cfg.val_interval') == 7 and not (folder / 'mended').exists():
-    sys.exit('error: no luck')
+    sys.exit('error: é has no luck')
 overall = 50.0 + told['seed']
 metrics = {'shot/overall': overall, 'shot/few': 10.0, 'shot/expert0/overall': overall - 10,
            'shot/expert1/overall': overall - 20}
@@ -92,12 +92,25 @@ def test_a_failure_is_told_and_the_rest_goes_on(write_matrix, fake_training, tmp
     path = write_matrix(UNLUCKY, A, seeds=[0])
     with pytest.raises(UserError, match=r'1 of 2 trainings failed: B \(unlucky\), seed 0 \(.*log'):
         run_matrix(path, tmp_path / 'work', jobs=2)
-    assert 'error: no luck' in capsys.readouterr().out
+    assert 'error: é has no luck' in capsys.readouterr().out
     rows = json.loads((tmp_path / 'work/table.json').read_text())['rows']
     assert [len(row['runs']) for row in rows] == [0, 1]
     (tmp_path / 'work/b-unlucky/seed0/mended').touch()
     assert [len(row['runs']) for row in run_matrix(path, tmp_path / 'work')] == [1, 1]
     assert sorted(fake_training()) == ['a/seed0', 'b-unlucky/seed0', 'b-unlucky/seed0']
+
+
+def test_a_matrix_on_windows(write_matrix, fake_training, tmp_path, monkeypatch, capsys):
+    read = Path.read_text
+    monkeypatch.setattr(
+        Path, 'read_text', lambda path, encoding='cp1252', errors=None: read(path, encoding, errors)
+    )
+    monkeypatch.delattr(signal, 'SIGKILL')
+    with pytest.raises(UserError, match='2 of 4 trainings failed'):
+        run_matrix(write_matrix(A, UNLUCKY), tmp_path / 'work', jobs=4)
+    shown = capsys.readouterr().out
+    assert 'é has no luck' in shown
+    assert '50.50 ± 0.71' in shown
 
 
 @pytest.mark.parametrize(('given', 'expected'), [(None, '1'), ('3', '3')])
