@@ -7,6 +7,7 @@ import sys
 from argparse import ArgumentError, ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 from mmengine.config import DictAction
@@ -82,6 +83,8 @@ def run_tool(main: Callable[[], None]) -> None:
     Args:
         main: Parses the command line and runs.
     """
+    if isinstance(sys.stdout, TextIOWrapper):  # for names that the terminal's encoding lacks
+        sys.stdout.reconfigure(errors='backslashreplace')
     # Lines that a full disk keeps out of the log file print no traceback.
     logging.raiseExceptions = False
     try:

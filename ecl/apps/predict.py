@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -96,8 +95,7 @@ def predict(
             results.append(ImagePrediction(path, guesses, accepted=bool(accepted)))
     results += [ImagePrediction(path, [], fault) for path, fault in others.items()]
     if out is None:
-        coding = sys.stdout.encoding or 'utf-8'
-        print(_text(results).encode(coding, 'backslashreplace').decode(coding))
+        print(_text(results))
     else:
         with atomic_write(out) as file:
             text = (_json if str(out).endswith('.json') else _csv)(results)

@@ -1,5 +1,6 @@
 import errno
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -82,6 +83,17 @@ def test_a_reader_that_ends_early_is_silent_and_status_141():
     process.stdout.close()
     assert process.stderr.read() == ''
     assert process.wait() == 141
+
+
+def test_output_that_the_terminal_cannot_show_is_escaped():
+    code = "from ecl.apps.cli import run_tool; run_tool(lambda: print('Uhu é, 雀'))"
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        env={**os.environ, 'PYTHONIOENCODING': 'cp1252'},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.decode('cp1252').strip() == 'Uhu é, \\u96c0'
 
 
 def test_a_broken_pipe_of_another_kind_keeps_its_traceback():

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ecl.apps.cli import run_tool
 from ecl.apps.predict import predict
 from ecl.datasets import Digits
 from ecl.errors import UserError
@@ -100,7 +101,7 @@ def test_a_name_that_is_not_utf_8(digits_run, images, tmp_path, capsys):
     (read,) = json.loads((tmp_path / 'a.json').read_text('utf-8'))
     assert read['path'] == path
     assert f'{tmp_path}/\\udcff.png,1,' in (tmp_path / 'a.csv').read_text('utf-8')
-    predict(digits_run / 'epoch_3.pth', path, **arguments)
+    run_tool(lambda: predict(digits_run / 'epoch_3.pth', path, **arguments))
     assert capsys.readouterr().out.startswith(f'{tmp_path}/\\udcff.png\n')
 
 
