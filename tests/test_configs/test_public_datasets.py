@@ -38,6 +38,17 @@ def test_lists_classes_and_normalisation(name, images, statistics):
         assert np.allclose(np.divide(given, 255), wanted, atol=1e-4)
 
 
+@pytest.mark.parametrize('method', ['ride', 'sade', 'balpoe'])
+def test_only_imagenet_is_jittered_by_methods_of_one_view(method):
+    steps = {}
+    for name in ('x50_imagenet-lt', 'r50_inat18'):
+        cfg = Config.fromfile(ROOT.parent / method / f'{method}_{name}.py')
+        pipeline = cfg.train_dataloader.dataset.dataset.pipeline
+        steps[name] = [step.type for step in pipeline]
+    assert steps['r50_inat18'] == ['LoadImage', 'RandomResizedCrop', 'RandomFlip', 'PackInputs']
+    assert 'ColorJitter' in steps['x50_imagenet-lt']
+
+
 def test_a_rotation_fills_the_corners_with_one_shade():
     cfg = Config.fromfile(ROOT.parent / '_base_/datasets/imagenet_lt.py')
     (rotation,) = (step for step in cfg.policies if step.type == 'Rotate')

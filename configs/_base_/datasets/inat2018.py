@@ -6,6 +6,14 @@ images (3 a class) are the usual test set: there is no other split, so report th
 
 _base_ = './imagenet_lt.py'
 
+# RIDE, SADE and BalPoE jitter the colours of ImageNet-LT alone.
+light_pipeline = [
+    _base_.load,
+    dict(type='RandomResizedCrop', scale=224, backend='pillow'),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='PackInputs'),
+]
+
 # Over all processes: tools/train.py divides them.
 images_per_step = 512
 train_dataloader = dict(
