@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import all_gather_object, barrier, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook as EngineCheckpointHook
 from mmengine.hooks.hook import DATA_BATCH
@@ -91,9 +91,9 @@ class CheckpointHook(EngineCheckpointHook):
             ``max_keep_ckpts``, ``save_best`` and ``rule``. Files go to a local disk only.
 
     Raises:
-        UserError: If a number is out of range or a remote storage is asked for. On resuming, if
-            the number of processes, the batch size, the steps of an epoch or
-            ``accumulative_counts`` changed.
+        UserError: If a number is out of range or a remote storage is asked for, or if the
+            processes begin at different steps. On resuming, if the number of processes, the batch
+            size, the steps of an epoch or ``accumulative_counts`` changed.
 
     Example:
         >>> default_hooks = dict(checkpoint=dict(type='CheckpointHook', interval=5))
@@ -117,6 +117,7 @@ class CheckpointHook(EngineCheckpointHook):
     def before_train(self, runner: Runner) -> None:
         """Find the checkpoints of a resumed training. A new training has none."""
         super().before_train(runner)
+        _check_same_step(runner)
         if runner._resume:
             resumed = relative_path(runner._load_from, runner.work_dir)
             names = kept_checkpoints(runner.work_dir)
@@ -283,6 +284,21 @@ def _is_interim(name: str) -> bool:
 def _best(runner: Runner) -> dict[str, Any]:
     infos = runner.message_hub.runtime_info
     return {key: value for key, value in infos.items() if key.startswith('best_')}
+
+
+def _check_same_step(runner: Runner) -> None:
+    """Refuse processes that found different checkpoints, or only some of them one."""
+    steps = all_gather_object((runner.epoch, runner.iter))
+    if len(set(steps)) > 1:
+        listed = ', '.join(
+            f'epoch {epoch} and iteration {iteration} in process {rank}'
+            for rank, (epoch, iteration) in enumerate(steps)
+            if rank == 0 or (epoch, iteration) != steps[0]
+        )
+        raise UserError(
+            f'the processes begin at different steps: got {listed}, expected the same in all. The '
+            f'work dir {runner.work_dir} must lie on a disk that all machines share.'
+        )
 
 
 def _course(runner: Runner) -> dict[str, int | None]:

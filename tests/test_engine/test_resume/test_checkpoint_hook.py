@@ -204,6 +204,20 @@ def test_another_course_than_the_one_begun_is_refused(train, work_dir, key, valu
         train(interval=1)
 
 
+@pytest.mark.parametrize('resumed', [True, False])
+def test_processes_that_begin_at_different_steps_are_refused(train, monkeypatch, resumed):
+    if resumed:
+        train(max_epochs=1, interval=1)
+    other = (0, 0) if resumed else (1, 6)  # another process, with a work dir of its own
+    monkeypatch.setattr(
+        'ecl.engine.resume.checkpoint_hook.all_gather_object', lambda own: [own, other]
+    )
+    with pytest.raises(
+        UserError, match=r'different steps.* iteration 6 .*a disk that all machines'
+    ):
+        train(interval=1)
+
+
 def test_only_local_disks(make_runner):
     hooks = dict(checkpoint=dict(type='CheckpointHook', backend_args=dict(backend='petrel')))
     with pytest.raises(UserError, match='local disks only'):
