@@ -24,8 +24,7 @@ from ecl.apis.config import merge_options
 from ecl.apis.config_check import check_config
 from ecl.apis.models import build_model, build_pipeline, load_model
 from ecl.checkpoint_file import load_checkpoint
-from ecl.datasets import LoadImage
-from ecl.datasets.image_file import inspect_image, on_white
+from ecl.datasets.image_file import on_white, read_image
 from ecl.errors import UserError
 from ecl.evaluation import PredictionRecord, Predictions
 from ecl.models.adjustment import adjust as adjust_model
@@ -198,7 +197,6 @@ class Predictor:
         self.model = load_model(checkpoint, device)
         self.device = next(self.model.parameters()).device
         self._pipeline = build_pipeline(self.model._config.test_dataloader.dataset.pipeline)
-        self._reader = LoadImage()
         if tau is not None:
             counts = self.model._dataset_meta['class_counts']
             adjust_model(self.model, adjust or 'logit-adjustment', tau, counts)
@@ -292,9 +290,7 @@ class Predictor:
     def _read(self, image: str | Path | Image.Image | np.ndarray) -> np.ndarray:
         """Return an image as an array (H, W, 3) in BGR."""
         if isinstance(image, str | Path):
-            if fault := inspect_image(image).fault:
-                raise UserError(f'{image}: {fault}')
-            return self._reader({'img_path': str(image)})['img']
+            return read_image(image)
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or (image.ndim != 2 and image.shape[2:] not in ((3,), (4,))):
                 raise UserError(

@@ -168,13 +168,51 @@ def inspect_image(path: str | Path) -> ImageFacts:
         >>> inspect_image('missing.png').fault
         'the file is missing'
     """
+    digest = ''
     try:
         content = _read(path)
-    except OSError as error:
-        return ImageFacts(fault=_reading_fault(path, error))
-    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+        digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+        image, kind, size, _ = _decode_strictly(content)
+    except _FaultError as fault:
+        return ImageFacts(digest, str(fault))
+    if kind in ('', 'palette') and _is_transparent(image):
+        kind = 'transparent'
+    look = on_white(image) if _has_alpha(image) else image
+    return ImageFacts(digest, '', kind, size, str(phash(look)))
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read a file that :func:`inspect_image` calls sound, as :func:`decode_image` does.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UserError: At any other file.
+    """
+    try:
+        return _decode_strictly(_read(path)).pixels
+    except _FaultError as fault:
+        raise UserError(f'{path}: {fault}') from fault
+
+
+class _FaultError(Exception):
+    """Why an image file must not be used, in words."""
+
+
+class _Sound(NamedTuple):
+    """Sound image: loaded by Pillow, and the array of :func:`decode_image`."""
+
+    image: Image.Image
+    kind: str
+    size: tuple[int, int]
+    pixels: np.ndarray
+
+
+def _decode_strictly(content: bytes) -> _Sound:
+    """Decode a file by Pillow, which is strict about truncated files, and :func:`decode_image`."""
     if not content:
-        return ImageFacts(digest, fault='the file is empty')
+        raise _FaultError('the file is empty')
     try:
         image = Image.open(io.BytesIO(content), formats=_formats())
         size = image.size
@@ -182,21 +220,17 @@ def inspect_image(path: str | Path) -> ImageFacts:
             raise Image.DecompressionBombError
         kind = _kind(image)
         image.load()
-        if kind in ('', 'palette') and _is_transparent(image):
-            kind = 'transparent'
-    except Image.DecompressionBombError:
-        return ImageFacts(digest, fault=f'it has more than {MAX_PIXELS:,} pixels')
-    except Image.UnidentifiedImageError:
-        return ImageFacts(digest, fault=_HEIC_LACKS if _is_heic(content) else _NOT_AN_IMAGE)
+    except Image.DecompressionBombError as error:
+        raise _FaultError(f'it has more than {MAX_PIXELS:,} pixels') from error
+    except Image.UnidentifiedImageError as error:
+        raise _FaultError(_HEIC_LACKS if _is_heic(content) else _NOT_AN_IMAGE) from error
     # A damaged file may raise anything; in every case the file is what has to change.
     except Exception as error:
-        return ImageFacts(digest, fault=f'it is damaged: {_line(error)}')
+        raise _FaultError(f'it is damaged: {_line(error)}') from error
     try:
-        decode_image(content)
+        return _Sound(image, kind, size, decode_image(content))
     except Exception as error:
-        return ImageFacts(digest, fault=_line(error), size=size)
-    look = on_white(image) if _has_alpha(image) else image
-    return ImageFacts(digest, '', kind, size, str(phash(look)))
+        raise _FaultError(_line(error)) from error
 
 
 @cache
@@ -235,7 +269,10 @@ def _is_heic(content: bytes) -> bool:
 
 
 def _read(path: str | Path) -> bytes:
-    return Path(path).read_bytes()
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise _FaultError(_reading_fault(path, error)) from error
 
 
 def _reading_fault(path: str | Path, error: OSError) -> str:

@@ -1,7 +1,9 @@
 import io
 import os
+import re
 import struct
 import zlib
+from pathlib import Path
 
 import mmcv
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from PIL import Image
 
 from ecl.datasets import image_file
-from ecl.datasets.image_file import decode_image, find_images, inspect_image
+from ecl.datasets.image_file import decode_image, find_images, inspect_image, read_image
 from ecl.errors import UserError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
@@ -174,6 +176,28 @@ def test_what_opencv_cannot_decode_is_a_fault(inspect, monkeypatch):
     assert inspect(_bytes(_rgb(), 'PNG')).fault.startswith('OpenCV cannot decode it')
 
 
+def test_reading_decodes_once_by_each_library_and_no_more(tmp_path, monkeypatch):
+    path, content = tmp_path / 'image.jpg', _bytes(_rgb(), 'JPEG')
+    path.write_bytes(content)
+    expected = decode_image(content)
+    calls, decode = [], mmcv.imfrombytes
+    monkeypatch.setattr(mmcv, 'imfrombytes', lambda data: calls.append(data) or decode(data))
+    monkeypatch.setattr(image_file, 'phash', lambda image: calls.append('look'))
+    np.testing.assert_array_equal(read_image(path), expected)
+    assert calls == [content]
+
+
+@pytest.mark.parametrize('form', ['JPEG', 'PNG'])
+def test_reading_is_as_strict_as_inspecting(tmp_path, form):
+    path, content = tmp_path / 'image', _bytes(_rgb(), form)
+    for part in (content[: len(content) // 2], content[:-30], b'', b'text'):
+        path.write_bytes(part)
+        fault = inspect_image(path).fault
+        assert fault
+        with pytest.raises(UserError, match=re.escape(f'{path}: {fault}')):
+            read_image(path)
+
+
 def test_copies_have_the_same_sum(inspect):
     content = _bytes(_rgb(), 'PNG')
     assert inspect(content, 'a.png').digest == inspect(content, 'b.png').digest != ''
@@ -203,7 +227,7 @@ def test_permission(inspect, tmp_path, monkeypatch):
         def refuse(path):
             raise PermissionError(13, 'Permission denied')
 
-        monkeypatch.setattr(image_file, '_read', refuse)
+        monkeypatch.setattr(Path, 'read_bytes', refuse)
     assert inspect_image(path).fault == 'it may not be read (no permission)'
 
 
