@@ -1,5 +1,7 @@
 """SADE: experts for three test distributions, and weights that combine them."""
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -82,6 +84,8 @@ SMALLEST = 0.05
 #: Largest number of steps of Adam of the search, and its learning rate.
 STEPS = 100
 RATE = 0.05
+#: Images whose logits are in double precision at the same time.
+CHUNK = 1000
 
 
 def agreement(weights: Tensor, first: Tensor, second: Tensor) -> Tensor:
@@ -95,10 +99,20 @@ def agreement(weights: Tensor, first: Tensor, second: Tensor) -> Tensor:
         first, second: Logits of the two views, (K, N, C).
 
     Returns:
-        Cosine for each image, (N,), 0 to 1.
+        Cosine for each image, (N,), 0 to 1, in double precision.
     """
-    one, other = (torch.einsum('k,knc->nc', weights, view).softmax(-1) for view in (first, second))
-    return F.cosine_similarity(one, other, dim=-1)
+    weights = weights.double()
+    found = []
+    for views in _chunks(first, second):
+        one, other = (
+            torch.einsum('k,knc->nc', weights, view.double()).softmax(-1) for view in views
+        )
+        found.append(F.cosine_similarity(one, other, dim=-1))
+    return torch.cat(found)
+
+
+def _chunks(first: Tensor, second: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(first.split(CHUNK, dim=1), second.split(CHUNK, dim=1), strict=True)
 
 
 def find_weights(first: Tensor, second: Tensor) -> Tensor:
@@ -123,11 +137,11 @@ def find_weights(first: Tensor, second: Tensor) -> Tensor:
         0
     """
     free = torch.zeros(len(first), dtype=torch.float64, requires_grad=True)
-    first, second = first.double(), second.double()
     optimizer = torch.optim.Adam([free], lr=RATE)
     for _ in range(STEPS):
         optimizer.zero_grad()
-        (-agreement(free.softmax(0), first, second).mean()).backward()
+        for views in _chunks(first, second):
+            (-agreement(free.softmax(0), *views).sum() / first.size(1)).backward()
         before = free.detach().clone()
         optimizer.step()
         if free.softmax(0).min() < SMALLEST:

@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from ecl.models import BalancedSoftmaxLoss, ExpertOutputs, InverseSoftmaxLoss, WeightedAggregator
+from ecl.models import (
+    BalancedSoftmaxLoss,
+    ExpertOutputs,
+    InverseSoftmaxLoss,
+    WeightedAggregator,
+    sade,
+)
 from ecl.models.sade import SMALLEST, agreement, find_weights
 
 COUNTS = [50, 200, 8, 1]
@@ -91,6 +97,24 @@ def test_weights_climb_towards_the_expert_that_predicts_stably(seed):
     equal = np.full(3, 1 / 3)
     better = numpy_agreement(weights, first, second).mean()
     assert better > numpy_agreement(equal, first, second).mean()
+
+
+@pytest.mark.parametrize('images', [300, 200])
+def test_chunks_of_images_change_nothing_but_rounding(monkeypatch, images):
+    first, second = (torch.tensor(view)[:, :images].float() for view in two_views(0))
+    whole = find_weights(first, second)
+    agreed = agreement(whole, first, second)
+    monkeypatch.setattr(sade, 'CHUNK', 100 + images // 200)
+    torch.testing.assert_close(find_weights(first, second), whole, rtol=1e-9, atol=0)
+    torch.testing.assert_close(agreement(whole, first, second), agreed, rtol=1e-12, atol=0)
+
+
+def test_only_a_chunk_is_in_double_precision(monkeypatch):
+    widest, convert = [], torch.Tensor.double
+    monkeypatch.setattr(torch.Tensor, 'double', lambda x: (widest.append(x.shape), convert(x))[1])
+    monkeypatch.setattr(sade, 'CHUNK', 64)
+    find_weights(*(torch.tensor(view).float() for view in two_views(0)))
+    assert {shape[1] for shape in widest if len(shape) == 3} == {64, 300 % 64}
 
 
 def test_experts_that_are_alike_keep_equal_weights():

@@ -12,6 +12,7 @@ from mmpretrain.models import BaseClassifier
 from torch import Tensor
 from torch.utils.data import DataLoader, SequentialSampler
 
+from ecl.engine.resume.processes import prepare_workers
 from ecl.engine.resume.rank_state import seed_generators
 from ecl.errors import UserError
 from ecl.models.adjustment import first_view
@@ -62,7 +63,7 @@ def adapt_model(model: BaseClassifier, cfg: Config) -> dict[str, Any]:
     images = first.size(1)
     equal = torch.full((head.num_experts,), 1 / head.num_experts, dtype=torch.float64)
     weights = find_weights(first, second) if images >= FEWEST else equal
-    before, after = (agreement(w, first.double(), second.double()) for w in (equal, weights))
+    before, after = (agreement(w, first, second) for w in (equal, weights))
     gain = (after - before).numpy()
     adapted = bool(gain.mean() > max(LEAST_GAIN, 2 * gain.std() / np.sqrt(images)))
     if adapted:
@@ -103,10 +104,10 @@ def _augmented_test_data(cfg: Config) -> DataLoader:
         inner.pipeline = training.pipeline
     with DefaultScope.overwrite_default_scope('ecl'):
         built = DATASETS.build(dataset)
-        return Runner.build_dataloader(
+        loader = Runner.build_dataloader(
             ConfigDict(
                 batch_size=cfg.test_dataloader.get('batch_size', 1),
-                num_workers=0,
+                num_workers=cfg.test_dataloader.get('num_workers', 0),
                 dataset=built,
                 # Every process looks at all images.
                 sampler=SequentialSampler(built),
@@ -114,6 +115,8 @@ def _augmented_test_data(cfg: Config) -> DataLoader:
             ),
             seed=0,
         )
+    prepare_workers(loader)  # or they would draw the same numbers for both views
+    return loader
 
 
 @torch.inference_mode()

@@ -9,6 +9,7 @@ from ecl.apis import load_config, train
 from ecl.apis import test as evaluate
 from ecl.apis.checkpoint import latest_checkpoint
 from ecl.engine.methods import adaptation
+from ecl.engine.resume.rank_state import seed_generators
 from ecl.errors import UserError
 
 SADE = Path(__file__).parents[3] / 'configs/sade/sade_r8_digits-lt.py'
@@ -56,6 +57,18 @@ def test_the_configuration_keeps_its_test_pipeline():
     augmented = adaptation._augmented_test_data(cfg).dataset.dataset.pipeline.transforms
     assert cfg.to_dict() == before
     assert len(augmented) == len(cfg.train_dataloader.dataset.dataset.pipeline)
+
+
+def test_data_workers_draw_other_numbers_for_each_view():
+    cfg = load_config(SADE, cfg_options=skewed('forward') | {'test_dataloader.num_workers': 1})
+    loader = adaptation._augmented_test_data(cfg)
+    assert loader.num_workers == 1
+    views = []
+    for seed in (0, 1, 0):
+        seed_generators(seed)
+        views.append(torch.cat([batch['inputs'] for batch in loader]))
+    assert not torch.equal(views[0], views[1])
+    assert torch.equal(views[0], views[2])
 
 
 def test_few_images_change_nothing(trained, tmp_path, monkeypatch):
