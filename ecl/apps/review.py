@@ -192,14 +192,12 @@ def _checkpoint_of(work_dir: Path) -> str:
 def _predict(model: BaseClassifier, cfg: Config, kind: str) -> Scored:
     loader = build_loader(cfg, {'test': 'test_dataloader', 'validation': 'val_dataloader'}[kind])
     batches = track(loader, f'predicting {kind} data', console=Console(stderr=True))
-    samples = [sample for _, found in predict_batches(model, batches) for sample in found]
-    return Scored(
-        kind,
-        loader.dataset,
-        [str(sample.get('img_path', '')) for sample in samples],
-        torch.cat([sample.gt_label for sample in samples]).cpu().numpy(),
-        torch.stack([sample.pred_score for sample in samples]).float().cpu().numpy(),
-    )
+    paths, labels, scores = [], [], []
+    for _, samples in predict_batches(model, batches):
+        paths += [str(sample.get('img_path', '')) for sample in samples]
+        labels.append(torch.cat([sample.gt_label for sample in samples]).cpu())
+        scores.append(torch.stack([sample.pred_score for sample in samples]).float().cpu())
+    return Scored(kind, loader.dataset, paths, torch.cat(labels).numpy(), torch.cat(scores).numpy())
 
 
 def _choose(scored: Scored, accuracy: float) -> np.ndarray:
