@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.evaluator import DumpResults
 from mmengine.registry import DefaultScope
+from torch import Tensor
 
 from ecl.apis.checkpoint import find_checkpoint
 from ecl.apis.config import ConfigLike, check_work_dir, config_name, load_config
@@ -139,9 +140,9 @@ def test(
         if not verbose:
             runner.register_hook(ConsoleHook())
         runner.preload(checkpoint, content)
-        runner.test_evaluator.metrics.append(record)
+        runner.add_test_metric(record)
         if _holds_predictions(out):
-            runner.test_evaluator.metrics.append(DumpResults(str(out)))
+            runner.add_test_metric(_PredictionFile(str(out)))
 
         def summary(metrics: dict[str, float]) -> tuple[dict[str, float], str]:
             return _summary(metrics, record.predictions, lists, counts, imbalance_factors)
@@ -194,6 +195,18 @@ def _summary(
     tables += filter(None, [interval_line(metrics, len(predictions.labels))])
     tables += [distribution_table(predictions.names, accuracies)] if accuracies else []
     return metrics | more, '\n\n'.join(tables)
+
+
+class _PredictionFile(DumpResults):
+    """File with the prediction of each image. A view alone is written, not its whole batch."""
+
+    def process(self, data_batch: Any, predictions: Sequence[dict]) -> None:
+        """Keep a copy of the tensors of a batch."""
+        copies = [
+            {key: x.clone() if isinstance(x, Tensor) else x for key, x in prediction.items()}
+            for prediction in predictions
+        ]
+        super().process(data_batch, copies)
 
 
 def _holds_predictions(out: str | Path | None) -> bool:

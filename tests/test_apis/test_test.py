@@ -1,9 +1,11 @@
 import csv
 import json
+import pickle
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 from PIL import Image
 
@@ -88,6 +90,15 @@ def test_an_output_file_that_cannot_be_written_is_found_before_the_work(
             work_dir=tmp_path,
             out=tmp_path / 'nowhere' / 'metrics.json',
         )
+
+
+def test_a_file_of_predictions_holds_each_value_once(digits_run, digits_config, tmp_path):
+    out = tmp_path / 'predictions.pkl'
+    evaluate(digits_config, digits_run / 'epoch_3.pth', work_dir=tmp_path, out=out)
+    tensors = [x for sample in pickle.loads(out.read_bytes()) for x in sample.values()]
+    tensors = [x for x in tensors if isinstance(x, torch.Tensor)]
+    assert tensors
+    assert all(x.untyped_storage().nbytes() == x.nbytes for x in tensors)
 
 
 @pytest.mark.parametrize('name', ['metrics.csv', 'metrics'])

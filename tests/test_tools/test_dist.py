@@ -30,6 +30,9 @@ def test_two_processes_train_without_a_gpu(tools, digits_config, environment, tm
         tmp_path,
     )
     assert result.returncode == 0, result.stderr[-2000:]
+    # Results are exchanged in the work dir, not in the current folder, and then removed.
+    assert not (tmp_path / '.dist_test').exists()
+    assert not list(work_dir.rglob('part_*.pkl'))
     assert '| ensemble ' in result.stdout + result.stderr
     log = next(work_dir.glob('*/*.log')).read_text()
     assert 'Step: 32 images (2 processes x 16 images), learning rate 0.1' in log

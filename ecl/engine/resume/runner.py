@@ -1,6 +1,7 @@
 """Runner that reads checkpoints safely and says what a training is."""
 
 import logging
+import os
 import re
 import traceback
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
@@ -185,6 +187,25 @@ class ResumableRunner(Runner):
                 self.logger.info(traceback.format_exc())
             reason = ' '.join(str(error).split())
             raise UserError(f'{key} cannot be built: {reason}') from error
+
+    def build_evaluator(self, evaluator: dict | list | Evaluator) -> Evaluator:
+        """Build an evaluator whose metrics exchange results of the processes in the work dir.
+
+        MMEngine's default is the current folder, which each machine may have for itself.
+        """
+        evaluator = super().build_evaluator(evaluator)
+        for metric in evaluator.metrics:
+            self._exchange_in_work_dir(metric)
+        return evaluator
+
+    def add_test_metric(self, metric: BaseMetric) -> None:
+        """Evaluate another metric on the test data."""
+        self._exchange_in_work_dir(metric)
+        self.test_evaluator.metrics.append(metric)
+
+    def _exchange_in_work_dir(self, metric: BaseMetric) -> None:
+        if metric.collect_dir is None:
+            metric.collect_dir = os.path.join(self._log_dir, 'collected')
 
     def load_or_resume(self) -> None:
         """Say what a step of the training is, then load or resume."""

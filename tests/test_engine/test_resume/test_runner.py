@@ -19,6 +19,7 @@ from ecl.apis.checkpoint import latest_checkpoint
 from ecl.checkpoint_file import load_checkpoint, read_checkpoint
 from ecl.engine.resume.runner import WITHOUT, RunConfig
 from ecl.errors import UserError
+from ecl.evaluation import ShotAccuracy
 from soak import differences
 
 
@@ -314,6 +315,19 @@ def test_inside_an_epoch_the_seeds_are_needed(train):
         train('run', stop=dict(step=2), hooks=hooks)
     with pytest.raises(UserError, match='StepSeedHook'):
         train('run', hooks=hooks)
+
+
+def test_metrics_exchange_results_in_the_work_dir(make_runner):
+    loader = dict(batch_size=5, dataset=make_runner.Vectors(), sampler=dict(type='DefaultSampler'))
+    own = dict(type='DumpResults', out_file_path='a.pkl', collect_dir='mine')
+    runner = make_runner(
+        [], test_cfg={}, test_dataloader=loader, test_evaluator=[dict(type='ShotAccuracy'), own]
+    )
+    runner.add_test_metric(ShotAccuracy())
+    first, second, added = (Path(metric.collect_dir) for metric in runner.test_evaluator.metrics)
+    assert first.is_relative_to(runner.work_dir)
+    assert second == Path('mine')
+    assert added == first
 
 
 @pytest.mark.parametrize('norm', [nn.BatchNorm2d, type('BatchNormAct2d', (nn.BatchNorm2d,), {})])
