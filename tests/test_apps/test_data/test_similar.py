@@ -1,9 +1,11 @@
+from math import comb
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from ecl.apps.data.prepare_folder import prepare_folder
-from ecl.apps.data.similar import DISTANCE, Pair, similar_images
+from ecl.apps.data.similar import Pair, similar_distance, similar_images
 from ecl.apps.data.summary import print_summary
 from ecl.datasets.image_file import inspect_image
 
@@ -39,12 +41,32 @@ def test_every_pair_is_compared_bit_by_bit():
     for one, code in held_out.items():
         bits = {two: (int(code, 16) ^ int(other, 16)).bit_count() for two, other in trained.items()}
         nearest = min(bits, key=bits.get)
-        if bits[nearest] <= DISTANCE:
+        if bits[nearest] <= similar_distance(700 * 50):
             expected.append(Pair(one, nearest, bits[nearest]))
     found = similar_images(held_out, trained)
     assert 0 < len(found) < 700
     assert sorted(found) == sorted(expected)
     assert [pair.distance for pair in found] == sorted(pair.distance for pair in found)
+
+
+@pytest.mark.parametrize(('bits', 'number'), [(10, 1), (8, 400)])
+def test_the_more_pairs_there_are_the_more_alike_similar_images_are(bits, number):
+    rng = np.random.default_rng(0)
+    others = {
+        f'other{i}': f'{code:016x}' for i, code in enumerate(rng.integers(2**63, size=30_000))
+    }
+    held_out = {name: others[name] for name in list(others)[1:number]}
+    for different in (bits, bits + 1):
+        code = int(others['other0'], 16) ^ (2**different - 1)
+        found = similar_images({'copy': f'{code:016x}', **held_out}, others)
+        assert ('copy' in {pair.held_out for pair in found}) == (different == bits)
+
+
+@pytest.mark.parametrize('pairs', [10**7 + 1, 10**8, 10**8 + 1, 10_700_000_000])
+def test_few_images_are_similar_by_chance(pairs):
+    # Hashes have 32 of 64 bits set: 2j differ with probability C(32, j)^2 / C(64, 32).
+    within = sum(comb(32, j) ** 2 for j in range(similar_distance(pairs) // 2 + 1))
+    assert pairs * within / comb(64, 32) < 1
 
 
 def test_images_without_a_hash_are_left_out():
