@@ -164,7 +164,8 @@ class Predictor:
             name of a shipped model.
         device: Such as 'cpu' or 'cuda:1'. Default: a GPU if there is one.
         tau: Strength of an adjustment of the classifiers. None changes nothing.
-        adjust: Its method, ``'logit-adjustment'`` (default) or ``'tau-norm'``; with ``tau`` alone.
+        adjust: Its method, ``'logit-adjustment'`` (default), ``'tau-norm'`` or another key of
+            :data:`~ecl.models.adjustment.ADJUSTMENTS`; with ``tau`` alone.
 
     Attributes:
         model: The model, in evaluation mode.

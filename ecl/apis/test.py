@@ -79,9 +79,9 @@ def test(
         test_lists: Lists of some of the test images, such as the public ones of other
             distributions, to print the accuracy on.
         tta: Average over several views of each image; see :func:`use_tta`.
-        adjust: Adjust the classifiers first: ``'tau-norm'`` or ``'logit-adjustment'``, which is the
-            default with ``tau``; see :mod:`ecl.models.adjustment`. The model is tested before it as
-            well.
+        adjust: Adjust the classifiers first: a key of
+            :data:`~ecl.models.adjustment.ADJUSTMENTS`; ``'logit-adjustment'`` is the default with
+            ``tau``. The model is tested before it as well.
         tau: Strength of the adjustment, or ``'auto'`` (default with ``adjust``): chosen on
             validation data or training images; see
             :func:`~ecl.engine.methods.adjustment.adjust_model`.
@@ -111,9 +111,9 @@ def test(
         raise UserError(f'--out {out}: got the suffix {Path(out).suffix!r}, expected .json or .pkl')
     if tau is not None:
         adjust = adjust or 'logit-adjustment'
-    if adjust is not None:
-        check_adjustment(adjust, tau := 'auto' if tau is None else tau)
     cfg = load_config(config, work_dir=work_dir, cfg_options=cfg_options)
+    if adjust is not None:  # one of custom_imports is known now
+        check_adjustment(adjust, tau := 'auto' if tau is None else tau)
     source = config_name(config)
     check_work_dir(cfg, source)
     if cfg.get('test_dataloader') is None or cfg.get('test_cfg') is None:

@@ -7,7 +7,7 @@ and publishes as any other.
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +54,7 @@ def normalize_weights(head: nn.Module, tau: float, class_counts: Sequence[int] |
         UserError: If a classifier normalises its weights itself, or has other scales, or the head
             has no linear classifier.
     """
-    for classifier in _classifiers(head):
+    for classifier in linear_classifiers(head):
         if isinstance(classifier, CosineLinear | ScaledLinear):
             raise UserError(
                 f'tau-norm cannot adjust this model: got {type(classifier).__name__}, whose logits '
@@ -86,7 +86,7 @@ def subtract_prior(head: nn.Module, tau: float, class_counts: Sequence[int] | No
         )
     counts = torch.as_tensor(class_counts, dtype=torch.float64)
     shift = -tau * (counts / counts.sum()).log()
-    for classifier in _classifiers(head):
+    for classifier in linear_classifiers(head):
         own = shift.to(classifier.weight)
         if classifier.bias is None:
             classifier.bias = nn.Parameter(own)
@@ -98,6 +98,10 @@ ADJUSTMENTS: dict[str, Callable[[nn.Module, float, Sequence[int] | None], None]]
     'tau-norm': normalize_weights,
     'logit-adjustment': subtract_prior,
 }
+"""Adjustments by name: each changes a head in place, given tau and the class counts (C,) or None.
+
+A module of ``custom_imports`` may add its own.
+"""
 
 
 def adjust(
@@ -187,19 +191,27 @@ def _balanced_cross_entropy(logits: Tensor, targets: Tensor) -> float:
     return float(losses.sum() / (images > 0).sum())
 
 
-def _classifiers(head: nn.Module) -> list[nn.Linear]:
+def linear_classifiers(head: nn.Module) -> list[nn.Linear]:
     """Return the linear layers of a head that give one logit for each class.
 
-    Other layers of an :class:`ECLHead`, such as the router of RIDE, may have as many outputs.
+    Those of an :class:`ECLHead` are its own and the ``classifiers`` of its aggregator, if that has
+    any. Other layers, such as the router of RIDE, may have as many outputs.
+
+    Raises:
+        UserError: If there are none, or a classifier of an :class:`ECLHead` is no such layer.
     """
-    layers = head.modules()
-    if isinstance(head, ECLHead):
-        layers = chain(head.label_classifiers, head.distill_classifiers or ())
     size = getattr(head, 'num_classes', None)
-    found = [m for m in layers if isinstance(m, nn.Linear) and m.out_features == size]
-    if not found:
+
+    def fits(layer: nn.Module) -> bool:
+        return isinstance(layer, nn.Linear) and layer.out_features == size
+
+    found: list[Any] = [layer for layer in head.modules() if fits(layer)]
+    if isinstance(head, ECLHead):
+        found = [*head.label_classifiers, *(head.distill_classifiers or ())]
+        found += getattr(head.aggregator, 'classifiers', ())
+    if not found or not all(map(fits, found)):
         raise UserError(
-            f'no classifier to adjust: got {type(head).__name__}, expected a head with linear '
-            'layers of num_classes outputs'
+            f'the classifiers cannot be adjusted: got {type(head).__name__}, expected a head whose '
+            'classifiers are linear layers of num_classes outputs'
         )
     return found

@@ -14,6 +14,7 @@ from ecl.apis import test as evaluate
 from ecl.apis.test import use_tta
 from ecl.datasets import BatchRandomFlip, Digits, InMemoryDataset
 from ecl.errors import UserError
+from ecl.models.adjustment import ADJUSTMENTS
 
 LISTS = f"""
 _base_ = '{Path(__file__).parents[2]}/configs/ecl/ecl_r8_digits-lt.py'
@@ -152,6 +153,30 @@ def test_lists_of_some_of_the_test_images(digits_run, tmp_path):
         cfg_options={'test_dataloader.dataset.ann_file': 'half.txt'},
     )
     assert metrics['distribution/half'] == pytest.approx(alone['shot/overall'])
+
+
+def test_an_adjustment_of_custom_imports(digits_config, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(ADJUSTMENTS, 'forget', None)  # removed again after the test
+    del ADJUSTMENTS['forget']
+    (tmp_path / 'forgetting.py').write_text(
+        'from ecl.models.adjustment import ADJUSTMENTS\n'
+        'def forget(head, tau, class_counts):\n'
+        '    head.label_classifiers.requires_grad_(False)\n'
+        '    for parameter in head.label_classifiers.parameters():\n'
+        '        parameter *= 1 - tau\n'
+        "ADJUSTMENTS['forget'] = forget\n"
+    )
+    config = tmp_path / 'own.py'
+    config.write_text(
+        f"_base_ = {str(digits_config)!r}\ncustom_imports = dict(imports=['forgetting'])\n"
+    )
+    arguments = dict(checkpoint='ecl_r8_digits-lt', work_dir=tmp_path / 'work', tau=1.0)
+    metrics = evaluate(config, adjust='forget', **arguments)
+    assert metrics['unadjusted/shot/overall'] > 80
+    assert metrics['shot/overall'] < 20
+    with pytest.raises(UserError, match="method: got 'forgot', expected .*'forget'"):
+        evaluate(config, adjust='forgot', **arguments)
 
 
 def test_lists_need_test_data_given_as_a_list(digits_run, digits_config, tmp_path):

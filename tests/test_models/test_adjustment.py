@@ -204,6 +204,42 @@ def test_other_layers_of_the_head_stay(method):
     torch.testing.assert_close(model.head.router.state_dict(), before)
 
 
+class Auxiliary(nn.Module):
+    """Aggregator with a classifier of its own, and a router with as many outputs."""
+
+    def __init__(self, num_classes, in_channels):
+        super().__init__()
+        self.auxiliary = nn.Linear(in_channels, num_classes)
+        self.classifiers = (self.auxiliary,)
+        self.router = nn.Linear(in_channels, num_classes)
+
+    def forward(self, outputs):
+        return torch.stack([*outputs.logits, self.auxiliary(outputs.feats[0])]).mean(0)
+
+
+@pytest.mark.parametrize('num_experts', [1, 3])
+def test_the_classifiers_of_an_aggregator_are_adjusted_too(images, num_experts):
+    model = build(num_experts, aggregator=dict(type=Auxiliary))
+    before, router = (
+        predict(model, images),
+        copy.deepcopy(model.head.aggregator.router.state_dict()),
+    )
+    adjust(model, 'logit-adjustment', 1.0, COUNTS)
+    shift = -np.log(np.array(COUNTS) / sum(COUNTS))
+    np.testing.assert_allclose(predict(model, images), before + shift, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(model.head.aggregator.router.state_dict(), router)
+    adjust(model, 'tau-norm', 1.0, COUNTS)
+    norms = model.head.aggregator.auxiliary.weight.norm(dim=1)
+    torch.testing.assert_close(norms, norms.mean().expand(4))
+
+
+def test_a_classifier_of_an_aggregator_that_cannot_be_adjusted_is_refused():
+    model = build(aggregator=dict(type=Auxiliary))
+    model.head.aggregator.classifiers = (nn.Sequential(model.head.aggregator.auxiliary),)
+    with pytest.raises(UserError, match='got ECLHead'):
+        adjust(model, 'logit-adjustment', 1.0, COUNTS)
+
+
 def test_scales_of_classes_are_refused_by_tau_norm():
     with pytest.raises(UserError, match='got ScaledLinear'):
         adjust(build(classifier='ScaledLinear'), 'tau-norm', 1.0, COUNTS)

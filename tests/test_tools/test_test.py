@@ -31,6 +31,7 @@ DEFAULTS = dict(
         ('--show-dir s', {'show_dir': 's'}),
         ('--adjust tau-norm', {'adjust': 'tau-norm'}),
         ('--adjust tau-norm --tau 0.5', {'adjust': 'tau-norm', 'tau': 0.5}),
+        ('--adjust of_my_own', {'adjust': 'of_my_own'}),
         ('--adapt', {'adapt': True}),
         ('--tau auto', {'tau': 'auto'}),
         ('--distributions', {'imbalance_factors': (50, 25, 10, 5, 2)}),

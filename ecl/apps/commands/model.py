@@ -20,7 +20,6 @@ from ecl.datasets.image_file import EXTENSIONS
 from ecl.errors import UserError
 from ecl.evaluation import markdown_table
 from ecl.evaluation.distributions import IMBALANCE_FACTORS
-from ecl.models.adjustment import ADJUSTMENTS
 
 #: Trained model that comes with the package.
 DIGITS = 'ecl_r8_digits-lt'
@@ -110,8 +109,9 @@ def test(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('--tta', action='store_true', help='average over several views of an image')
     parser.add_argument(
         '--adjust',
-        choices=tuple(ADJUSTMENTS),
-        help='adjust the classifiers to balanced test data; the model before it is tested too',
+        metavar='METHOD',
+        help='adjust the classifiers to balanced test data by logit-adjustment, tau-norm or a '
+        'method of your own; the model before it is tested too',
     )
     parser.add_argument(
         '--tau',
@@ -152,8 +152,8 @@ def predict(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument(
         '--adjust',
-        choices=tuple(ADJUSTMENTS),
-        help='adjustment of --tau; default: logit-adjustment',
+        metavar='METHOD',
+        help='adjustment of --tau: tau-norm or one of your own; default: logit-adjustment',
     )
     parser.add_argument(
         '--thresholds',

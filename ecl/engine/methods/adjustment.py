@@ -17,9 +17,9 @@ from ecl.datasets.samplers import members_by_class
 from ecl.engine.resume.processes import of_main_process
 from ecl.engine.resume.rank_state import seed_generators
 from ecl.errors import UserError
-from ecl.models.adjustment import ADJUSTMENTS, adjust, choose_tau
+from ecl.models.adjustment import ADJUSTMENTS, adjust, choose_tau, linear_classifiers
 from ecl.registry import DATASETS, HOOKS
-from ecl.settings import Number, OneOf, SettingError, validate_params
+from ecl.settings import Number, OneOf, SettingError
 from ecl.weights import bare_model
 
 #: Largest number of training images that a strength is chosen on.
@@ -71,19 +71,21 @@ def adjust_model(
     return {**summary, 'tau': tau}
 
 
-def check_adjustment(method: str, tau: Any) -> None:
+def check_adjustment(method: str, tau: Any, owner: object = 'adjust_model') -> None:
     """Check method and strength of an adjustment.
+
+    Args:
+        method: Key of :data:`~ecl.models.adjustment.ADJUSTMENTS`, to which a module of
+            ``custom_imports`` may have added.
+        tau: Strength, or ``'auto'``.
+        owner: The object that has both, or the name of the function, for the error.
 
     Raises:
         UserError: If there is no such method, or ``tau`` is neither finite nor ``'auto'``.
     """
     allowed = OneOf(*ADJUSTMENTS)
     if not allowed.admits(method):
-        raise SettingError('adjust_model', 'method', method, str(allowed))
-    _check_tau(tau, 'adjust_model')
-
-
-def _check_tau(tau: Any, owner: object) -> None:
+        raise SettingError(owner, 'method', method, str(allowed))
     if tau != 'auto' and not Number().admits(tau):
         raise SettingError(owner, 'tau', tau, "a finite number or 'auto'")
 
@@ -161,11 +163,12 @@ class AdjustmentHook(Hook):
     holds the adjusted model. The other checkpoints are not adjusted.
 
     Args:
-        method: ``'tau-norm'`` or ``'logit-adjustment'``.
+        method: ``'tau-norm'``, ``'logit-adjustment'`` or another key of
+            :data:`~ecl.models.adjustment.ADJUSTMENTS`.
         tau: Strength, or ``'auto'``.
 
     Raises:
-        UserError: If tau is neither; before the training, if it has EMAHook as well, or a
+        UserError: If there is no such method, or tau is neither; before the training, if it has EMAHook as well, or a
             classifier lacks the bias that logit adjustment changes; at its end, if the model cannot
             be adjusted.
 
@@ -176,9 +179,8 @@ class AdjustmentHook(Hook):
     # After the last checkpoint, before the record.
     priority = 'VERY_LOW'
 
-    @validate_params(method=OneOf(*ADJUSTMENTS))
     def __init__(self, method: str, tau: float | str = 'auto') -> None:
-        _check_tau(tau, self)
+        check_adjustment(method, tau, self)
         self.method = method
         self.tau = tau
         self._metrics: dict[str, float] = {}
@@ -191,13 +193,14 @@ class AdjustmentHook(Hook):
                 'AdjustmentHook: got EMAHook too, whose averaged weights it would not adjust. '
                 'Remove one of them, or adjust later by ecl test --adjust.'
             )
-        names = bare_model(runner.model).state_dict()
-        lacks = [n for n in names if n.endswith('classifiers.0.weight') and _bias(n) not in names]
-        if self.method == 'logit-adjustment' and lacks:
-            raise UserError(
-                'AdjustmentHook: logit-adjustment changes the bias: got a classifier without one. '
-                'Set model.head.classifier.bias=True.'
-            )
+        if self.method == 'logit-adjustment':
+            classifiers = linear_classifiers(bare_model(runner.model).head)
+            if any(classifier.bias is None for classifier in classifiers):
+                raise UserError(
+                    'AdjustmentHook: logit-adjustment changes the bias: got a classifier without '
+                    'one. Set model.head.classifier.bias=True, or add one to that of the '
+                    'aggregator.'
+                )
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         """Keep the metrics before the adjustment."""
@@ -229,7 +232,3 @@ def describe(summary: dict[str, Any]) -> str:
     """Describe in one line the result of :func:`adjust_model`."""
     images = f', {summary["images"]} images' if 'images' in summary else ''
     return f'{summary["method"]} with tau {summary["tau"]:g} ({summary["chosen_on"]}{images})'
-
-
-def _bias(weight: str) -> str:
-    return weight.removesuffix('weight') + 'bias'

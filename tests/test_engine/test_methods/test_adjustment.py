@@ -22,6 +22,7 @@ from ecl.engine.methods.adjustment import (
     validates_on_test,
 )
 from ecl.errors import UserError
+from ecl.models.adjustment import ADJUSTMENTS
 
 ROOT = Path(__file__).parents[3] / 'configs'
 CONFIG = ROOT / 'logit_adjustment' / 'logit_adjustment_r8_digits-lt.py'
@@ -88,6 +89,13 @@ def test_averaged_weights_are_refused_before_training(tmp_path):
 def test_a_strength_that_is_no_number_is_refused_before_training(tau):
     with pytest.raises(UserError, match=r'AdjustmentHook\.tau: got .*, expected a finite number'):
         AdjustmentHook('tau-norm', tau=tau)
+
+
+def test_a_method_of_custom_imports_is_known_and_an_unknown_one_is_named(monkeypatch):
+    monkeypatch.setitem(ADJUSTMENTS, 'halve', lambda head, tau, class_counts: None)
+    assert AdjustmentHook('halve').method == 'halve'
+    with pytest.raises(UserError, match=r"AdjustmentHook\.method: got 'half', expected .*'halve'"):
+        AdjustmentHook('half')
 
 
 def test_the_best_checkpoint_leaves_the_last_one_unadjusted(tmp_path):
