@@ -79,6 +79,15 @@ VISUALIZERS = _child('visualizer', parent.VISUALIZERS, 'ecl.visualization')
 VISBACKENDS = _child('vis_backend', parent.VISBACKENDS, 'ecl.visualization')
 
 
+def part_class(cfg: dict) -> type | None:
+    """Return the class of a module, None if no class of this name is registered.
+
+    Args:
+        cfg: Its config.
+    """
+    return cfg['type'] if inspect.isclass(cfg['type']) else MODELS.get(cfg['type'])
+
+
 def build_part(cfg: dict, **known: object) -> nn.Module:
     """Build a module, with those of the known values that its constructor names.
 
@@ -86,7 +95,7 @@ def build_part(cfg: dict, **known: object) -> nn.Module:
         cfg: Its config.
         **known: Values such as ``num_classes``.
     """
-    cls = cfg['type'] if inspect.isclass(cfg['type']) else MODELS.get(cfg['type'])
+    cls = part_class(cfg)
     accepted = inspect.signature(cls).parameters if cls else {}
     return MODELS.build(cfg, default_args={k: v for k, v in known.items() if k in accepted})
 

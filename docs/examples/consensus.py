@@ -16,6 +16,8 @@ class ConsensusLoss(nn.Module):
         loss_weight: Factor of the loss.
     """
 
+    needs_peers = True
+
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
         self.loss_weight = loss_weight

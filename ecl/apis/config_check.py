@@ -34,6 +34,7 @@ from torch.utils.data import DataLoader
 import ecl.registry
 from ecl.engine.resume.loop import ResumableTrainLoop
 from ecl.errors import UserError
+from ecl.models import ECLClassifier, MultiViewDataPreprocessor
 
 #: Top-level keys that MMEngine reads beside the arguments of Runner.
 _MORE_TOP_KEYS = {
@@ -138,7 +139,7 @@ def check_config(cfg: Config, source: str) -> None:
         if key not in known and near and not key.startswith('_'):
             raise UserError(f'{source}: nothing reads the key {key!r}{near}')
     for path, node in walk(cfg, skip=_FOREIGN):
-        target = _target(path, node, source)
+        target = _target(path, node, cfg, source)
         if target:
             _check_arguments(path, node, target, source)
 
@@ -173,13 +174,13 @@ def walk(node: Any, path: str = '', skip: Container[str] = ()) -> Iterator[tuple
             yield from walk(child, f'{path}.{key}' if path else str(key), skip)
 
 
-def _target(path: str, node: Mapping, source: str) -> list[Callable | Accepted]:
-    """Return the objects registered under the type of ``node``, or the default of MMEngine."""
+def _target(path: str, node: Mapping, cfg: Config, source: str) -> list[Callable | Accepted]:
+    """Return the objects registered under the type of ``node``, or those built without one."""
     kind = node.get('type')
     if path.endswith('.clip_grad'):
         return [clip_grad_value_ if kind == 'value' else clip_grad_norm_]
     if kind is None:
-        return _untyped(path, node)
+        return _untyped(path, node, cfg, source)
     if not isinstance(kind, str):
         return [kind] if callable(kind) else []
     name = kind.rpartition('.')[2]
@@ -196,25 +197,32 @@ def _target(path: str, node: Mapping, source: str) -> list[Callable | Accepted]:
     )
 
 
-def _untyped(path: str, node: Mapping) -> list[Callable | Accepted]:
-    """Return the class that MMEngine builds from a dict without a ``type``."""
+def _untyped(path: str, node: Mapping, cfg: Config, source: str) -> list[Callable | Accepted]:
+    """Return the class that MMEngine or the model builds from a dict without a ``type``."""
     if path.endswith('_dataloader'):
         return [DataLoader]
     if path == 'train_cfg':
         return [ResumableTrainLoop if node.get('by_epoch', True) else IterBasedTrainLoop]
+    if path in ('data_preprocessor', 'model.data_preprocessor'):
+        return [_preprocessor(cfg, source)] if node else []
     defaults: dict[str, Callable] = {
         'val_cfg': ValLoop,
         'test_cfg': TestLoop,
         'optim_wrapper': OptimWrapper,
         'log_processor': LogProcessor,
         'randomness': Runner.set_randomness,
-        'data_preprocessor': ClsDataPreprocessor,
-        'model.data_preprocessor': ClsDataPreprocessor,
     }
     if path in _READ_KEY_BY_KEY:
         words, any_other = _READ_KEY_BY_KEY[path]
         return [Accepted(frozenset(words.split()), any_other)]
     return [defaults[path]] if node and path in defaults else []
+
+
+def _preprocessor(cfg: Config, source: str) -> type:
+    """Return the data preprocessor that the model builds from a dict without a ``type``."""
+    models = _target('model', cfg.get('model') or {}, cfg, source)
+    several = any(inspect.isclass(model) and issubclass(model, ECLClassifier) for model in models)
+    return MultiViewDataPreprocessor if several else ClsDataPreprocessor
 
 
 @cache

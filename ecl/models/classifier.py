@@ -28,9 +28,10 @@ class ECLClassifier(ImageClassifier):
             (:class:`ExpertOutputs`, targets, views after the first). Its constructor gets the
             network from images to K features as ``encoder``, the K classifiers that labels
             supervise as ``classifiers`` and the head as ``head``, if it names them. One with a
-            method ``mix_views`` changes views and targets before the step. One that trains the
-            network on the views after the first too sets ``trains_on_views = True``, which the
-            estimate of the memory needs.
+            method ``mix_views`` changes views and targets before the step. ``needs_views``, 2 if
+            it has no such attribute, is the number of views that the data must give it. One that
+            trains the network on the views after the first too sets ``trains_on_views = True``,
+            which the estimate of the memory needs.
         expert_reduction: How a loss adds up over the experts. ``'sum'``: each expert learns at the
             rate that a recipe gives a single network [lineage: NCL]. ``'mean'``: at a K-th of it.
         data_preprocessor: :class:`MultiViewDataPreprocessor` unless its type says otherwise.
@@ -93,15 +94,16 @@ class ECLClassifier(ImageClassifier):
             reduced over the experts as ``expert_reduction`` says.
 
         Raises:
-            UserError: If the contrastive branch finds a single view, or a loss is no scalar.
+            UserError: If the contrastive branch finds too few views, or a loss is no scalar.
         """
         views = [inputs] if isinstance(inputs, Tensor) else inputs
         targets = self.head.targets(data_samples)
         if self.contrast is not None:
-            if len(views) < 2:
+            needed = getattr(self.contrast, 'needs_views', 2)
+            if len(views) < needed:
                 raise UserError(
-                    'model.contrast needs two views of each image: got one. Use MultiView in the '
-                    'train pipeline, or data_preprocessor.views.'
+                    f'model.contrast: got {len(views)} views of each image, expected at least '
+                    f'{needed}. Use MultiView in the train pipeline, or data_preprocessor.views.'
                 )
             if callable(mix_views := getattr(self.contrast, 'mix_views', None)):
                 views, targets = mix_views(views, targets)

@@ -22,7 +22,7 @@ from ecl.models.outputs import (
     require_hard_targets,
     require_scalar,
 )
-from ecl.registry import MODELS, build_part
+from ecl.registry import MODELS, build_part, part_class
 from ecl.settings import OneOf, SettingError, Whole, validate_params
 
 
@@ -46,8 +46,8 @@ class ECLHead(ClsHead):
             :data:`~ecl.models.outputs.READINGS`: ``'single'`` is one classifier an expert.
         expert_losses: Losses between the experts by name, each called with
             (:class:`ExpertOutputs`, targets). The log shows them as ``<name>_loss``. One expert
-            has no peers, so it has no such losses, and a warning says so. Nor has the second stage
-            of a training, which trains classifiers on frozen features.
+            has no peers, so those with ``needs_peers = True`` are dropped, and a warning says so.
+            The second stage of a training, which trains classifiers on frozen features, has none.
         aggregator: Map from the experts' outputs to the logits (N, C) of the whole model. One
             with a method ``loss`` learns, and the log shows ``aggregator_loss``.
         predict_with: Classifiers that predict: ``'label'``, ``'distill'`` (the second ones) or
@@ -104,12 +104,8 @@ class ECLHead(ClsHead):
         between = {name: cfg for name, cfg in (expert_losses or {}).items() if cfg}
         if taken := between.keys() & {'label', 'aggregator', 'contrast'}:
             raise SettingError(self, 'expert_losses', sorted(taken), 'names of no other loss')
-        if between and num_experts == 1:
-            MMLogger.get_current_instance().warning(
-                f'model.head.expert_losses: {", ".join(between)} are not used, because '
-                'model.backbone.num_experts is 1 and one expert has no peers.'
-            )
-            between = {}
+        if num_experts == 1:
+            between = _without_peers(between)
         self.expert_losses = nn.ModuleDict(
             {name: build_part(cfg, **known) for name, cfg in between.items()}
         )
@@ -296,6 +292,18 @@ class ECLHead(ClsHead):
             for sample, score in zip(predictions, scores, strict=True):
                 sample.set_field(score, name)
         return predictions
+
+
+def _without_peers(losses: dict[str, dict]) -> dict[str, dict]:
+    """Return the losses that a single expert can have, and warn of the others."""
+    left = {k: v for k, v in losses.items() if not getattr(part_class(v), 'needs_peers', False)}
+    if dropped := losses.keys() - left.keys():
+        MMLogger.get_current_instance().warning(
+            f'model.head.expert_losses: got {", ".join(sorted(dropped))} and '
+            'model.backbone.num_experts=1. Training goes on without, because one expert has no '
+            'peers.'
+        )
+    return left
 
 
 def _unchanged(logits: Tensor) -> Tensor:

@@ -73,7 +73,8 @@ class MultiExpertBackbone(BaseModule):
     Args:
         backbone: Config of one expert: any backbone of MMPretrain, timm's among them. Its last
             output is used. An ``init_cfg`` of type ``Pretrained`` inside it loads the weights of a
-            plain network into every expert.
+            plain network into every expert. One that wraps a network has an attribute
+            ``inner_network``, the name of the attribute that holds it.
         num_experts: K, at least 1.
         shared_stages: 0 shares nothing. s > 0 computes the stem and the first s stages once
             (ResNet, ConvNeXt, Swin) or the first s blocks (ViT, EfficientNet, MobileNet).
@@ -266,8 +267,8 @@ def feature_width(encoder: nn.Module) -> int:
 
 
 def _network(expert: nn.Module) -> nn.Module:
-    """The network itself, inside MMPretrain's wrapper of timm's models."""
-    return getattr(expert, 'timm_model', expert)
+    """The network itself, inside a wrapper that names it, or MMPretrain's of timm's models."""
+    return getattr(expert, getattr(expert, 'inner_network', 'timm_model'), expert)
 
 
 def first_modules(network: nn.Module, number: int, option: str) -> list[str]:
@@ -294,8 +295,12 @@ def first_modules(network: nn.Module, number: int, option: str) -> list[str]:
         # The ResNets and RegNets of timm: layer1 to layer4, s1 to s4.
         names = [name for name in children if re.fullmatch(r'(layer|stage|s)\d', name)]
         if not names:
-            kind = type(network).__name__
-            raise UserError(f'backbone.{option}: {kind} has no stages')
+            raise UserError(
+                f'backbone.{option}: found no stages: got {type(network).__name__}, expected its '
+                'blocks in an nn.Sequential or ModuleList named stages, layers or blocks, or '
+                'children layer1, layer2, ... If it wraps a network, set inner_network to the name '
+                'of that attribute.'
+            )
         holder = names[0]
     if not 0 < number < len(names):
         raise UserError(

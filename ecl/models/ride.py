@@ -33,6 +33,7 @@ class ExpertDiversityLoss(DeferredLoss):
         UserError: If an option is out of range, naming it.
     """
 
+    needs_peers = True
     class_temperatures: Tensor
 
     @validate_params(

@@ -111,6 +111,8 @@ class HardestNegativeLoss(nn.Module):
         UserError: If it is negative.
     """
 
+    needs_peers = True
+
     @validate_params(loss_weight=Number(at_least=0))
     def __init__(self, loss_weight: float = 0.1) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 
 from ecl.apis.config_check import accepted_keys, check_config, top_level_keys, walk
 from ecl.errors import UserError
+from ecl.models import ECLClassifier
 
 MMPRETRAIN_CONFIGS = Path(mmpretrain.__file__).parent / '.mim' / 'configs'
 
@@ -182,6 +183,24 @@ def test_keys_of_this_package_are_checked_at_any_depth(type, key, near):
     hidden = Config(dict(custom_hooks=[dict(more=[dict(type=type, **{key: 1})])]))
     with pytest.raises(UserError, match=rf'^some\.py: custom_hooks\.0\.more\.0\.{key} .* {near!r}'):
         check_config(hidden, 'some.py')
+
+
+@pytest.mark.parametrize('prefix', ['', 'model.'])
+@pytest.mark.parametrize('kind', ['ECLClassifier', ECLClassifier, 'ImageClassifier'])
+def test_the_model_chooses_the_data_preprocessor_without_a_type(prefix, kind):
+    delete = dict(_delete_=True) if prefix else {}
+
+    def check(key):
+        own = {f'{prefix}data_preprocessor': {key: [[]], **delete}}
+        _check({'model.type': kind, 'model.head.in_channels': 4, **own})
+
+    if kind == 'ImageClassifier':
+        with pytest.raises(UserError, match=r'data_preprocessor\.views is not a key'):
+            check('views')
+    else:
+        check('views')
+        with pytest.raises(UserError, match="data_preprocessor; did you mean 'views'"):
+            check('view')
 
 
 def test_variables_of_the_file_pass():

@@ -175,7 +175,7 @@ def test_an_adjustment_of_custom_imports(digits_config, tmp_path, monkeypatch):
     metrics = evaluate(config, adjust='forget', **arguments)
     assert metrics['unadjusted/shot/overall'] > 80
     assert metrics['shot/overall'] < 20
-    with pytest.raises(UserError, match="method: got 'forgot', expected .*'forget'"):
+    with pytest.raises(UserError, match=r"method: got 'forgot', expected .*'forget'"):
         evaluate(config, adjust='forgot', **arguments)
 
 

@@ -25,7 +25,7 @@ def tell_counts(model):
             module.set_class_counts(range(1, C + 1))
 
 
-def build(contrast=True, num_experts=3, model_options=None, **head):
+def build(contrast='MomentumContrast', num_experts=3, model_options=None, **head):
     torch.manual_seed(0)
     model = MODELS.build(
         dict(
@@ -36,7 +36,7 @@ def build(contrast=True, num_experts=3, model_options=None, **head):
                 backbone=dict(type='ResNetCIFAR', depth=8),
             ),
             head={**HEAD, **head},
-            contrast=dict(type='MomentumContrast', queue_size=16) if contrast else None,
+            contrast=dict(type=contrast, queue_size=16) if contrast else None,
             data_preprocessor=dict(mean=[0.0] * 3, std=[255.0] * 3),
             **(model_options or {}),
         )
@@ -82,6 +82,28 @@ def test_a_plain_backbone_is_one_expert():
 def test_contrast_without_a_second_view_says_what_is_missing():
     with pytest.raises(UserError, match='MultiView'):
         build().train()(*batch(1), mode='loss')
+
+
+class OwnViews(nn.Module):
+    """A contrastive branch that makes its second view itself."""
+
+    needs_views = 1
+
+    def __init__(self, queue_size):
+        super().__init__()
+
+    def mix_views(self, views, targets):
+        return [*views, views[0].flip(-1)], targets
+
+    def forward(self, outputs, targets, views):
+        return views[0].mean() + 0 * outputs.logits.sum()
+
+
+def test_contrast_that_makes_its_own_views_gets_one():
+    model = build(contrast=OwnViews).train()
+    images, samples = batch(1)
+    losses = model(images, samples, mode='loss')
+    torch.testing.assert_close(losses['contrast_loss'], 3 * images.mean())
 
 
 def test_labels_meet_the_first_view():

@@ -10,6 +10,15 @@ from ecl.registry import MODELS, build_part
 
 K, N, D, C = 3, 5, 8, 4
 DISTILL = dict(distill=dict(type='ReweightedDistillLoss', weighting=dict(type='DistillWeighting')))
+BETWEEN_EXPERTS = (
+    'ReweightedDistillLoss',
+    'FeatureDistillLoss',
+    'RelationDistillLoss',
+    'NCLLoss',
+    'ConsensusErrorLoss',
+    'ExpertDiversityLoss',
+    'HardestNegativeLoss',
+)
 TWO = dict(reading='shared_labels', expert_losses=DISTILL)
 
 
@@ -137,10 +146,26 @@ def test_peers_do_not_reach_the_classifier_that_predicts():
 
 def test_one_expert_has_no_peers(capfd):
     head, feats = build(num_experts=1, **TWO), features(1)
-    assert 'model.head.expert_losses: distill are not used' in ''.join(capfd.readouterr())
+    assert 'model.head.expert_losses: got distill and' in ''.join(capfd.readouterr())
     assert set(head.loss(feats, samples())) == {'label_loss'}
     torch.testing.assert_close(head(feats), head.label_classifiers[0](feats[0]))
     assert len(list(head.parameters())) == 2
+
+
+def test_one_expert_keeps_the_losses_that_need_no_peers(capfd):
+    part = dict(type=Returns, make=lambda logits: logits.square().mean())
+    losses = {**DISTILL, 'feature': dict(type='FeatureDistillLoss'), 'influence': part}
+    head, feats = build(num_experts=1, expert_losses=losses), features(1)
+    assert 'got distill, feature and' in ''.join(capfd.readouterr())
+    found = head.loss(feats, samples())
+    assert set(found) == {'label_loss', 'influence_loss'}
+    torch.testing.assert_close(found['influence_loss'], head.outputs(feats).logits.square().mean())
+
+
+@pytest.mark.parametrize('kind', BETWEEN_EXPERTS)
+def test_the_losses_between_experts_need_peers(kind):
+    head = build(num_experts=1, expert_losses=dict(one=dict(type=kind)))
+    assert not head.expert_losses
 
 
 def test_no_second_classifier_in_the_single_reading():
@@ -220,6 +245,18 @@ def test_a_loss_receives_the_shapes_that_it_names():
             self.num_classes = num_classes
 
     assert build_part(dict(type='NamesClasses'), num_classes=9, num_experts=2).num_classes == 9
+
+
+def test_a_loss_within_a_loss_receives_them_too():
+    class NamesAll(nn.Module):
+        def __init__(self, num_classes, num_experts, in_channels, reading):
+            super().__init__()
+            self.known = (num_classes, num_experts, in_channels, reading)
+
+    named = dict(type=NamesAll)
+    loss = dict(type='TwoStageLoss', first=named, second=named)
+    head = build(label_loss=loss, reading='peers_only')
+    assert [one.known for one in head.loss_module[0].losses] == [(C, K, D, 'peers_only')] * 2
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from copy import deepcopy
 
 import pytest
 import torch
+from mmengine.model import BaseModule
 from mmengine.registry import init_default_scope
 from mmpretrain.structures import DataSample
 from torch import nn
@@ -141,6 +142,28 @@ def test_an_expert_kept_alone_takes_over_the_shared_stages(kind, k):
     assert sum(p.numel() for p in net.parameters()) == sum(p.numel() for p in whole.parameters())
 
 
+class Wrapper(BaseModule):
+    """A backbone around a network."""
+
+    inner_network = 'net'
+
+    def __init__(self):
+        super().__init__()
+        self.net = MODELS.build(CIFAR)
+
+    def forward(self, x):
+        return self.net(x)
+
+
+def test_the_network_inside_a_wrapper_is_shared_and_frozen():
+    net = MultiExpertBackbone(dict(type=Wrapper), num_experts=2, shared_stages=2, frozen_stages=1)
+    plain = MultiExpertBackbone(CIFAR, num_experts=2, shared_stages=2, frozen_stages=1)
+    expected = {n.replace('experts.0.', 'experts.0.net.') for n, _ in plain.named_parameters()}
+    expected = {n.replace('experts.1.', 'experts.1.net.') for n in expected}
+    assert {n for n, _ in net.named_parameters()} == expected
+    assert not net.train().experts[0].net.layer1.training
+
+
 def test_a_copy_shares_nothing_with_its_original():
     net = MultiExpertBackbone(CIFAR, num_experts=2, shared_stages=1).eval()
     copy = deepcopy(net)
@@ -207,7 +230,7 @@ def test_every_parameter_gets_a_gradient():
     [
         (dict(num_experts=0), 'num_experts'),
         (dict(shared_stages=3), 'expected 1 to 2'),
-        (dict(backbone=dict(type='LeNet5'), shared_stages=1), 'LeNet5'),
+        (dict(backbone=dict(type='LeNet5'), shared_stages=1), 'got LeNet5, expected .* blocks'),
     ],
 )
 def test_bad_options_are_named(options, message):

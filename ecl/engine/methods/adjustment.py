@@ -168,9 +168,9 @@ class AdjustmentHook(Hook):
         tau: Strength, or ``'auto'``.
 
     Raises:
-        UserError: If there is no such method, or tau is neither; before the training, if it has EMAHook as well, or a
-            classifier lacks the bias that logit adjustment changes; at its end, if the model cannot
-            be adjusted.
+        UserError: If there is no such method, or tau is neither; before the training, if it has
+            EMAHook as well, or a classifier lacks the bias that logit adjustment changes; at its
+            end, if the model cannot be adjusted.
 
     Example:
         >>> default_hooks = dict(adjustment=dict(type='AdjustmentHook', method='tau-norm'))

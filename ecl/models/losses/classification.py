@@ -324,6 +324,7 @@ class TwoStageLoss(nn.Module):
     Args:
         num_classes: C; the head fills it in.
         first, second: Configs of the label losses.
+        num_experts, in_channels, reading: Filled in by the head, for losses that ask for them.
 
     Example:
         >>> label_loss = dict(
@@ -333,9 +334,23 @@ class TwoStageLoss(nn.Module):
     """
 
     @validate_params(num_classes=Whole(at_least=2))
-    def __init__(self, num_classes: int, first: dict, second: dict) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        first: dict,
+        second: dict,
+        num_experts: int = 1,
+        in_channels: int | None = None,
+        reading: str = 'single',
+    ) -> None:
         super().__init__()
-        self.losses = nn.ModuleList(build_part(c, num_classes=num_classes) for c in (first, second))
+        known = dict(
+            num_classes=num_classes,
+            num_experts=num_experts,
+            in_channels=in_channels,
+            reading=reading,
+        )
+        self.losses = nn.ModuleList(build_part(cfg, **known) for cfg in (first, second))
         self.stage = 1
 
     def set_stage(self, stage: int) -> None:

@@ -68,6 +68,8 @@ class ReweightedDistillLoss(nn.Module):
         UserError: If an option is out of range, naming it.
     """
 
+    needs_peers = True
+
     @validate_params(
         num_experts=Whole(at_least=2),
         reading=OneOf(*READINGS),
@@ -133,6 +135,8 @@ class FeatureDistillLoss(nn.Module):
         UserError: If a number is out of range.
     """
 
+    needs_peers = True
+
     @validate_params(
         in_channels=Whole(at_least=1),
         num_experts=Whole(at_least=2),
@@ -172,6 +176,8 @@ class RelationDistillLoss(nn.Module):
     Raises:
         UserError: If ``loss_weight`` is negative.
     """
+
+    needs_peers = True
 
     @validate_params(loss_weight=Number(at_least=0))
     def __init__(self, loss_weight: float = 1.0) -> None:
@@ -220,6 +226,8 @@ class NCLLoss(nn.Module):
     Raises:
         UserError: If ``num_hard`` is not in 2..C, or a weight is negative.
     """
+
+    needs_peers = True
 
     @validate_params(
         num_hard=Whole(at_least=2),
@@ -296,6 +304,8 @@ class ConsensusErrorLoss(nn.Module):
     Raises:
         UserError: If it is negative.
     """
+
+    needs_peers = True
 
     @validate_params(loss_weight=Number(at_least=0))
     def __init__(self, loss_weight: float = 0.02) -> None:
