@@ -88,14 +88,18 @@ def image_keys(dataset: Any) -> list[str]:
         dataset: A dataset or wrapper with ``get_data_info``.
 
     Returns:
-        Paths, or ``pixels:<sum>``.
+        Paths, or ``pixels:<sum>``. Empty if the dataset gives neither ``img_path`` nor ``img`` of
+        an image, as one whose pipeline reads from an archive.
     """
-    return [_key(dataset.get_data_info(index)) for index in range(len(dataset))]
+    keys = [_key(dataset.get_data_info(index)) for index in range(len(dataset))]
+    return keys if all(keys) else []
 
 
 def _key(info: dict) -> str:
     if 'img_path' in info:
         return info['img_path']
+    if 'img' not in info:
+        return ''
     pixels = np.ascontiguousarray(info['img'])
     return f'pixels:{hashlib.blake2b(pixels.tobytes(), digest_size=16).hexdigest()}'
 

@@ -141,6 +141,12 @@ def check_data(
         _examine_counts(split, dataset, counts, report)
         _examine_lists(dataset, report)
     keys = {split: image_keys(dataset) for split, dataset in datasets.items()}
+    for split in [split for split, found in keys.items() if not found]:
+        del keys[split], datasets[split]
+        report.notes.append(
+            f'{split}: images are not examined, because get_data_info gives neither img_path nor '
+            'img'
+        )
     everything = (key for members in keys.values() for key in members)
     facts = inspect_all(everything, Path(cfg.work_dir) / MEMORY, workers)
     _examine_images(facts, report)

@@ -11,9 +11,10 @@ from rich.console import Console
 
 from ecl.apps.data import verify as module
 from ecl.apps.data.verify import KINDS, check_data, print_report, repeated_lines, unlike_public
-from ecl.datasets import ImageList
+from ecl.datasets import Digits, ImageList
 from ecl.datasets.protocol import PublicList
 from ecl.errors import UserError
+from ecl.registry import DATASETS
 
 DIGITS = Path(__file__).parents[3] / 'configs' / 'ecl' / 'ecl_r8_digits-lt.py'
 # Serializing collects garbage each time, which would take most of the tests' time.
@@ -142,6 +143,23 @@ def test_a_dataset_that_decodes_its_images_is_examined_without(check, tmp_path):
     )
     config.write_text(text)
     assert check().sound
+
+
+@DATASETS.register_module()
+class Archive(Digits):
+    """A dataset whose pipeline would read the pixels."""
+
+    def get_data_info(self, idx):
+        info = super().get_data_info(idx)
+        return {key: value for key, value in info.items() if key != 'img'}
+
+
+def test_images_that_a_pipeline_reads_from_an_archive_are_only_noted(tmp_path, fresh_engine_state):
+    options = {'train_dataloader.dataset.dataset.type': 'Archive'}
+    report = check_data(DIGITS, tmp_path, cfg_options=options)
+    assert report.sound
+    assert report.splits['train']['num_images'] == 331
+    assert [note for note in report.notes if note.startswith('train: images are not examined')]
 
 
 def test_images_in_memory(tmp_path, fresh_engine_state):
