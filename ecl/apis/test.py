@@ -34,6 +34,7 @@ from ecl.evaluation import (
     calibration_errors,
     class_table,
     distribution_table,
+    further_line,
     interval_line,
     metric_table,
 )
@@ -192,7 +193,8 @@ def _summary(
     more = _by_predictor('calibration', {ECE: calibration_errors(predictions)})
     more |= _by_predictor('distribution', accuracies)
     tables = [metric_table(metrics | more)]
-    tables += filter(None, [interval_line(metrics, len(predictions.labels))])
+    lines = interval_line(metrics, len(predictions.labels)), further_line(metrics)
+    tables += filter(None, lines)
     tables += [distribution_table(predictions.names, accuracies)] if accuracies else []
     return metrics | more, '\n\n'.join(tables)
 

@@ -22,7 +22,14 @@ from ecl.evaluation.predictions import (
     between_seeds,
     class_table,
 )
-from ecl.evaluation.table import accuracy_interval, interval_line, markdown_table, metric_table
+from ecl.evaluation.table import (
+    accuracy_interval,
+    further_line,
+    further_metrics,
+    interval_line,
+    markdown_table,
+    metric_table,
+)
 from ecl.evaluation.thresholds import Acceptance, acceptance, class_thresholds
 
 __all__ = [
@@ -43,6 +50,8 @@ __all__ = [
     'class_table',
     'class_thresholds',
     'distribution_table',
+    'further_line',
+    'further_metrics',
     'interval_line',
     'markdown_table',
     'metric_table',

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from scipy.stats import binomtest
 COLUMNS = ('overall', 'many', 'medium', 'few', 'balanced')
 #: Expected calibration error; see :func:`ecl.evaluation.calibration_errors`.
 ECE = 'ECE'
+#: Prefixes of the metrics that this package computes, and shows in tables of their own.
+OWN = ('shot/', 'calibration/', 'distribution/', 'balance/')
 
 
 def markdown_table(frame: pd.DataFrame) -> str:
@@ -111,6 +114,26 @@ def interval_line(metrics: Mapping[str, float], num_images: int) -> str:
     return (
         f'95 % interval of the overall accuracy on {num_images:,} images: {low:.1f} to {high:.1f}'
     )
+
+
+def further_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers among the metrics that are not of this package, such as accuracy/top1."""
+    return {
+        key: float(value)
+        for key, value in metrics.items()
+        if isinstance(value, Real) and not key.startswith(OWN)
+    }
+
+
+def further_line(metrics: Mapping[str, Any]) -> str:
+    """List :func:`further_metrics` in one line; empty if there are none.
+
+    Example:
+        >>> further_line({'shot/overall': 50.0, 'accuracy/top1': 50.0, 'worst/class': 12.5})
+        'further metrics: accuracy/top1 50, worst/class 12.5'
+    """
+    listed = ', '.join(f'{key} {value:.4g}' for key, value in further_metrics(metrics).items())
+    return listed and f'further metrics: {listed}'
 
 
 def _row_name(source: str) -> str:

@@ -1,6 +1,7 @@
+import numpy as np
 import pytest
 
-from ecl.evaluation import metric_table
+from ecl.evaluation import further_line, metric_table
 
 
 def test_rows_and_columns():
@@ -62,3 +63,15 @@ def test_prefix_selects_one_metric():
 @pytest.mark.parametrize('metrics', [{}, {'accuracy/top1': 1.0, 'shot/overall/extra': 2.0}])
 def test_nothing_to_show_is_empty(metrics):
     assert metric_table(metrics) == ''
+
+
+def test_metrics_of_other_classes_are_listed():
+    metrics = {
+        'shot/overall': 50.0,
+        'shot/expert0/overall': 40.0,
+        'calibration/ECE': 3.0,
+        'balance/1/overall': 51.0,
+    }
+    assert further_line(metrics) == ''
+    metrics |= {'worst/class': 12.5, 'mine': np.float32(0.25), 'worst/all': [1.0, 2.0]}
+    assert further_line(metrics) == 'further metrics: worst/class 12.5, mine 0.25'

@@ -42,7 +42,8 @@ def run_matrix(
     All configurations are trained with the first seed, then all with the second, so that the table
     of an interrupted matrix is a fair comparison. The table is updated after each training. A
     second call skips the trainings that are complete, in the work dir or in a table at ``out`` from
-    another machine, and resumes the others. A training that fails is reported; the others go on.
+    another machine, and resumes the others. A training that fails is reported; the others go on. A
+    variant that fails leaves its cells empty.
 
     The matrix is a YAML or JSON file:
 
@@ -95,7 +96,7 @@ def run_matrix(
     target.parent.mkdir(parents=True, exist_ok=True)
 
     def table() -> list[dict[str, Any]]:
-        columns = [[run for run in runs if run.row is row and run.is_complete] for row in rows]
+        columns = [[run for run in runs if run.row is row and run.is_trained] for row in rows]
         found = [
             (row.name, list(row.variants), [run.record() for run in done])
             for row, done in zip(rows, columns, strict=True)

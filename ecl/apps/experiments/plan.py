@@ -81,26 +81,32 @@ class Run:
         )
 
     @property
+    def is_trained(self) -> bool:
+        """Whether the results of the training exist, if not those of all variants."""
+        return self.earlier is not None or self._has(RECORD, COST)
+
+    @property
     def is_complete(self) -> bool:
         """Whether all results exist."""
-        if self.earlier is not None:
-            return True
-        files = (RECORD, COST, *self.variant_files.values())
-        return all((self.work_dir / name).is_file() for name in files)
+        return self.earlier is not None or self._has(RECORD, COST, *self.variant_files.values())
+
+    def _has(self, *names: str) -> bool:
+        return all((self.work_dir / name).is_file() for name in names)
 
     def record(self) -> dict[str, Any]:
-        """Return the results, with cost and variants."""
+        """Return the results of a training, with cost and variants; one that failed is missing."""
         # Those over the configuration as it is now: its defaults may have changed.
         options = {'cfg_options': self.row.cfg_options}
         if self.earlier is not None:
             return self.earlier | options
-        read = {name: _read(self.work_dir / file) for name, file in self.variant_files.items()}
+        files = {name: file for name, file in self.variant_files.items() if self._has(file)}
+        read = {name: _read(self.work_dir / file) for name, file in files.items()}
         return {
             **_read(self.work_dir / RECORD),
             'cost': _read(self.work_dir / COST),
             **options,
             'variants': {name: content['metrics'] for name, content in read.items()},
-            'variant_options': self.row.variants,
+            'variant_options': {name: self.row.variants[name] for name in files},
             'fingerprint': self.fingerprint,
         }
 

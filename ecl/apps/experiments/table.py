@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ecl.engine.resume.atomic_file import write_text
-from ecl.evaluation import markdown_table
+from ecl.evaluation import further_metrics, markdown_table
 
 ACCURACIES = ('overall', 'many', 'medium', 'few', 'balanced', 'one expert')
 
@@ -52,30 +52,38 @@ def write_table(
         title: Heading.
         rows: For each row its name, the names of its variants, and the records of its runs: the
             content of ``results.json``, ``cost`` (see
-            :func:`~ecl.apps.experiments.cost.model_cost`) and ``variants`` (name -> metrics).
+            :func:`~ecl.apps.experiments.cost.model_cost`) and ``variants`` (name -> metrics; one
+            that failed is missing).
         out: The files without their extension.
 
     Returns:
         The content of the JSON file: for each row and each variant of one ``name``, ``seeds``,
         ``mean`` and ``std`` (the sample standard deviation, absent for a single seed) of
         ``overall``, ``many``, ``medium``, ``few`` (of the ensemble, percent), ``balanced`` (where
-        it differs from ``overall``), ``one expert`` (mean overall accuracy of the experts alone)
-        and ``seconds_per_epoch`` (all of the training, validation included); and for each row
-        ``cost`` and ``runs``, the records.
+        it differs from ``overall``), ``one expert`` (mean overall accuracy of the experts alone),
+        :func:`~ecl.evaluation.further_metrics` by their keys, and ``seconds_per_epoch`` (all of the
+        training, validation included); and for each row ``cost`` and ``runs``, the records.
     """
     lines: list[dict[str, Any]] = []
     cells: list[dict[str, str | None]] = []
+    further: dict[str, None] = {}  # columns
     for name, variants, records in rows:
-        metrics = {name: [record['metrics'] for record in records]}
-        metrics |= {f'{name}: {v}': [record['variants'][v] for record in records] for v in variants}
-        for label, found in metrics.items():
-            values = pd.DataFrame(map(_accuracies, found))
+        tested = {name: {record['seed']: record['metrics'] for record in records}}
+        for variant in variants:
+            tested[f'{name}: {variant}'] = {
+                record['seed']: record['variants'][variant]
+                for record in records
+                if variant in record['variants']
+            }
+        for label, found in tested.items():
+            values = pd.DataFrame(map(_metrics, found.values()))
             if 'balanced' in values and np.allclose(values['balanced'], values['overall']):
                 values = values.drop(columns='balanced')  # balanced test data
-            line: dict[str, Any] = dict(name=label, seeds=[record['seed'] for record in records])
+            line: dict[str, Any] = dict(name=label, seeds=[*found])
             epochs = '/'.join(dict.fromkeys(str(record['epochs'] or '-') for record in records))
-            cells.append({'method': label, 'seeds': str(len(records)), 'epochs': epochs or None})
+            cells.append({'method': label, 'seeds': str(len(found)), 'epochs': epochs or None})
             cells[-1] |= {key: mean_std(values[key].to_numpy()) for key in values}
+            further |= {key: None for key in values if key not in ACCURACIES}
             if label == name:
                 # A training that counts iterations has no epochs.
                 seconds = [r['wall_seconds'] / (r['epochs'] or 1) for r in records]
@@ -88,7 +96,9 @@ def write_table(
                 line['std'] = values.std().to_dict()
             lines.append(line)
     costs = ('s/epoch', 'parameters', 'multiply-adds', 'training', 'views')
-    frame = pd.DataFrame(cells, columns=['method', 'seeds', 'epochs', *ACCURACIES, *costs])
+    frame = pd.DataFrame(
+        cells, columns=['method', 'seeds', 'epochs', *ACCURACIES, *further, *costs]
+    )
     if frame['balanced'].isna().all():
         frame = frame.drop(columns='balanced')
     text = f'# {title}\n\n{markdown_table(frame)}\n\n{_notes(lines)}'
@@ -96,10 +106,11 @@ def write_table(
     return lines
 
 
-def _accuracies(metrics: Mapping[str, float]) -> dict[str, float]:
+def _metrics(metrics: Mapping[str, float]) -> dict[str, float]:
     ensemble = {key: metrics[f'shot/{key}'] for key in ACCURACIES if f'shot/{key}' in metrics}
     experts = [v for k, v in metrics.items() if re.fullmatch(r'shot/expert\d+/overall', k)]
-    return ensemble | ({'one expert': float(np.mean(experts))} if experts else {})
+    one = {'one expert': float(np.mean(experts))} if experts else {}
+    return ensemble | one | further_metrics(metrics)
 
 
 def _cost(cost: Mapping[str, float], values: pd.DataFrame) -> dict[str, str]:

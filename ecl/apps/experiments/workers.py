@@ -282,6 +282,8 @@ def run_job(
     options: dict[str, Any] = dict(work_dir=work_dir, cfg_options=cfg_options)
     if not (folder / RECORD).is_file():
         train(config, resume='auto', seed=seed, hooks=hooks, **options)
+    cost = model_cost(load_config(config, seed=seed, cfg_options=cfg_options))
+    write_text(folder / COST, json.dumps(cost))
     for name, changes in variants.items():
         if not (folder / name).is_file():
             test(
@@ -291,8 +293,6 @@ def run_job(
                 out=folder / name,
                 cfg_options={**cfg_options, **changes},
             )
-    cost = model_cost(load_config(config, seed=seed, cfg_options=cfg_options))
-    write_text(folder / COST, json.dumps(cost))
 
 
 if __name__ == '__main__':

@@ -20,7 +20,7 @@ from mmengine.runner import Runner
 import ecl
 from ecl.datasets import describe
 from ecl.engine.resume.atomic_file import relative_path, write_text
-from ecl.evaluation import ShotAccuracy, interval_line, metric_table
+from ecl.evaluation import ShotAccuracy, further_line, interval_line, metric_table
 from ecl.registry import HOOKS
 
 RECORD = 'results.json'
@@ -95,10 +95,10 @@ class RunRecordHook(Hook):
             return
         record = self._record(runner)
         path = Path(runner.work_dir, RECORD)
-        table = metric_table(record['metrics'])
-        evaluated = record['protocol']['evaluated'] or {}
-        if line := interval_line(record['metrics'], evaluated.get('num_images', 0)):
-            table += f'\n{line}'
+        metrics = record['metrics']
+        number = (record['protocol']['evaluated'] or {}).get('num_images', 0)
+        parts = metric_table(metrics), interval_line(metrics, number), further_line(metrics)
+        table = '\n'.join(filter(None, parts))
         # Before the file, which a full disk refuses.
         runner.logger.info(f'Results, for {path}' + (f':\n{table}' if table else ''))
         write_text(path, json.dumps(record, indent=2, allow_nan=False) + '\n')

@@ -36,12 +36,14 @@ if options.get('train_cfg.val_interval') == 7 and not (folder / 'mended').exists
 overall = 50.0 + told['seed']
 metrics = {'shot/overall': overall, 'shot/few': 10.0, 'shot/expert0/overall': overall - 10,
            'shot/expert1/overall': overall - 20}
-for name in told['variants']:
-    (folder / name).write_text(json.dumps(dict(metrics={'shot/overall': 1.0})))
 (folder / 'cost.json').write_text(json.dumps(dict(parameters=5e6, multiply_adds=7e6,
     training_multiply_adds=2e7, views=2)))
 (folder / 'results.json').write_text(json.dumps(dict(config=told['config'], seed=told['seed'],
     epochs=2, wall_seconds=3.0, versions=dict(torch='9'), protocol={}, metrics=metrics)))
+if options.get('train_cfg.val_interval') == 8 and not (folder / 'mended').exists():
+    sys.exit('error: no variant')
+for name in told['variants']:
+    (folder / name).write_text(json.dumps(dict(metrics={'shot/overall': 1.0})))
 """
 
 
@@ -111,6 +113,22 @@ def test_a_matrix_on_windows(write_matrix, fake_training, tmp_path, monkeypatch,
     shown = capsys.readouterr().out
     assert 'é has no luck' in shown
     assert '50.50 ± 0.71' in shown
+
+
+def test_a_failed_variant_leaves_its_cells_empty_and_is_tried_again(
+    write_matrix, fake_training, tmp_path
+):
+    variants = {'label only': {'model.head.predict_with': 'label'}}
+    row = {**A, 'variants': variants, 'cfg_options': {'train_cfg.val_interval': 8}}
+    path = write_matrix(row, seeds=[0])
+    with pytest.raises(UserError, match=r'1 of 1 trainings failed'):
+        run_matrix(path, tmp_path / 'work')
+    run, variant = json.loads((tmp_path / 'work/table.json').read_text())['rows']
+    assert (run['seeds'], run['mean']['overall']) == ([0], 50)
+    assert (variant['seeds'], variant['mean']) == ([], {})
+    (tmp_path / 'work/a/seed0/mended').touch()
+    run, variant = run_matrix(path, tmp_path / 'work')
+    assert (run['seeds'], variant['mean']['overall']) == ([0], 1)
 
 
 @pytest.mark.parametrize(('given', 'expected'), [(None, '1'), ('3', '3')])
@@ -245,6 +263,23 @@ def test_class_balanced_accuracy_is_shown_where_the_test_data_are_not_balanced(t
     assert 'balanced' not in even['mean']
     assert skewed['mean']['balanced'] == 31.5
     assert ' 31.50 |' in (tmp_path / 'table.md').read_text()
+
+
+def test_metrics_of_other_classes_are_further_columns(tmp_path):
+    own = _record(0, 40.0, **{'worst/class': 12.5, 'calibration/ECE': 3.0})
+    rows = [('own', [], [own, _record(1, 41.0, **{'worst/class': 13.5})])]
+    rows += [('plain', [], [_record(0, 39.0)])]
+    line, plain = write_table('Heading', rows, tmp_path / 'table')
+    assert line['mean']['worst/class'] == 13
+    assert 'calibration/ECE' not in line['mean']
+    assert 'worst/class' not in plain['mean']
+    head, _, first, second = [
+        [cell.strip() for cell in text.split('|')[1:-1]]
+        for text in (tmp_path / 'table.md').read_text().splitlines()
+        if text.startswith('|')
+    ]
+    place = head.index('worst/class')
+    assert (first[place], second[place]) == ('13.00 ± 0.71', '-')
 
 
 def test_table(tmp_path):

@@ -68,6 +68,19 @@ def alone(tmp_path_factory):
     return folder
 
 
+def test_a_variant_that_fails_leaves_record_and_cost(tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise UserError('no variant')
+
+    monkeypatch.setattr(workers, 'train', lambda *a, **o: (tmp_path / 'results.json').touch())
+    monkeypatch.setattr(workers, 'test', fail)
+    monkeypatch.setattr(workers, 'model_cost', lambda cfg: {'views': 1})
+    config = str(CONFIGS / 'ecl/ecl_r8_digits-lt.py')
+    with pytest.raises(UserError, match='no variant'):
+        workers.run_job(config, 0, str(tmp_path), {}, {'v.json': {}})
+    assert json.loads((tmp_path / 'cost.json').read_text()) == {'views': 1}
+
+
 def test_turns_change_no_training(alone, tmp_path, capsys):
     rows = run_matrix(write(tmp_path / 'matrix.json'), tmp_path, jobs=3, together=True)
     assert_same_weights(alone, tmp_path)

@@ -104,12 +104,13 @@ def test_a_config_on_another_drive_is_named_in_full(make_runner, tmp_path, other
     assert record_in(tmp_path / 'run')['config'] == str(tmp_path / 'mine.py')
 
 
-def test_metrics_are_those_of_the_last_epoch_whatever_the_interval(train):
+def test_metrics_are_those_of_the_last_epoch_whatever_the_interval(train, capfd):
     record, seen = train(
         train_cfg=dict(by_epoch=True, max_epochs=3, val_interval=2), val_evaluator=[Serial()]
     )
     assert seen == [(2, {'serial/number': 1.0}), (3, {'serial/number': 2.0})]
     assert record['metrics'] == {'serial/number': 2.0}
+    assert 'further metrics: serial/number 2' in ''.join(capfd.readouterr())
 
 
 def test_training_that_never_validated_is_validated_at_its_end(train):
