@@ -49,7 +49,8 @@ class ECLHead(ClsHead):
             has no peers, so those with ``needs_peers = True`` are dropped, and a warning says so.
             The second stage of a training, which trains classifiers on frozen features, has none.
         aggregator: Map from the experts' outputs to the logits (N, C) of the whole model. One
-            with a method ``loss`` learns, and the log shows ``aggregator_loss``.
+            with a method ``loss`` learns, and the log shows ``aggregator_loss``. One with
+            classifiers of its own lists them as ``classifiers``, so that they are adjusted too.
         predict_with: Classifiers that predict: ``'label'``, ``'distill'`` (the second ones) or
             ``'both'`` (the mean of their logits). With one classifier an expert, it predicts.
         expert: Predict with this expert alone, 0 to K - 1; None is the whole model.
@@ -227,9 +228,10 @@ class ECLHead(ClsHead):
         return reduce(operator.add, losses) / len(losses)
 
     def adjusted(self, logits: Tensor) -> Tensor:
-        """Add tau * log prior to the logits (K, N, C) of the experts with balanced softmax.
+        """Return the logits (K, N, C) of the experts as their label losses change them.
 
-        Logits of other losses are returned as they are.
+        Balanced softmax adds tau * log prior. Logits of a loss without a method ``adjust`` are
+        returned as they are.
         """
         pairs = zip(self._label_losses(), logits, strict=True)
         return torch.stack([getattr(loss, 'adjust', _unchanged)(of_one) for loss, of_one in pairs])
