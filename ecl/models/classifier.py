@@ -102,7 +102,7 @@ class ECLClassifier(ImageClassifier):
             needed = getattr(self.contrast, 'needs_views', 2)
             if len(views) < needed:
                 raise UserError(
-                    f'model.contrast: got {len(views)} views of each image, expected at least '
+                    f'model.contrast: views of each image: got {len(views)}, expected at least '
                     f'{needed}. Use MultiView in the train pipeline, or data_preprocessor.views.'
                 )
             if callable(mix_views := getattr(self.contrast, 'mix_views', None)):
