@@ -194,8 +194,8 @@ class AdjustmentHook(Hook):
                 'Remove one of them, or adjust later by ecl test --adjust.'
             )
         if self.method == 'logit-adjustment':
-            classifiers = linear_classifiers(bare_model(runner.model).head)
-            if any(classifier.bias is None for classifier in classifiers):
+            head: Any = bare_model(runner.model).head
+            if any(classifier.bias is None for classifier in linear_classifiers(head)):
                 raise UserError(
                     'AdjustmentHook: logit-adjustment changes the bias: got a classifier without '
                     'one. Set model.head.classifier.bias=True, or add one to that of the '
