@@ -67,7 +67,7 @@ def tool_parser(path: Path) -> argparse.ArgumentParser:
     # The modules beside the tool can be imported, as when the tool runs as a script.
     with (
         patch.object(sys, 'path', [str(path.parent), *sys.path]),
-        patch.object(argparse.ArgumentParser, 'parse_args', capture),
+        patch.object(argparse.ArgumentParser, 'parse_known_args', capture),
     ):
         main = runpy.run_path(str(path))['main']
         try:
