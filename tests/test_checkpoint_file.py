@@ -187,9 +187,9 @@ def test_no_other_loader_is_called():
     assert sorted(line.partition(':')[0] for line in called) == [
         'checkpoint_file.py',
         'classes.py',
-        'export.py',
+        'publish.py',
     ]
-    assert 'export.py: torch.load(buffer, weights_only=True)' in called
+    assert 'publish.py: torch.load(buffer, weights_only=True)' in called
 
 
 def _bytes() -> bytes:

@@ -199,6 +199,12 @@ def test_every_number_and_choice_of_the_package_is_constrained():
         ('ContrastiveNeck', 'in_channels'),
         ('MomentumContrast', 'in_channels'),
         ('MomentumContrast', 'num_experts'),
+        # Handed on to the label losses.
+        ('TwoStageLoss', 'num_experts'),
+        ('TwoStageLoss', 'in_channels'),
+        ('TwoStageLoss', 'reading'),
+        # custom_imports may add choices; check_adjustment looks them up.
+        ('AdjustmentHook', 'method'),
     }
     unchecked = [
         (name, parameter.name)

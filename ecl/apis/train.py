@@ -3,10 +3,9 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from mmengine.config import Config
@@ -36,9 +35,6 @@ from ecl.engine.resume.runner import ResumableRunner
 from ecl.errors import UserError
 from ecl.registry import type_name
 
-#: Held while this process trains.
-_TRAINING = Lock()
-
 
 def train(
     config: ConfigLike,
@@ -61,7 +57,8 @@ def train(
 
     SIGTERM, SIGUSR1, SIGHUP and Ctrl-C save the training and end it after the current step;
     resumed, it gives the same result as without the interruption. See
-    ``docs/en/user_guides/reproducibility.md``.
+    ``docs/en/user_guides/reproducibility.md``. The threads of a process share their random numbers,
+    so train one model after the other, or several by ``ecl matrix``.
 
     Args:
         config: A configuration file, the name of one that comes with the package, or its content
@@ -88,8 +85,8 @@ def train(
 
     Raises:
         UserError: If the configuration, the data or the checkpoint cannot be used as they are,
-            another training runs in this process or in the work dir, or the work dir holds an
-            unfinished training or one of another configuration file.
+            another process is training in the work dir, or it holds an unfinished training or one
+            of another configuration file.
         SystemExit: With status 75, after SIGTERM, SIGUSR1 or SIGHUP. If the loop counts
             iterations, nothing is saved, and the status is 128 + the number of the signal.
         KeyboardInterrupt: After Ctrl-C.
@@ -121,7 +118,7 @@ def train(
         print(f'warning: {line}', file=sys.stderr)
     saves = type_name(cfg.train_cfg) == 'ResumableTrainLoop'
     status = stopped if saves else unsaved
-    with _one_at_a_time(), exit_on_signal(status), explain_faults(cfg, source), lock:
+    with exit_on_signal(status), explain_faults(cfg, source), lock:
         resumed = _resume(cfg, resume, seed)
         _refuse_other_training(cfg)
         set_launcher(cfg, launcher)
@@ -143,20 +140,6 @@ def train(
         finally:
             runner.close_logs()
         return json.loads(record.read_text()) if record.exists() else None
-
-
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Refuse a second training in another thread, whose random numbers would be shared."""
-    if not _TRAINING.acquire(blocking=False):
-        raise UserError(
-            'another training runs in this process, and both would draw from its random numbers. '
-            'Train one after the other, or each in its own process, as ecl matrix does.'
-        )
-    try:
-        yield
-    finally:
-        _TRAINING.release()
 
 
 class _NewRecordHook(Hook):

@@ -38,8 +38,8 @@ def shot_accuracy(
         UserError: If the thresholds are crossed, or a label is beyond the class counts.
 
     Example:
-        >>> shot_accuracy([0, 0, 1, 2], [0, 0, 1, 1], class_counts=[500, 50, 5])
-        {'overall': 75.0, 'many': 100.0, 'medium': 100.0, 'few': 0.0, 'balanced': 66.66666666666667}
+        >>> shot_accuracy([0, 1, 2, 3], [0, 1, 2, 0], class_counts=[500, 50, 5, 4])
+        {'overall': 75.0, 'many': 100.0, 'medium': 100.0, 'few': 50.0, 'balanced': 75.0}
     """
     labels = np.asarray(labels)
     correct = np.asarray(predicted) == labels

@@ -36,7 +36,7 @@ def test_a_checkpoint_repeats_the_metrics_of_its_training(
 ):
     checkpoint = digits_run / 'epoch_3.pth'
     out = tmp_path / 'metrics.json'
-    metrics = evaluate(digits_config, checkpoint, work_dir=tmp_path, out=out)
+    metrics = evaluate(digits_config, digits_run, work_dir=tmp_path, out=out)
     record = json.loads((digits_run / 'results.json').read_text())
     shots = {key: value for key, value in metrics.items() if key.startswith('shot/')}
     assert shots == pytest.approx({k: v for k, v in record['metrics'].items() if k in shots})

@@ -5,7 +5,6 @@ import signal
 import sys
 from copy import deepcopy
 from pathlib import Path
-from threading import Thread
 
 import pytest
 import torch
@@ -243,24 +242,6 @@ def test_a_configuration_without_a_file_needs_a_work_dir(digits_config, digits_r
     for call in (train, lambda cfg: evaluate(cfg, digits_run)):
         with pytest.raises(UserError, match='got no work_dir and no file name'):
             call(content)
-
-
-def test_a_training_in_another_thread_is_refused(train_digits, tmp_path):
-    found = []
-
-    class OtherThread(Hook):
-        def before_train(self, runner):
-            def other():
-                with pytest.raises(UserError, match='another training runs in this process'):
-                    train_digits(tmp_path / 'b', 1)
-                found.append(True)
-
-            thread = Thread(target=other)
-            thread.start()
-            thread.join()
-
-    train_digits(tmp_path / 'a', 1, hooks=[OtherThread()])
-    assert found == [True]
 
 
 def test_log_files_are_closed(train_digits, tmp_path):

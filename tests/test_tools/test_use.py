@@ -48,18 +48,7 @@ def test_predict_takes_a_work_dir_and_several_images(load_tool, digits_run, tmp_
         assert [line.split(',')[0] for line in out.read_text().splitlines()[1:]] == paths
 
 
-def test_a_work_dir_is_exported_tested_and_published(
-    load_tool, digits_run, tmp_path, monkeypatch, capsys
-):
-    calls = []
-    monkeypatch.setattr(
-        'ecl.apps.export.export',
-        lambda **arguments: calls.append(arguments) or Exported(0.0, PREPROCESSING),
-    )
-    monkeypatch.setattr('ecl.apis.test', lambda **arguments: calls.append(arguments))
-    load_tool('export').main([str(digits_run), '--out', 'a.onnx'])
-    load_tool('test').main(['ecl_r8_digits-lt', str(digits_run)])
-    assert [call['checkpoint'] for call in calls] == [str(digits_run / 'epoch_3.pth')] * 2
+def test_a_work_dir_is_published(load_tool, digits_run, tmp_path):
     load_tool('publish').main([str(digits_run), '--out', str(tmp_path / 'a.pth')])
     assert len(list(tmp_path.glob('a-*.pth'))) == 1
 
