@@ -205,6 +205,19 @@ def test_images_and_their_mirror_images_where_training_mirrors():
     assert cfg.model.module.type == 'ECLClassifier'
 
 
+def test_the_wrapper_of_the_configuration_averages_its_own_views():
+    cfg = _config()
+    cfg.tta_model = dict(type='MyTTA')
+    cfg.tta_pipeline = [dict(type='LoadImage'), dict(type='TestTimeAug', transforms=[])]
+    use_tta(cfg, 'a.py')
+    assert cfg.model.type == 'MyTTA'
+    assert cfg.model.module.type == 'ECLClassifier'
+    assert [step.type for step in cfg.test_dataloader.dataset.dataset.pipeline] == [
+        'LoadImage',
+        'TestTimeAug',
+    ]
+
+
 @pytest.mark.parametrize(
     ('memory', 'flip'),
     [('InMemoryDataset', 'BatchRandomFlip'), (InMemoryDataset, BatchRandomFlip)],

@@ -42,6 +42,17 @@ def images(request) -> torch.Tensor:
     }[request.param]
 
 
+def test_images_of_another_shape_and_as_many_pixels_have_tables_of_their_own():
+    augment = BatchCIFARAutoAugment()
+    for shape in ((4, 16), (16, 4)):
+        images = torch.randint(0, 256, (64, 3, *shape)).float()
+        results = []
+        for each in (augment, BatchCIFARAutoAugment()):
+            torch.manual_seed(1)
+            results.append(each(images))
+        assert torch.equal(*results)
+
+
 @pytest.mark.parametrize(
     ('name', 'level'), [(name, level) for name, levels in LEVELS.items() for level in levels]
 )

@@ -54,6 +54,13 @@ def test_each_image_is_jittered_by_its_own_factor_in_the_range():
     assert changed.std() == pytest.approx(0.8 / 12**0.5, rel=0.1)
 
 
+def test_images_that_are_not_chosen_keep_their_hue(images):
+    many = images.float().repeat(50, 1, 1, 1)
+    result = BatchColorJitter(hue=0.5, prob=0.2)(many)
+    changed = (result - many).abs().flatten(1).amax(1) > 1
+    assert 30 < changed.sum() < 90
+
+
 def test_the_order_of_the_adjustments_is_drawn(monkeypatch):
     def adjust(x, kind, chosen):
         changes = torch.where(kind == 0, x + 10, torch.where(kind == 1, 2 * x, x / 4))

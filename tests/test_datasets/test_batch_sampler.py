@@ -43,6 +43,10 @@ def test_order_depends_on_seed_and_epoch_alone(sampler, labelled):
     again = list(_epochs(BalancedBatchSampler(sampler, 6, 2), 3))
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first[0], first[1])
+    # Not the images of the classes alone: which classes meet is random too.
+    assert not np.array_equal(LABELS[first[0]], LABELS[first[1]])
+    other = DefaultSampler(labelled(LABELS.tolist()), shuffle=True, seed=1)
+    assert not np.array_equal(first[0], next(_epochs(BalancedBatchSampler(other, 6, 2), 1)))
 
 
 def test_processes_share_the_batches(labelled):

@@ -22,6 +22,7 @@ from ecl.errors import UserError
         (['10', '2', '1'], ('1', '2', '10')),
         (['b', '10', '2'], ('10', '2', 'b')),
         (['02', '2', '1'], ('1', '02', '2')),
+        (['2', '02', '1'], ('1', '02', '2')),
         (['\u00b2', '10', '2'], ('10', '2', '\u00b2')),  # a superscript is no number
         ([], ()),
     ],
@@ -55,6 +56,12 @@ def test_known_names_lists_and_none_pass():
     assert read_classes(None) is None
     with pytest.raises(UserError, match=r'places is missing.* imagenet, places365'):
         read_classes('places')
+
+
+def test_a_file_of_classes_may_lie_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    (tmp_path / 'classes.txt').write_text('ant\nbee\n')
+    assert read_classes('~/classes.txt') == ['ant', 'bee']
 
 
 @pytest.mark.parametrize(

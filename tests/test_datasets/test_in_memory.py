@@ -84,6 +84,14 @@ def test_images_of_one_configuration_are_decoded_once(tmp_path):
     assert not in_memory._in_use
 
 
+def test_another_configuration_of_as_many_images_has_images_of_its_own():
+    plain = dict(type='Digits', split='test', pipeline=PACK)
+    large = {**plain, 'pipeline': [dict(type='Resize', scale=16), *PACK]}
+    first, second = InMemoryDataset(plain), InMemoryDataset(large)
+    assert len(first) == len(second)
+    assert (first.images.shape[-1], second.images.shape[-1]) == (8, 16)
+
+
 class Sizes(Dataset):
     """Images of several sizes, or of several views."""
 

@@ -94,6 +94,17 @@ def test_classes_may_be_ranked_by_the_training_set(labelled):
         LongTailDataset(balanced, imbalance_factor=5, ranked_by=labelled([0, 1]))
 
 
+def test_a_part_has_its_own_labels_and_counts(source):
+    whole = LongTailDataset(source, imbalance_factor=5)
+    indices = np.flatnonzero(whole.get_gt_labels() != 1)[::2]
+    part = whole.get_subset(indices)
+    assert _numbers(part) == [_numbers(whole)[i] for i in indices]
+    labels = whole.get_gt_labels()[indices]
+    assert part.get_gt_labels().tolist() == labels.tolist()
+    assert part.class_counts == np.bincount(labels, minlength=4).tolist()
+    assert whole.class_counts == long_tail_counts(4, 50, 5).tolist()
+
+
 def test_choice_is_uniform_within_a_class(source):
     times = np.zeros(len(source))
     for seed in range(200):

@@ -95,6 +95,12 @@ def test_cao_is_the_published_shuffle(seed):
     assert chosen.tolist() == _as_published(LABELS, WANTED, seed)
 
 
+def test_the_random_rule_chooses_what_it_always_chose():
+    # Other images would be another data set than that of the results.
+    chosen = SUBSETS['random']([np.arange(10)] * 2, [4, 4], 1)
+    assert [indices.tolist() for indices in chosen] == [[8, 4, 7, 0], [7, 2, 4, 6]]
+
+
 @pytest.mark.parametrize('rule', list(SUBSETS))
 def test_every_rule_keeps_the_wanted_number_of_each_class(rule):
     before = [indices.copy() for indices in MEMBERS]

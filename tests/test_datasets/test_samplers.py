@@ -1,4 +1,5 @@
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -183,8 +184,12 @@ def test_images_repeat_by_the_factor_of_their_class(repeated):
     assert times.min() == 1
     assert abs(times.mean(axis=0) - expected).max() < 5 * 0.5 / 600**0.5
     # Images of a class are rounded on their own, not together.
-    tail = times[:, REPEATED == 2]
-    assert abs(np.corrcoef(tail.T)[np.triu_indices(8, 1)]).max() < 0.3
+    for label in (1, 2):
+        same = times[:, label == REPEATED]
+        pairs = np.triu_indices(COUNTS[label], 1)
+        assert abs(np.corrcoef(same.T)[pairs]).max() < 0.3
+    # The copies of an image are spread over the epoch.
+    assert np.mean([np.diff(drawn) == 0 for drawn in _epochs(sampler, 20)]) < 0.03
 
 
 def test_an_unreachable_threshold_shows_every_image_once(repeated):
@@ -224,6 +229,13 @@ def test_rounding_keeps_the_total_and_moves_nothing_by_a_whole(weights, total, s
     numbers = stochastic_round(np.array(weights), total, np.random.default_rng(seed))
     assert numbers.sum() == total
     assert (abs(numbers - exact) < 1 + 1e-6).all()
+
+
+@pytest.mark.parametrize('offset', [0.0, 0.5, 0.999])
+@pytest.mark.parametrize('number', range(2, 30))
+def test_whole_shares_stay_whole_at_every_offset(number, offset):
+    rng = SimpleNamespace(random=lambda: offset)
+    assert stochastic_round(np.full(number, 0.1), 2 * number, rng).tolist() == [2] * number
 
 
 def test_rounding_keeps_the_mean():

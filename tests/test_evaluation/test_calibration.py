@@ -56,6 +56,14 @@ def test_correction_moves_predictions_from_frequent_to_rare_classes(logits):
     assert many == sorted(many, reverse=True) and many[-1] < many[0]
 
 
+def test_a_class_without_training_images_counts_as_one_of_a_single_image(logits):
+    absent, single = (
+        evaluate(BalanceAccuracy((0, 0.3), class_counts=[*COUNTS[:-1], count]), *logits)
+        for count in (0, 1)
+    )
+    assert absent == single
+
+
 def test_bad_settings(logits):
     with pytest.raises(UserError, match=r'BalanceAccuracy.strengths: got \(\)'):
         BalanceAccuracy(())

@@ -48,6 +48,14 @@ def test_a_correct_predictor_is_balanced_on_long_tailed_test_data(predictions):
     np.testing.assert_allclose(PredictionShare.of(correct, [50, 10, 5]).share, 100)
 
 
+def test_the_mean_of_trainings_is_taken_class_by_class():
+    one = PredictionShare(np.array([200.0, 50, 50]), np.array([0.9, 0.5, 0.7]))
+    other = PredictionShare(np.array([100.0, 150, 50]), np.array([0.7, 0.7, 0.8]))
+    mean = PredictionShare.mean([one, other])
+    np.testing.assert_allclose(mean.share, [150, 100, 50])
+    np.testing.assert_allclose(mean.confidence, [0.8, 0.6, 0.75])
+
+
 def test_equal_counts_rank_by_label(predictions):
     np.testing.assert_allclose(PredictionShare.of(predictions, [7, 7, 7]).share, [50, 200, 50])
 

@@ -14,7 +14,6 @@ from ecl.evaluation import (
     class_table,
     distribution_table,
 )
-from ecl.evaluation.metrics import BINS
 
 
 def _samples(number=200, classes=4, experts=2, seed=0):
@@ -87,7 +86,7 @@ def test_class_accuracies_are_the_recalls():
 def test_calibration_is_that_of_all_classes():
     samples = _samples()
     errors = calibration_errors(_record(samples))
-    reference = MulticlassCalibrationError(num_classes=4, n_bins=BINS)
+    reference = MulticlassCalibrationError(num_classes=4, n_bins=15)
     labels = torch.cat([sample['gt_label'] for sample in samples])
     whole = reference(torch.stack([sample['pred_score'] for sample in samples]), labels)
     first = reference(torch.stack([sample['expert_scores'][0] for sample in samples]), labels)

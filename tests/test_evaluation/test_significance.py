@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.stats import chi2
+from scipy.stats import chi2, ttest_1samp
 
 from ecl.evaluation import Predictions, between_networks, between_seeds
 
@@ -26,6 +26,15 @@ def test_without_a_spread_nothing_is_said(first, second):
     assert difference.value > 0
 
 
+def test_one_method_without_a_spread_is_a_value_to_test_the_other_against():
+    second = [63.0, 65.0, 64.0, 66.0]
+    difference = between_seeds([60.0] * 3, second)
+    expected = ttest_1samp(second, 60.0)
+    low, high = expected.confidence_interval(0.95)
+    assert difference.p == pytest.approx(expected.pvalue)
+    assert difference.interval == pytest.approx((low - 60, high - 60))
+
+
 def test_chance_alone_is_significant_one_time_in_twenty():
     rng = np.random.default_rng(0)
     values = rng.normal(60, 1, (600, 2, 5))
@@ -35,7 +44,8 @@ def test_chance_alone_is_significant_one_time_in_twenty():
 
 def _predictions(right):
     labels = np.zeros(len(right), dtype=np.int64)
-    predicted = np.where(right, 0, 1)[None]
+    expert = np.ones(len(right), dtype=np.int64)  # never right
+    predicted = np.stack([np.where(right, 0, 1), expert])
     return Predictions([''] * len(right), labels, predicted, np.ones(predicted.shape))
 
 

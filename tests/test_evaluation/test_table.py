@@ -1,7 +1,14 @@
 import numpy as np
+import pandas as pd
 import pytest
 
-from ecl.evaluation import further_line, metric_table
+from ecl.evaluation import (
+    accuracy_interval,
+    further_line,
+    interval_line,
+    markdown_table,
+    metric_table,
+)
 
 
 def test_rows_and_columns():
@@ -75,3 +82,23 @@ def test_metrics_of_other_classes_are_listed():
     assert further_line(metrics) == ''
     metrics |= {'worst/class': 12.5, 'mine': np.float32(0.25), 'worst/all': [1.0, 2.0]}
     assert further_line(metrics) == 'further metrics: worst/class 12.5, mine 0.25'
+
+
+@pytest.mark.parametrize('right', range(101))
+def test_the_interval_is_that_of_wilson(right):
+    z, share = 1.959964, right / 100
+    middle = (share + z**2 / 200) / (1 + z**2 / 100)
+    half = z * np.sqrt(share * (1 - share) / 100 + z**2 / 40_000) / (1 + z**2 / 100)
+    found = accuracy_interval({'shot/overall': 100 * share}, 100)
+    assert found == pytest.approx((100 * (middle - half), 100 * (middle + half)), abs=1e-4)
+
+
+@pytest.mark.parametrize(('metrics', 'images'), [({}, 10), ({'shot/overall': 50.0}, 0)])
+def test_without_an_accuracy_or_images_there_is_no_interval(metrics, images):
+    assert accuracy_interval(metrics, images) is None
+    assert interval_line(metrics, images) == ''
+
+
+def test_a_bar_in_a_name_does_not_end_its_cell():
+    table = markdown_table(pd.DataFrame({'class': ['a|b'], 'accuracy': [1.0]}))
+    assert table.splitlines()[-1].replace(' ', '') == r'|a\|b|1.00|'

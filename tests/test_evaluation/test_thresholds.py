@@ -38,11 +38,20 @@ def test_a_class_with_few_predictions_has_the_common_threshold():
     assert found[0] == pytest.approx(confidence[29]) and found[1] == pytest.approx(confidence[34])
 
 
+def test_a_class_with_twenty_predictions_has_its_own_threshold():
+    predicted = np.repeat([0, 1], [60, 20])
+    labels = predicted.copy()
+    labels[:60:4] = 1  # a quarter of the predictions of class 0 is wrong, none of class 1
+    confidence = np.linspace(0.99, 0.2, 80)
+    found = class_thresholds(labels, predicted, confidence, 2, accuracy=0.9)
+    assert found[1] == confidence[-1] != found[0]
+
+
 def test_what_abstaining_costs_is_counted():
-    labels, predicted = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 0])
-    confidence = np.array([0.9, 0.4, 0.8, 0.7])
+    labels, predicted = np.array([0, 0, 1, 1, 1]), np.array([0, 1, 1, 0, 0])
+    confidence = np.array([0.7, 0.4, 0.8, 0.6, 0.75])
     found = acceptance(labels, predicted, confidence, np.array([0.7, 0.5]))
-    assert found.accepted == 0.75
+    assert found.accepted == pytest.approx(3 / 5)
     assert found.accuracy == pytest.approx(2 / 3)
     nothing = acceptance(labels, predicted, confidence, np.full(2, np.inf))
     assert nothing.accepted == 0 and np.isnan(nothing.accuracy)

@@ -8,12 +8,14 @@ from mmpretrain.structures import DataSample
 from torch import nn
 
 from ecl.errors import UserError
+from ecl.models import MultiViewDataPreprocessor
 from ecl.models.adjustment import (
     ADJUSTMENTS,
     TAUS,
     _balanced_cross_entropy,
     adjust,
     choose_tau,
+    first_view,
 )
 from ecl.registry import MODELS
 
@@ -167,8 +169,42 @@ def test_the_loss_of_a_choice_needs_no_float64_on_the_device():
     assert _balanced_cross_entropy(*there) == _balanced_cross_entropy(logits, targets)
 
 
-def test_the_choice_changes_nothing_in_the_model():
+def test_of_equally_good_strengths_the_smallest_is_chosen():
     model = build()
+    (layer,) = model.head.label_classifiers
+    layer.weight.data.zero_()  # no strength changes anything
+    choice = choose_tau(model, batches(model, np.arange(4)), 'tau-norm', COUNTS, augment=False)
+    assert choice.tau == 0
+    assert np.isfinite(list(choice.losses.values())).all()
+
+
+@pytest.mark.parametrize('augment', [True, False])
+def test_the_choice_is_made_on_augmented_images_if_asked_for(augment):
+    model = build()
+    flip = [dict(type='BatchRandomFlip', prob=1.0)]
+    model.data_preprocessor = MultiViewDataPreprocessor(views=[flip])
+    found = list(batches(model, np.arange(4)))
+    seen = [{**each, 'inputs': each['inputs'].flip(3)} for each in found] if augment else found
+    choice = choose_tau(model, found, 'tau-norm', COUNTS, augment=augment)
+    assert choice == choose_tau(build(), seen, 'tau-norm', COUNTS, augment=False)
+
+
+def test_the_first_view_is_augmented_and_not_mixed():
+    views = [[dict(type='BatchRandomFlip', prob=1.0)], [dict(type='BatchRandomCrop', crop_size=4)]]
+    mixup = dict(augments=[dict(type='Mixup', alpha=1.0)])
+    model = build()
+    preprocessor = MultiViewDataPreprocessor(views=views, batch_augments=mixup, num_classes=4)
+    model.data_preprocessor = preprocessor
+    (batch,) = batches(model, np.arange(4))
+    mixing = preprocessor.batch_augments
+    images = batch['inputs'].float()
+    assert torch.equal(first_view(model, batch, augment=True)['inputs'], images.flip(3))
+    assert torch.equal(first_view(model, batch, augment=False)['inputs'], images)
+    assert preprocessor.batch_augments is mixing  # the training goes on to mix
+
+
+def test_the_choice_changes_nothing_in_the_model():
+    model = build().train()
     before = copy.deepcopy(model.state_dict())
     choose_tau(model, batches(model, np.arange(4)), 'tau-norm', COUNTS, augment=True)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())

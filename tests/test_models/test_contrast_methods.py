@@ -74,6 +74,20 @@ def test_buffers_are_updated_in_place(contrast):
 
 
 @branches
+def test_a_saved_branch_goes_on_as_if_never_stopped(contrast):
+    whole, resumed = build(contrast), build(contrast)
+    loss_of(whole, *batch())
+    resumed.load_state_dict(whole.state_dict())
+    losses = []
+    for model in (whole, resumed):
+        torch.manual_seed(1)
+        losses.append(loss_of(model, *batch()))
+    assert torch.equal(*losses)
+    for one, other in zip(whole.buffers(), resumed.buffers(), strict=True):
+        assert torch.equal(one, other)
+
+
+@branches
 def test_mixed_precision_and_as_many_classes_as_inaturalist(contrast):
     model = build(contrast, num_classes=8142)
     for _ in range(2):

@@ -87,6 +87,19 @@ def test_each_view_of_the_pipeline_gets_its_own_transforms():
         preprocessor({'inputs': [*given, given[0]]}, training=True)
 
 
+def test_the_first_view_alone_is_mixed():
+    mixup = dict(augments=[dict(type='Mixup', alpha=1.0)])
+    preprocessor = MultiViewDataPreprocessor(batch_augments=mixup, num_classes=8)
+    data = _images()
+    images = data['inputs'].float()
+    packed = preprocessor({**data, 'inputs': [data['inputs']] * 2}, training=True)
+    first, second = packed['inputs']
+    assert torch.equal(second, images)
+    shares = torch.stack([sample.gt_score for sample in packed['data_samples']])
+    torch.testing.assert_close(first, torch.einsum('ij,jchw->ichw', shares, images))
+    assert ((shares > 0).sum(1) == 2).any()
+
+
 def test_views_repeat_with_the_seed():
     preprocessor, data = MultiViewDataPreprocessor(views=VIEWS), _images()
     results = []

@@ -93,6 +93,22 @@ def test_predictions_carry_the_scores_of_ensemble_experts_and_classifiers(predic
     assert [p.gt_label.item() for p in predictions] == labels().tolist()
 
 
+@pytest.mark.parametrize('expert', [None, 2])
+def test_the_scores_of_either_classifier_follow_the_aggregator_and_the_expert(expert):
+    head, feats = (
+        build(**TWO, aggregator=dict(type='WeightedAggregator'), expert=expert),
+        features(),
+    )
+    weights = torch.tensor([0.5, 0.5, 0.0] if expert is None else [0.0, 0.0, 1.0])
+    if expert is None:
+        head.aggregator.weights.copy_(weights)
+    outputs = head.outputs(feats)
+    predictions = head.predict(feats, samples())
+    for name, logits in (('label_score', outputs.logits), ('distill_score', outputs.aux_logits)):
+        expected = (weights[:, None, None] * logits).sum(0).softmax(-1)
+        torch.testing.assert_close(torch.stack([p.get(name) for p in predictions]), expected)
+
+
 @pytest.mark.parametrize('kind', ['MeanAggregator', 'WeightedAggregator', 'RouterAggregator'])
 def test_an_expert_kept_alone_predicts_without_the_others(kind):
     head, feats = build(**TWO, aggregator=dict(type=kind)), features()
@@ -213,11 +229,16 @@ def test_a_loss_that_counts_labels_refuses_mixed_ones():
         head.loss(feats, soft)
 
 
-def test_every_expert_may_have_a_label_loss_of_its_own():
+@pytest.mark.parametrize('two', [{}, TWO])
+def test_every_expert_may_have_a_label_loss_of_its_own(two):
     losses = [dict(type='BalancedSoftmaxLoss', tau=tau) for tau in (-1.0, 0.0, 1.0)]
-    head, feats = build(label_loss=losses), features()
-    logits = head.outputs(feats).logits
-    terms = [loss(z, labels()) for loss, z in zip(head.loss_module, logits, strict=True)]
+    head, feats = build(label_loss=losses, **two), features()
+    outputs = head.outputs(feats)
+    terms = [
+        loss(z, labels())
+        for logits in ([outputs.logits, outputs.aux_logits] if two else [outputs.logits])
+        for loss, z in zip(head.loss_module, logits, strict=True)
+    ]
     torch.testing.assert_close(head.loss(feats, samples())['label_loss'], torch.stack(terms).mean())
 
 
@@ -268,9 +289,12 @@ def test_a_loss_within_a_loss_receives_them_too():
         ({'reading': 'peers'}, 'reading'),
         ({'label_loss': [dict(type='CrossEntropyLoss')] * 2}, 'label_loss'),
         ({'num_classes': 1}, 'num_classes'),
-        (
-            {'expert_losses': {'label': dict(type='FeatureDistillLoss')}},
-            r"expert_losses: got \['label'\]",
+        *(
+            (
+                {'expert_losses': {name: dict(type='FeatureDistillLoss')}},
+                rf"expert_losses: got \['{name}'\]",
+            )
+            for name in ('label', 'aggregator', 'contrast')
         ),
     ],
 )

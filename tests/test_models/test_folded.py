@@ -29,7 +29,8 @@ def trained(network: nn.Module) -> nn.Module:
     """In evaluation mode, with norm layers that do something."""
     torch.manual_seed(0)
     for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine:
+        norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
+        if norm and module.affine and module.track_running_stats:
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 2)
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -113,7 +114,9 @@ class Layers(nn.Module):
         super().__init__()
         self.kind = kind
         self.conv = nn.Conv2d(3, 3, 1, bias=kind == 'bias')
-        self.norm = nn.BatchNorm2d(3, affine=kind != 'not affine')
+        self.norm = nn.BatchNorm2d(
+            3, affine=kind != 'not affine', track_running_stats=kind != 'no statistics'
+        )
         self.plain = nn.Sequential(nn.Conv2d(3, 3, 1, bias=False), nn.BatchNorm2d(3))
         if kind == 'other eps':
             self.plain[1].eps = 1e-3
@@ -136,6 +139,7 @@ class Layers(nn.Module):
         ('plain', 0),
         ('bias', 1),
         ('not affine', 1),
+        ('no statistics', 1),
         ('other eps', 1),
         ('activation between', 1),
         ('norm twice', 2),

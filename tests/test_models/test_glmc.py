@@ -72,12 +72,13 @@ def reference(encoder, classifiers, contrast, views, targets, progress, power, f
 @pytest.mark.parametrize('num_experts', [1, K])
 @pytest.mark.parametrize(('progress', 'power', 'factor'), [(0.0, 1.0, 1.0), (0.6, 1.2, 4.0)])
 def test_it_is_the_loss_of_the_paper(num_experts, progress, power, factor):
-    parts = build(num_experts, progress, weight_power=power, consistency_weight=factor)
+    options = dict(weight_power=power, consistency_weight=factor, loss_weight=0.5)
+    parts = build(num_experts, progress, **options)
     views = list(torch.randn(2, N, 3, 2, 2))
     targets = torch.rand(N, C).softmax(-1)
     value = call(*parts, views, targets)
     expected = reference(*parts, views, targets.double().numpy(), progress, power, factor)
-    assert value.item() == pytest.approx(expected, rel=1e-5)
+    assert value.item() == pytest.approx(0.5 * expected, rel=1e-5)
 
 
 def test_at_the_end_without_weights_and_consistency_it_is_cross_entropy():
@@ -133,6 +134,25 @@ def test_the_box_has_its_share_of_the_image_up_to_a_pixel(share):
         assert box.sum() == height * width
         assert abs(height - 32 * share**0.5) <= 1
         assert abs(width - 24 * share**0.5) <= 1
+
+
+@pytest.mark.parametrize('share', [0.1, 0.5, 0.93])
+def test_the_box_favours_no_side_of_the_image(share):
+    share, corners = torch.tensor(share), torch.rand(20, 2)
+    for corner in corners:
+        mirrored = cut_box(share, 1 - corner, 32, 24).flip(0, 1)
+        torch.testing.assert_close(cut_box(share, corner, 32, 24), mirrored)
+
+
+def test_the_place_of_the_box_does_not_depend_on_its_size(monkeypatch):
+    _, _, contrast = build()
+    drawn = []
+    monkeypatch.setattr(contrast, 'mix', lambda *args: drawn.append([args[3], *args[4]]))
+    for _ in range(300):
+        contrast.mix_views([torch.zeros(N, 3, 1, 1)] * 2, torch.zeros(N, dtype=torch.long))
+    correlations = np.corrcoef(np.array(drawn).T)
+    assert np.abs(correlations - np.eye(3)).max() < 0.25
+    np.testing.assert_allclose(np.mean(drawn, axis=0), 0.5, atol=0.1)
 
 
 def test_partners_of_rare_classes_are_drawn_more_often():

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -34,6 +35,24 @@ def test_every_pair_follows_the_equation(lam):
         expected[i] += share(lam, i, j)
         expected[j] += 1 - share(lam, i, j)
         torch.testing.assert_close(targets[n], expected)
+
+
+@pytest.mark.parametrize('alpha', [0.2, 1.0])
+def test_a_batch_is_mixed_with_itself_in_another_order_by_a_beta_variable(alpha):
+    remix = Remix(alpha=alpha, tau=0.0)
+    remix.set_class_counts(COUNTS)
+    images = torch.eye(4).view(4, 4, 1, 1)
+    own, mixed_pairs = [], 0
+    for _ in range(400):
+        mixed, targets = remix(images, torch.eye(4))
+        torch.testing.assert_close(mixed.flatten(1), targets)
+        torch.testing.assert_close(targets.sum(0), torch.ones(4))  # a partner for each
+        changed = targets.diagonal()[targets.diagonal() < 1]
+        mixed_pairs += len(changed)
+        own += changed[:1].tolist()
+    assert mixed_pairs == pytest.approx(400 * 3, abs=200)  # one of four is its own partner
+    assert np.mean(own) == pytest.approx(0.5, abs=0.1)
+    assert np.var(own) == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.25)
 
 
 def test_without_a_threshold_it_is_mixup():

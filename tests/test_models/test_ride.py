@@ -59,15 +59,33 @@ def test_the_temperatures_follow_the_classes_late_in_the_training():
     unaware.set_class_counts(COUNTS)
     with pytest.raises(UserError, match='needs the progress of the training'):
         unaware(batch, torch.zeros(N))
+    with pytest.raises(UserError, match='needs the class counts'):
+        ExpertDiversityLoss(C)(batch, torch.zeros(N))
 
 
 def running_mean(logits, k):
     return logits[: k + 1].mean(0)
 
 
+def test_a_router_sees_the_direction_of_a_feature_and_the_highest_probabilities():
+    batch, router = outputs(), RouterAggregator(C, K, D, hid_channels=3, num_logits=2)
+    for k in range(K - 1):
+        hidden, decision = (
+            [value.detach().double().numpy() for value in (layer.weight, layer.bias)]
+            for layer in (router.features[k], router.decisions[k])
+        )
+        feat = batch.feats[k].double().numpy()
+        feat = feat / np.linalg.norm(feat, axis=1, keepdims=True)
+        probabilities = np.exp(log_softmax(running_mean(batch.logits, k).double().numpy()))
+        highest = -np.sort(-probabilities, axis=1)[:, :2]
+        seen = np.hstack([np.maximum(feat @ hidden[0].T + hidden[1], 0), highest])
+        expected = seen @ decision[0][0] + decision[1]
+        np.testing.assert_allclose(router.decide(batch)[k].detach(), expected, rtol=1e-4, atol=1e-6)
+
+
 def test_the_routers_learn_when_the_next_expert_is_needed():
     batch, labels = outputs(), torch.randint(C, (N,))
-    router = RouterAggregator(C, K, D, needed_weight=7.0)
+    router = RouterAggregator(C, K, D, needed_weight=7.0, loss_weight=0.5)
     decisions = router.decide(batch)
     terms = []
     for k in range(K - 1):
@@ -76,7 +94,7 @@ def test_the_routers_learn_when_the_next_expert_is_needed():
         for n in range(N):
             p = torch.sigmoid(decisions[k, n]).item()
             terms.append(-7 * np.log(p) if wrong[n] and later[n] else -np.log(1 - p))
-    assert router.loss(batch, labels).item() == pytest.approx(np.mean(terms), rel=1e-4)
+    assert router.loss(batch, labels).item() == pytest.approx(0.5 * np.mean(terms), rel=1e-4)
 
 
 def test_an_image_asks_the_experts_in_order_until_one_says_no():

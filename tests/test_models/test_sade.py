@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from ecl.errors import UserError
 from ecl.models import (
     BalancedSoftmaxLoss,
     ExpertOutputs,
@@ -45,6 +46,11 @@ def test_mixed_labels_are_welcome_and_extremes_stay_finite():
         logits = (scale * torch.randn(2, 4).sign()).requires_grad_()
         build()(logits, mixed).backward()
         assert logits.grad.isfinite().all()
+
+
+def test_without_counts_it_says_how_to_get_them():
+    with pytest.raises(UserError, match='class counts'):
+        InverseSoftmaxLoss(4)(torch.zeros(1, 4), torch.tensor([0]))
 
 
 def test_many_classes():
@@ -115,6 +121,14 @@ def test_only_a_chunk_is_in_double_precision(monkeypatch):
     monkeypatch.setattr(sade, 'CHUNK', 64)
     find_weights(*(torch.tensor(view).float() for view in two_views(0)))
     assert {shape[1] for shape in widest if len(shape) == 3} == {64, 300 % 64}
+
+
+def test_the_search_ends_before_a_weight_is_too_small():
+    rng = np.random.default_rng(0)
+    stable = 9 * np.eye(5)[rng.integers(5, size=300)]
+    first, second = (np.stack([90 * rng.standard_normal((300, 5)), stable]) for _ in range(2))
+    smallest = find_weights(torch.tensor(first), torch.tensor(second)).min().item()
+    assert SMALLEST <= smallest < SMALLEST + 0.01
 
 
 def test_experts_that_are_alike_keep_equal_weights():

@@ -15,6 +15,7 @@ class _Views(torch.nn.Module):
             sample.set_pred_score(image).set_pred_label(image.argmax(0, keepdim=True))
             sample.set_field(torch.stack([image, 1 - image]), 'expert_scores')
             sample.set_field(1 - image, 'distill_score')
+            sample.set_field(image / 2, 'label_score')
             samples.append(sample)
         return samples
 
@@ -29,5 +30,6 @@ def test_views_are_averaged_for_ensemble_experts_and_classifiers():
     expected = torch.tensor([[0.35, 0.65], [0.65, 0.35]])
     torch.testing.assert_close(merged.expert_scores, expected)
     torch.testing.assert_close(merged.distill_score, torch.tensor([0.65, 0.35]))
+    torch.testing.assert_close(merged.label_score, torch.tensor([0.175, 0.325]))
     # The first view alone would have said 0.
     assert (merged.pred_label.item(), merged.gt_label.item()) == (1, 1)

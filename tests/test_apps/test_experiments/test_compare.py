@@ -2,11 +2,14 @@ import json
 import shutil
 from importlib import import_module
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from ecl.apis import test as evaluate
-from ecl.apps.experiments.compare import compare
+from ecl.apps.experiments.compare import compare, read_methods
 from ecl.errors import UserError
+from ecl.evaluation import Predictions
 
 METRICS = {'shot/overall': 60.0, 'shot/few': 30.0}
 
@@ -95,6 +98,86 @@ def test_single_trainings_are_compared_image_by_image(digits_run, digits_config,
     assert 0 <= differences['overall'].p <= 1
     assert differences['balanced'].p is None
     assert 'McNemar' in capsys.readouterr().out
+
+
+def test_a_metric_that_a_seed_lacks_is_not_compared(two_methods, capsys):
+    record = json.loads((two_methods[1] / 'seed1/results.json').read_text())
+    del record['metrics']['shot/few']
+    (two_methods[1] / 'seed1/results.json').write_text(json.dumps(record))
+    (differences,) = compare(two_methods).values()
+    assert list(differences) == ['overall']
+
+
+def test_methods_of_one_name_are_numbered(two_methods, tmp_path):
+    _write(tmp_path / 'other' / 'two', 0)
+    methods = read_methods([*two_methods, tmp_path / 'other' / 'two'])
+    assert [method.name for method in methods] == ['one', 'two (2)', 'two (3)']
+
+
+def test_several_seeds_are_compared_by_their_records(two_methods, monkeypatch):
+    module = import_module('ecl.apps.experiments.compare')
+    monkeypatch.setattr(module, 'final_checkpoint', lambda folder: str(folder / 'epoch_1.pth'))
+    monkeypatch.setattr(module, 'collect_predictions', pytest.fail)
+    (differences,) = compare(two_methods).values()
+    assert differences['overall'].interval is not None
+
+
+def _two_networks(monkeypatch, tmp_path, labels, predicted, **more):
+    """Compare two networks with these predictions for test images of three classes."""
+    module = import_module('ecl.apps.experiments.compare')
+    for name in ('a', 'b'):
+        _write(tmp_path / name, 0, class_counts=[60, 30, 8], **more)
+    found = {
+        name: Predictions(['x'] * 6, np.array(own), np.array([row]), np.ones((1, 6)))
+        for name, own, row in zip('ab', labels, predicted, strict=True)
+    }
+    monkeypatch.setattr(module, 'final_checkpoint', lambda folder: folder.name)
+    monkeypatch.setattr(module, 'collect_predictions', found.get)
+    return compare([tmp_path / 'a', tmp_path / 'b'])
+
+
+def test_groups_are_those_of_the_thresholds_of_the_training(monkeypatch, tmp_path):
+    labels = [[0, 0, 1, 1, 2, 2]] * 2
+    predicted = [[0, 1, 0, 0, 2, 2], [0, 0, 1, 1, 0, 0]]
+    thresholds = {'protocol': {'shot_thresholds': [40, 50]}}
+    (found,) = _two_networks(monkeypatch, tmp_path, labels, predicted, **thresholds).values()
+    # Of the few-shot classes, with 30 and 8 images, one has gained what the other has lost.
+    assert {key: difference.value for key, difference in found.items()} == pytest.approx(
+        {'few': 0, 'overall': 100 / 6}
+    )
+
+
+def test_networks_that_were_tested_on_other_images_are_not_compared(monkeypatch, tmp_path):
+    labels = [[0, 0, 1, 1, 2, 2], [0, 0, 1, 2, 1, 2]]
+    with pytest.raises(UserError, match='a was tested on other images'):
+        _two_networks(monkeypatch, tmp_path, labels, [[0] * 6] * 2)
+
+
+def test_the_figure_shows_the_change_of_the_means_over_the_seeds(monkeypatch, tmp_path):
+    module = import_module('ecl.apps.experiments.compare')
+    labels = np.array([0, 0, 1, 1, 2, 2])
+    rows = {
+        'a0': [0, 0, 0, 0, 2, 0],
+        'a1': [0, 1, 0, 0, 2, 0],
+        'b0': [1, 1, 1, 1, 2, 2],
+        'b1': [1, 1, 1, 0, 2, 2],
+    }
+    for name in rows:
+        _write(tmp_path / name[0] / name, 0, class_counts=[60, 30, 8])
+
+    def collect(name):
+        return Predictions(['x'] * 6, labels, np.array([rows[name]]), np.ones((1, 6)))
+
+    drawn = []
+    monkeypatch.setattr(module, 'final_checkpoint', lambda folder: folder.name)
+    monkeypatch.setattr(module, 'collect_predictions', collect)
+    monkeypatch.setattr(module, 'load_checkpoint', lambda name: {'meta': {}})
+    monkeypatch.setattr(module, 'accuracy_change', lambda *args: drawn.append(args) or Figure())
+    compare([tmp_path / 'a', tmp_path / 'b'], tmp_path / 'out')
+    ((before, after, counts, names, *_),) = drawn
+    np.testing.assert_allclose(before, [75, 0, 50])
+    np.testing.assert_allclose(after, [0, 75, 100])
+    assert (counts, names) == ([60, 30, 8], ('a', 'b'))
 
 
 @pytest.mark.parametrize(

@@ -494,3 +494,18 @@ def test_a_training_that_ends_early_counts_for_the_pace(monkeypatch):
         fast.done, slow.done, last.done = epochs
         left_out += budget.exceeded_by(running, [])
     assert not left_out
+
+
+def test_a_budget_of_minutes_leaves_out_what_does_not_fit(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr('ecl.apps.experiments.matrix.time.monotonic', lambda: now)
+    budget = _Budget(100)
+    first, second, third = runs = [Counted() for _ in range(3)]
+    for run in runs:
+        run.epochs = 10
+    left_out = {}
+    for now, first.done in ((1, 0), (5, 1), (25, 5), (30, 6), (100, 9)):
+        left_out[now] = budget.exceeded_by([first], [second, third])
+    # Four epochs in 20 seconds are 0.2 a second. Of the 75 seconds that are left at second 25, 0.9
+    # give 13.5 epochs: five of the first run and not ten more.
+    assert left_out == {1: [], 5: [], 25: [second, third], 30: [], 100: [first]}

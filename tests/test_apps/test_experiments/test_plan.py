@@ -55,3 +55,45 @@ def test_a_configuration_on_another_drive_is_named_in_full(tmp_path, digits_conf
     rows = [{'config': str(digits_config)}]
     path.write_text(json.dumps(dict(title='T', seeds=[0], rows=rows)))
     assert read_matrix(path)[2][0].config == digits_config
+
+
+def _planned(folder, config, options):
+    (run,) = plan([Row('A', config, options, {})], [0], folder, folder / 'table.json')
+    return run
+
+
+@pytest.mark.parametrize(
+    ('options', 'another'),
+    [
+        ({'model.backbone.num_experts': 2}, True),
+        ({'data_preprocessor.mean': [1.0, 2.0, 3.0]}, True),
+        ({'train_dataloader.dataset.imbalance_factor': 5}, True),
+        ({'val_dataloader.dataset.test_per_class': 20}, True),
+        ({'val_evaluator.thresholds': [5, 10]}, True),
+        ({'optim_wrapper.optimizer.lr': 0.01}, True),
+        ({'param_scheduler': []}, True),
+        ({'train_cfg.max_epochs': 3}, True),
+        ({'load_from': 'weights.pth'}, True),
+        ({'custom_hooks': [dict(type='EMAHook')]}, True),
+        ({'default_hooks.weights': dict(type='DistillWeightHook')}, True),
+        ({'test_dataloader.batch_size': 7}, False),
+        ({'default_hooks.checkpoint.interval': 1}, False),
+        ({'load_from': None}, False),
+    ],
+)
+def test_what_the_weights_depend_on_makes_another_training(
+    tmp_path, digits_config, options, another
+):
+    plain, changed = (
+        _planned(tmp_path, digits_config, given).fingerprint for given in ({}, options)
+    )
+    assert (plain != changed) == another
+
+
+@pytest.mark.parametrize('name', ['results.json', 'last_checkpoint'])
+def test_a_folder_of_another_training_is_not_used(tmp_path, digits_config, name):
+    run = _planned(tmp_path, digits_config, {})
+    (run.work_dir / name).touch()
+    _planned(tmp_path, digits_config, {})
+    with pytest.raises(UserError, match='holds a run of another configuration'):
+        _planned(tmp_path, digits_config, {'optim_wrapper.optimizer.lr': 0.01})

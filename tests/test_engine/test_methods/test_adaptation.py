@@ -1,6 +1,7 @@
 import copy
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from ecl.apis.checkpoint import latest_checkpoint
 from ecl.engine.methods import adaptation
 from ecl.engine.resume.rank_state import seed_generators
 from ecl.errors import UserError
+from ecl.models.expert_head import MeanAggregator
+from ecl.models.sade import WeightedAggregator
 
 SADE = Path(__file__).parents[3] / 'configs/sade/sade_r8_digits-lt.py'
 ONE = SADE.parents[1] / 'balanced_softmax/balanced_softmax_r8_digits-lt.py'
@@ -71,6 +74,36 @@ def test_data_workers_draw_other_numbers_for_each_view():
     assert torch.equal(views[0], views[2])
 
 
+@pytest.mark.parametrize(
+    ('images', 'mean', 'spread', 'adapted'),
+    [
+        (200, 0.02, 0.01, True),
+        (199, 0.02, 0.01, False),
+        (200, 0.009, 0.0, False),
+        (200, 0.02, 0.2, False),  # two standard errors are 0.028
+        (800, 0.02, 0.2, True),
+    ],
+)
+def test_weights_need_enough_images_and_a_gain_beyond_chance(
+    monkeypatch, images, mean, spread, adapted
+):
+    found = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
+    gain = mean + spread * torch.tensor([-1.0, 1.0] * images, dtype=torch.float64)[:images]
+    views = iter([torch.zeros(3, images, 5)] * 2)
+    monkeypatch.setattr(adaptation, '_augmented_test_data', lambda cfg: None)
+    monkeypatch.setattr(adaptation, '_expert_logits', lambda *args: next(views))
+    monkeypatch.setattr(adaptation, 'find_weights', lambda one, other: found)
+    monkeypatch.setattr(
+        adaptation, 'agreement', lambda weights, *_: gain if weights is found else 0 * gain
+    )
+    head = SimpleNamespace(num_experts=3, aggregator=MeanAggregator(), expert=None)
+    model = SimpleNamespace(head=head, parameters=lambda: iter([torch.zeros(1)]))
+    told = adaptation.adapt_model(model, None)
+    assert told['adapted'] == adapted
+    assert told['weights'] == ([0.2, 0.3, 0.5] if adapted else [0.3333] * 3)
+    assert isinstance(head.aggregator, WeightedAggregator) == adapted
+
+
 def test_few_images_change_nothing(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(adaptation, 'FEWEST', 10_000)
     out = tmp_path / 'few.json'
@@ -91,8 +124,5 @@ def test_an_expert_that_predicts_alone_is_refused(trained, tmp_path):
 
 
 def test_the_mean_of_experts_can_be_adapted_too():
-    from ecl.models.expert_head import MeanAggregator
-    from ecl.models.sade import WeightedAggregator
-
     outputs = type('Outputs', (), {'logits': torch.randn(3, 4, 5)})
     torch.testing.assert_close(MeanAggregator()(outputs), WeightedAggregator(3)(outputs))

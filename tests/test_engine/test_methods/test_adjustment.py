@@ -15,6 +15,7 @@ from ecl.apis import test as evaluate
 from ecl.apis.checkpoint import final_checkpoint
 from ecl.apis.test import use_tta
 from ecl.checkpoint_file import load_checkpoint
+from ecl.engine.methods import adjustment as module
 from ecl.engine.methods.adjustment import (
     AdjustmentHook,
     balanced_subset,
@@ -22,7 +23,7 @@ from ecl.engine.methods.adjustment import (
     validates_on_test,
 )
 from ecl.errors import UserError
-from ecl.models.adjustment import ADJUSTMENTS
+from ecl.models.adjustment import ADJUSTMENTS, TauChoice
 
 ROOT = Path(__file__).parents[3] / 'configs'
 CONFIG = ROOT / 'logit_adjustment' / 'logit_adjustment_r8_digits-lt.py'
@@ -187,9 +188,26 @@ def test_the_images_are_the_same_each_time():
     assert torch.equal(one, two)
 
 
+@pytest.mark.parametrize('source', ['training images', 'validation data'])
+def test_training_images_alone_are_augmented_for_the_choice(monkeypatch, source):
+    augmented = []
+
+    def choose(model, batches, method, class_counts, augment):
+        augmented.append(augment)
+        return TauChoice(0.5, 3, {0.5: 1.0})
+
+    monkeypatch.setattr(module, 'selection_data', lambda cfg: ([], source))
+    monkeypatch.setattr(module, 'choose_tau', choose)
+    monkeypatch.setattr(module, 'adjust', lambda *args: None)
+    told = module.adjust_model(None, None, 'tau-norm', 'auto', None)
+    assert augmented == [source == 'training images']
+    assert (told['tau'], told['chosen_on'], told['images']) == (0.5, source, 3)
+
+
 def test_each_class_gives_equally_many_images():
     labels = np.repeat([0, 1, 2], [50, 20, 3])
     indices = balanced_subset(labels, 30)
+    assert indices[:10] != list(range(10))  # not the first ones
     assert np.bincount(labels[indices]).tolist() == [10, 10, 3]
     assert indices == balanced_subset(labels, 30) == sorted(set(indices))
 

@@ -84,6 +84,8 @@ def test_logs_the_distribution(make_runner, capfd):
     log = ''.join(capfd.readouterr())
     assert '166 images in 3 classes, 120 to 6 a class (imbalance factor 20)' in log
     assert '1 many-shot, 1 medium-shot, 1 few-shot' in log
+    make_runner([dict(type='ClassCountsHook', thresholds=(5, 50))], max_epochs=1).train()
+    assert '1 many-shot, 2 medium-shot' in ''.join(capfd.readouterr())
 
 
 def test_resume_on_other_data_warns_fine_tuning_does_not(make_runner, tmp_path, capfd):
@@ -104,6 +106,7 @@ def test_resume_on_other_data_warns_fine_tuning_does_not(make_runner, tmp_path, 
     ('sampler', 'tau', 'warns'),
     [
         (dict(type='ClassAwareSampler'), 1.0, True),
+        (dict(type='ProgressivelyBalancedSampler', max_epochs=1), 1.0, True),
         (dict(type='ClassAwareSampler'), 0.0, False),
         (dict(type='ClassAwareSampler', exponent=1), 1.0, False),
         (dict(type='DefaultSampler', shuffle=True), 1.0, False),
@@ -194,6 +197,9 @@ def test_modules_hear_the_share_that_is_done_also_after_a_resume(make_runner, tm
 def test_a_training_that_counts_no_epochs_is_refused_where_they_matter(make_runner):
     by_iter = dict(type='IterBasedTrainLoop', max_iters=2)
     make_runner(['TrainingProgressHook'], train_cfg=by_iter).train()
+    model = _model(make_runner)
+    model.deep[1].has_progress = True  # as a loss that does not ask for it
+    make_runner(['TrainingProgressHook'], model=model, train_cfg=by_iter).train()
     runner = make_runner(['TrainingProgressHook'], model=_model(make_runner), train_cfg=by_iter)
     with pytest.raises(UserError, match='IterBasedTrainLoop, expected by_epoch=True: Listener'):
         runner.train()

@@ -108,20 +108,28 @@ def test_survives_compilation():
     assert hook._step[0, :, 1].float() == pytest.approx(2 * weights[:, 1:3].sum(1))
 
 
-def test_resume_continues_the_file_from_the_resumed_epoch(make_runner, tmp_path):
+@pytest.mark.parametrize('epoch', [1, 2])
+def test_resume_continues_the_file_from_the_resumed_epoch(make_runner, tmp_path, epoch):
     make_runner(HOOKS, max_epochs=3).train()
     before = weights_in(tmp_path / 'run')
-    checkpoint = str(tmp_path / 'run/epoch_2.pth')
+    checkpoint = str(tmp_path / f'run/epoch_{epoch}.pth')
     make_runner(HOOKS, max_epochs=4, load_from=checkpoint, resume=True).train()
     after = weights_in(tmp_path / 'run')
     assert after.shape == (4, 2, 3)
-    assert np.array_equal(after[:2], before[:2])
-    assert not np.array_equal(after[2], before[2])
+    assert np.array_equal(after[:epoch], before[:epoch])
+    assert not np.array_equal(after[epoch], before[epoch])
 
 
-def test_resume_without_a_file_leaves_the_lost_epochs_empty(make_runner, tmp_path):
+@pytest.mark.parametrize('file', ['absent', 'damaged', 'of other data'])
+def test_resume_without_its_file_leaves_the_lost_epochs_empty(make_runner, tmp_path, file):
     make_runner(HOOKS).train()
-    (tmp_path / 'run/distill_weights.npz').unlink()
+    path = tmp_path / 'run/distill_weights.npz'
+    if file == 'absent':
+        path.unlink()
+    elif file == 'damaged':
+        path.write_bytes(path.read_bytes()[:100])
+    else:
+        np.savez(path, weights=weights_in(tmp_path / 'run'), class_counts=[120, 40, 7])
     checkpoint = str(tmp_path / 'run/epoch_2.pth')
     make_runner(HOOKS, max_epochs=3, load_from=checkpoint, resume=True).train()
     weights = weights_in(tmp_path / 'run')

@@ -13,6 +13,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSample
 from ecl.checkpoint_file import load_checkpoint
 from ecl.engine.resume import rank_state
 from ecl.engine.resume.rank_state import (
+    SeededBatch,
     SeededBatches,
     SyncNormHook,
     gather_states,
@@ -56,6 +57,7 @@ def _run(rank, folder):
     distributed.init_process_group('gloo', store=store, rank=rank, world_size=2)
     model = network()
     model[1].running_mean.fill_(rank)
+    model[1].running_var.fill_(2 + 2 * rank)
     model.mask[1] = rank == 1
     runner = Runner(model, rank)
     average = EMAHook()
@@ -63,7 +65,7 @@ def _run(rank, folder):
     runner.hooks = (average,)
     states = gather_states(runner)
     SyncNormHook().after_train_epoch(runner)
-    averaged = model[1].running_mean.clone()
+    averaged = torch.stack([model[1].running_mean, model[1].running_var])
     if rank == 0:
         checkpoint = {'state_dict': model.state_dict()}
         average.before_save_checkpoint(runner, checkpoint)
@@ -78,8 +80,11 @@ def _run(rank, folder):
 def test_only_what_differs_is_sent_and_each_rank_gets_its_own_back(tmp_path):
     mp.start_processes(_run, (tmp_path,), nprocs=2, start_method='fork')
     states, averaged, saved = torch.load(tmp_path / 'states.pth')
-    assert [list(state['buffers']) for state in states] == [['mask', '1.running_mean']] * 2
-    assert averaged.tolist() == saved.tolist() == [0.5] * 4
+    assert [list(state['buffers']) for state in states] == [
+        ['mask', '1.running_mean', '1.running_var']
+    ] * 2
+    assert averaged.tolist() == [[0.5] * 4, [3.0] * 4]
+    assert saved.tolist() == [0.5] * 4
     for rank in (0, 1):
         assert torch.load(tmp_path / f'{rank}.pth').tolist() == [rank] * 4
 
@@ -211,13 +216,14 @@ def test_processes_and_steps_draw_different_numbers(make_runner):
     runner = make_runner(['StepSeedHook'], max_epochs=1)
     runner.train()
     (hook,) = [hook for hook in runner.hooks if type(hook).__name__ == 'StepSeedHook']
-    drawn = []
+    list(SeededBatch([], (runner.seed, 0, 0)))  # as the batch of the first step
+    drawn = [(random.random(), float(np.random.rand()), float(torch.rand(())))]
     for rank, iteration in ((0, 0), (0, 1), (1, 0), (0, 0)):
         runner._rank, runner.train_loop._iter = rank, iteration
         hook.before_train_iter(runner, 0)
         drawn.append((random.random(), float(np.random.rand()), float(torch.rand(()))))
-    assert len({number for draw in drawn[:3] for number in draw}) == 9
-    assert drawn[3] == drawn[0]
+    assert len({number for draw in drawn[:4] for number in draw}) == 12
+    assert drawn[4] == drawn[1]
 
 
 def test_resume_takes_over_the_seed_of_the_checkpoint_in_the_sampler(make_runner, tmp_path):

@@ -65,9 +65,12 @@ def test_counts_that_do_not_fit_are_refused(loss, counts):
         loss.set_class_counts(counts)
 
 
-def test_without_counts_it_says_how_to_get_them():
+@pytest.mark.parametrize(
+    'loss', [BalancedSoftmaxLoss(3), LDAMLoss(3, reweight_from=1), ClassBalancedLoss(3)]
+)
+def test_without_counts_it_says_how_to_get_them(loss):
     with pytest.raises(UserError, match='set_class_counts'):
-        BalancedSoftmaxLoss(3)(torch.zeros(1, 3), torch.tensor([0]))
+        loss(torch.zeros(1, 3), torch.tensor([0]))
 
 
 def test_plain_cross_entropy_needs_no_counts():
@@ -215,6 +218,15 @@ def test_focal_matches_the_reference(gamma):
     terms = [-((1 - p[i, y]) ** gamma) * np.log(p[i, y]) for i, y in enumerate(labels)]
     result = SoftmaxFocalLoss(gamma, loss_weight=0.5)(logits, labels).item()
     assert result == pytest.approx(0.5 * np.mean(terms), rel=1e-4)
+
+
+@pytest.mark.parametrize('gamma', [0.0, 0.5, 2.0])
+def test_an_image_that_is_certain_has_no_focal_loss_and_no_gradient(gamma):
+    logits = torch.tensor([[200.0, 0.0]], requires_grad=True)
+    loss = SoftmaxFocalLoss(gamma)(logits, torch.tensor([0]))
+    loss.backward()
+    assert loss == 0
+    assert (logits.grad == 0).all()
 
 
 @pytest.mark.parametrize('loss', [ClassBalancedLoss(8142), SoftmaxFocalLoss(0.5)])

@@ -62,6 +62,18 @@ def test_weighted_teachers_match_the_pairwise_sum():
         np.testing.assert_allclose(divergence.numpy(), np.mean(terms, axis=0), rtol=1e-4)
 
 
+def test_trust_weights_what_an_expert_teaches_and_not_what_it_learns():
+    a, d, labels = batch()
+    labels[: N // 2] = a[0, : N // 2].argmax(-1)  # where expert 0 is right, peers may be wrong
+    loss, other = (build(weighting=dict(type='TrustWeighting')) for _ in range(2))
+    trust = other.weighting(ExpertOutputs((), a, d), labels).double().numpy()
+    assert len(np.unique(trust)) > 2
+    t, s = log_softmax(a.numpy()), log_softmax(d.numpy())
+    pairs = [(k, j) for k in range(K) for j in range(K) if j != k]
+    expected = np.mean([trust[j] * (np.exp(t[j]) * (t[j] - s[k])).sum(-1) for k, j in pairs])
+    assert value(loss, a, d, labels).item() == pytest.approx(expected, rel=1e-4)
+
+
 def test_trust_silences_teachers_that_are_wrong():
     a, d, _ = batch()
     labels = (a[0].argmax(-1) + 1) % C

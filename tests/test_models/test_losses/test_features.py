@@ -24,17 +24,17 @@ def reference(feats, matrices):
     return np.mean(distances)
 
 
-def random_adapters():
-    loss = FeatureDistillLoss(D, K)
+def random_adapters(**options):
+    loss = FeatureDistillLoss(D, K, **options)
     for adapter in loss.adapters:
         torch.nn.init.normal_(adapter.weight)
     return loss
 
 
 def test_matches_the_reference():
-    loss, feats = random_adapters(), [torch.randn(N, D) for _ in range(K)]
+    loss, feats = random_adapters(loss_weight=0.5), [torch.randn(N, D) for _ in range(K)]
     matrices = [adapter.weight.detach().double().numpy() for adapter in loss.adapters]
-    expected = reference([f.double().numpy() for f in feats], matrices)
+    expected = 0.5 * reference([f.double().numpy() for f in feats], matrices)
     assert value(loss, *feats).item() == pytest.approx(expected, rel=1e-4)
 
 

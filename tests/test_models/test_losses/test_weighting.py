@@ -168,8 +168,10 @@ def test_trust_judges_the_classifier_that_teaches():
     assert TrustWeighting(1, 2, 'shared_labels')(outputs, labels) > 0
 
 
-def test_trust_survives_a_perfect_teacher():
-    weighting = TrustWeighting(1, 2, class_momentum=0)
-    outputs = ExpertOutputs((), torch.tensor([[[3.0, 0.0]]]))
-    weights = weighting(outputs, torch.tensor([0]))
+# In float32, ten times 0.1 is above 1.
+@pytest.mark.parametrize('labels', [torch.tensor([0]), torch.full((1, 10), 0.1)])
+def test_trust_survives_a_perfect_teacher(labels):
+    weighting = TrustWeighting(1, 10, class_momentum=0)
+    outputs = ExpertOutputs((), torch.eye(1, 10)[None])
+    weights = weighting(outputs, labels)
     assert weights.isfinite().all()
