@@ -114,7 +114,8 @@ def test(
         adjust = adjust or 'logit-adjustment'
     cfg = load_config(config, work_dir=work_dir, cfg_options=cfg_options)
     if adjust is not None:  # one of custom_imports is known now
-        check_adjustment(adjust, tau := 'auto' if tau is None else tau)
+        tau = 'auto' if tau is None else tau
+        check_adjustment(adjust, tau)
     source = config_name(config)
     check_work_dir(cfg, source)
     if cfg.get('test_dataloader') is None or cfg.get('test_cfg') is None:
