@@ -238,7 +238,7 @@ class _CheckedFile(io.BufferedReader):
             try:
                 archive.read(name)
             except Exception as error:  # a damaged header can raise anything
-                message = f'{self._path} cannot be loaded: it is damaged (in its part {name})'
+                message = f'{self._path} cannot be loaded: it is damaged (in its part {name!r})'
                 raise UserError(message) from error
 
 
