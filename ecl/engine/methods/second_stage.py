@@ -210,6 +210,7 @@ class SecondStageHook(Hook):
                 if isinstance(hook, EMAHook):
                     hook.ema_model.steps.zero_()  # the next update copies the new weights
         self._enter(runner)
+        runner.param_schedulers = []  # MMEngine scales no rate that has a schedule
         self._restart_optimizer(runner)
         runner.param_schedulers = self._schedule(runner)
         if self.max_norm is not None and not math.isinf(self.max_norm):

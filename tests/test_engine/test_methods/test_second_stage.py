@@ -64,6 +64,15 @@ def test_frozen_parameters_have_no_momentum_and_the_rate_restarts(crt_run):
     assert second['param_groups'][0]['initial_lr'] == 0.1
 
 
+def test_the_rate_of_the_second_stage_is_scaled_too(tmp_path):
+    options = {**SHORT, 'train_cfg.max_epochs': 2, 'train_dataloader.batch_size': 16}
+    train(CRT, work_dir=tmp_path, cfg_options=options, auto_scale_lr=True)
+    groups = (load_checkpoint(tmp_path / f'epoch_{n}.pth')['optimizer'] for n in (1, 2))
+    rates = [group['param_groups'][0]['initial_lr'] for group in groups]
+    # Half of 0.1, in both stages, since a step has half of the images.
+    assert rates == pytest.approx([0.05, 0.05])
+
+
 def test_the_record_holds_both_stages(crt_run):
     record = json.loads((crt_run / 'results.json').read_text())
     assert record['epochs'] == 4
