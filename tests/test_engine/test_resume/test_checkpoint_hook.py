@@ -218,6 +218,14 @@ def test_processes_that_begin_at_different_steps_are_refused(train, monkeypatch,
         train(interval=1)
 
 
+def test_a_checkpoint_of_another_hook_tells_no_course_and_is_resumed(train, work_dir):
+    train(max_epochs=1, interval=1)
+    checkpoint = load_checkpoint(work_dir / 'epoch_1.pth')
+    del checkpoint['meta']['course']
+    torch.save(checkpoint, work_dir / 'epoch_1.pth')
+    assert train(max_epochs=2, interval=1).epoch == 2
+
+
 def test_only_local_disks(make_runner):
     hooks = dict(checkpoint=dict(type='CheckpointHook', backend_args=dict(backend='petrel')))
     with pytest.raises(UserError, match='local disks only'):

@@ -11,6 +11,7 @@ from torch import distributed, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
 from ecl.checkpoint_file import load_checkpoint
+from ecl.engine import epoch_worker_init_fn
 from ecl.engine.resume import rank_state
 from ecl.engine.resume.rank_state import (
     SeededBatch,
@@ -234,6 +235,20 @@ def test_resume_takes_over_the_seed_of_the_checkpoint_in_the_sampler(make_runner
     resumed = make_runner(['StepSeedHook'], seed=0, load_from=checkpoint, resume=True)
     resumed.train()
     assert torch.equal(epochs_of(resumed)[0], epochs_of(whole)[1])
+
+
+def test_the_workers_of_every_loader_are_prepared(make_runner):
+    loader = dict(
+        batch_size=8,
+        dataset=make_runner.Vectors([5, 5, 5], split='val'),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+    )
+    evaluation = dict(test_cfg=dict(), test_evaluator=dict(type='ShotAccuracy'))
+    runner = make_runner(['StepSeedHook'], max_epochs=1, test_dataloader=loader, **evaluation)
+    runner.train()
+    runner.test()
+    for each in (runner.train_dataloader, runner.val_dataloader, runner.test_dataloader):
+        assert each.worker_init_fn.func is epoch_worker_init_fn
 
 
 def test_own_worker_function_stays(make_runner):
