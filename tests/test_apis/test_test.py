@@ -81,15 +81,16 @@ def test_a_checkpoint_of_another_model_is_refused(digits_run, digits_config, tmp
         )
 
 
+@pytest.mark.parametrize('name', ['out', 'per_class'])
 def test_an_output_file_that_cannot_be_written_is_found_before_the_work(
-    digits_run, digits_config, tmp_path
+    digits_run, digits_config, tmp_path, name
 ):
     with pytest.raises(UserError, match='nowhere does not exist'):
         evaluate(
             digits_config,
             digits_run / 'epoch_3.pth',
             work_dir=tmp_path,
-            out=tmp_path / 'nowhere' / 'metrics.json',
+            **{name: tmp_path / 'nowhere' / 'metrics.json'},
         )
 
 
@@ -117,8 +118,11 @@ def test_other_distributions_and_each_class(digits_run, digits_config, tmp_path,
         work_dir=tmp_path,
         per_class=out,
         imbalance_factors=[50],
+        # As in the configuration of a training that is resumed, with groups of its own.
+        cfg_options={'resume': True, 'test_evaluator.thresholds': [5, 60]},
     )
     rows = list(csv.DictReader(out.open()))
+    assert [row['shot_group'] for row in rows][:3] == ['many', 'many', 'medium']
     assert [int(row['training_images']) for row in rows][:3] == [120, 77, 50]
     accuracies = [float(row['expert 1']) for row in rows]
     assert sum(accuracies) / 10 == pytest.approx(metrics['shot/expert1/balanced'])
@@ -126,16 +130,21 @@ def test_other_distributions_and_each_class(digits_run, digits_config, tmp_path,
     assert metrics['distribution/forward50'] > metrics['distribution/backward50']
     printed = capsys.readouterr().out
     assert '| backward50 ' in printed
+    assert 'on 500 images' in printed
     assert f'{metrics["calibration/expert2/ECE"]:.2f} |' in printed
 
 
-def test_lists_of_some_of_the_test_images(digits_run, tmp_path):
+def test_lists_of_some_of_the_test_images(digits_run, tmp_path, monkeypatch):
     images = Digits(split='test')
     for i in range(20):
         Image.fromarray(images[i]['img']).save(tmp_path / f'{i}.png')
     lines = [f'{i}.png {images[i]["gt_label"]}\n' for i in range(20)]
     for name, chosen in (('all', lines), ('half', lines[::2])):
         (tmp_path / f'{name}.txt').write_text(''.join(chosen))
+    # A list is found from the current folder, not from that of the data.
+    (tmp_path / 'lists').mkdir()
+    shutil.copy(tmp_path / 'half.txt', tmp_path / 'lists' / 'part.txt')
+    monkeypatch.chdir(tmp_path / 'lists')
     config = tmp_path / 'lists.py'
     config.write_text(LISTS.format(root=tmp_path))
     metrics = evaluate(
@@ -143,7 +152,7 @@ def test_lists_of_some_of_the_test_images(digits_run, tmp_path):
         digits_run / 'epoch_3.pth',
         work_dir=tmp_path,
         per_class=tmp_path / 'classes.csv',
-        test_lists=[tmp_path / 'half.txt', tmp_path / 'all.txt'],
+        test_lists=['part.txt', tmp_path / 'all.txt'],
     )
     assert metrics['distribution/all'] == pytest.approx(metrics['shot/overall'])
     alone = evaluate(
@@ -152,7 +161,7 @@ def test_lists_of_some_of_the_test_images(digits_run, tmp_path):
         work_dir=tmp_path,
         cfg_options={'test_dataloader.dataset.ann_file': 'half.txt'},
     )
-    assert metrics['distribution/half'] == pytest.approx(alone['shot/overall'])
+    assert metrics['distribution/part'] == pytest.approx(alone['shot/overall'])
 
 
 def test_an_adjustment_of_custom_imports(digits_config, tmp_path, monkeypatch):
@@ -200,7 +209,8 @@ def test_images_and_their_mirror_images_where_training_mirrors():
     use_tta(cfg, 'a.py')
     load, views = cfg.test_dataloader.dataset.dataset.pipeline
     assert load.type == 'LoadImage'
-    assert [flip.prob for flip in views.transforms[0]] == [0.0, 1.0]
+    flips = [(flip.prob, flip.direction) for flip in views.transforms[0]]
+    assert flips == [(0.0, 'horizontal'), (1.0, 'horizontal')]
     assert views.transforms[1] == [dict(type='PackInputs')]
     assert cfg.model.module.type == 'ECLClassifier'
 

@@ -2,10 +2,11 @@ import json
 from pathlib import Path
 from shutil import copytree
 
+import numpy as np
 import pytest
 
 from ecl.apps.experiments import balance as module
-from ecl.apps.experiments.balance import balance
+from ecl.apps.experiments.balance import balance, balance_figure
 from ecl.errors import UserError
 
 
@@ -43,6 +44,36 @@ def test_groups_without_a_class_are_left_out_but_few_is_needed(digits_run, tmp_p
     del found['balance/0/few']
     with pytest.raises(UserError, match='got test data without a few-shot class, expected one'):
         balance([digits_run], tmp_path / 'out', strengths=[0])
+
+
+def test_options_and_thresholds_of_the_training_reach_the_prediction(
+    digits_run, tmp_path, monkeypatch
+):
+    copytree(digits_run, tmp_path / 'run')
+    record = json.loads((digits_run / 'results.json').read_text())
+    record['protocol']['shot_thresholds'] = [5, 50]
+    (tmp_path / 'run' / 'results.json').write_text(json.dumps(record))
+    asked = []
+
+    def evaluate(checkpoint, metric, options):
+        asked.append((metric.thresholds, options))
+        return dict.fromkeys(('balance/0/overall', 'balance/0/few'), 50.0)
+
+    monkeypatch.setattr(module, 'evaluate_checkpoint', evaluate)
+    options = {'model.head.predict_with': 'label'}
+    balance([tmp_path / 'run'], tmp_path / 'out', strengths=[0], cfg_options=options)
+    assert asked == [((5, 50), options)]
+
+
+def test_the_figure_has_few_shot_accuracy_to_the_right_and_overall_upwards():
+    values = np.array([[[10.0, 60], [20, 59]], [[12, 62], [24, 61]]])  # seed, strength, axis
+    (axes,) = balance_figure({'a': values, 'b': values[:1]}, (0.0, 1.0)).axes
+    curves = {line.get_label(): line for line in axes.lines}
+    np.testing.assert_allclose(curves['a'].get_xydata(), [[11, 61], [22, 60]])
+    np.testing.assert_allclose(curves['b'].get_xydata(), [[10, 60], [20, 59]])
+    (bars,) = (container.lines[2][0] for container in axes.containers)  # of several seeds alone
+    lengths = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()]
+    np.testing.assert_allclose(lengths, 2 * np.sqrt(2))  # two sample standard deviations
 
 
 def test_what_cannot_be_compared(digits_run, tmp_path):

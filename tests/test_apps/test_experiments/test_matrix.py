@@ -318,6 +318,14 @@ def test_table(tmp_path):
     assert 'source Digits, evaluated (source Digits, split test)' in text
 
 
+def test_a_training_that_counts_iterations_has_no_epochs(tmp_path):
+    record = _record(0, 40.0) | {'epochs': None}
+    (line,) = write_table('Heading', [('one', [], [record])], tmp_path / 'table')
+    assert line['mean']['seconds_per_epoch'] == 10
+    *_, row = (text for text in (tmp_path / 'table.md').read_text().splitlines() if '| one' in text)
+    assert [cell.strip() for cell in row.split('|')[1:4]] == ['one', '1', '-']
+
+
 def test_five_methods_on_own_images(tmp_path, monkeypatch, digits_config):
     digits = Digits(split='train')
     for index in range(60):

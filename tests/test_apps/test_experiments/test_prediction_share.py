@@ -10,7 +10,7 @@ from ecl.apis import train
 from ecl.apis.inference import collect_predictions
 from ecl.apps.experiments.prediction_share import prediction_share
 from ecl.errors import UserError
-from ecl.evaluation import PredictionShare
+from ecl.evaluation import Predictions, PredictionShare
 
 
 def test_curves_of_seeds_and_of_a_single_training(digits_run, tmp_path, capsys):
@@ -51,6 +51,29 @@ def test_shares_are_those_of_the_predicted_images(digits_run, tmp_path):
     )
     order = np.argsort(-np.array(record['class_counts']), kind='stable')
     np.testing.assert_allclose(curve['share'], (100 * predicted / tested)[order])
+
+
+def test_a_curve_is_the_mean_over_the_seeds_and_options_reach_the_prediction(
+    digits_run, tmp_path, monkeypatch
+):
+    for seed in (0, 1):
+        copytree(digits_run, tmp_path / 'method' / f'seed{seed}')
+    options, labels = {'model.head.predict_with': 'label'}, np.repeat(range(10), 10)
+
+    def collect(checkpoint, given):
+        assert given == options
+        predicted = labels if 'seed0' in str(checkpoint) else np.roll(labels, 5)
+        confidence = np.full((1, 100), 0.9 if 'seed0' in str(checkpoint) else 0.5)
+        return Predictions([''] * 100, labels, predicted[None] // 5 * 5, confidence)
+
+    monkeypatch.setattr('ecl.apps.experiments.prediction_share.collect_predictions', collect)
+    found = prediction_share([tmp_path / 'method'], tmp_path / 'out', cfg_options=options)
+    (curve,) = found['curves']
+    one, other = (
+        np.bincount(predicted // 5 * 5, minlength=10) for predicted in (labels, np.roll(labels, 5))
+    )
+    np.testing.assert_allclose(curve['share'], 10 * (one + other) / 2)
+    np.testing.assert_allclose(curve['confidence'], 0.7)
 
 
 def test_one_classifier_has_one_curve(digits_config, fresh_engine_state, tmp_path):
