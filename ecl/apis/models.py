@@ -88,9 +88,7 @@ def get_model(
         # A published file has no contrastive branch; the model keeps the one it was built with.
         own = {k: v for k, v in model.state_dict().items() if k.startswith(CONTRAST)}
         complete = {**own, **weights} if hasattr(model, 'contrast') else weights
-        check_weights_fit({'state_dict': complete}, model, pretrained)
-        model.load_state_dict(complete)
-        model._is_init = True  # a Runner would initialise it again
+        _load_weights(model, complete, pretrained)
     model._config = cfg
     return model.to(device or 'cpu')
 
@@ -126,9 +124,7 @@ def build_model(
     ):
         model = MODELS.build(network)
     weights = {k: v for k, v in content['state_dict'].items() if not k.startswith(CONTRAST)}
-    check_weights_fit({'state_dict': weights}, model, source)
-    model.load_state_dict(weights)
-    model._is_init = True  # a Runner would initialise it again
+    _load_weights(model, weights, source)
     try:
         return model.to(device or get_device()).eval()
     except (RuntimeError, AssertionError) as error:
@@ -136,6 +132,13 @@ def build_model(
             raise
         reason = str(error).splitlines()[0]
         raise UserError(f'device {device!r} cannot be used: {reason}') from error
+
+
+def _load_weights(model: BaseClassifier, weights: dict[str, Any], source: str | Path) -> None:
+    """Load exactly the weights of a model, which a Runner would otherwise initialise again."""
+    check_weights_fit({'state_dict': weights}, model, source)
+    model.load_state_dict(weights)
+    model._is_init = True
 
 
 def load_model(checkpoint: str | Path, device: str | None = None) -> BaseClassifier:

@@ -205,10 +205,12 @@ def linear_classifiers(head: nn.Module) -> list[nn.Linear]:
     def fits(layer: nn.Module) -> bool:
         return isinstance(layer, nn.Linear) and layer.out_features == size
 
-    found: list[Any] = [layer for layer in head.modules() if fits(layer)]
+    found: list[Any]
     if isinstance(head, ECLHead):
         found = [*head.label_classifiers, *(head.distill_classifiers or ())]
         found += getattr(head.aggregator, 'classifiers', ())
+    else:
+        found = [layer for layer in head.modules() if fits(layer)]
     if not found or not all(map(fits, found)):
         raise UserError(
             f'the classifiers cannot be adjusted: got {type(head).__name__}, expected a head whose '
