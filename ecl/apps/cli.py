@@ -11,6 +11,7 @@ from io import TextIOWrapper
 from typing import Any
 
 from mmengine.config import DictAction
+from mmengine.dist import is_distributed
 
 import ecl
 from ecl.apis.config_check import nearest
@@ -137,7 +138,11 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    print(f'error: {message}', file=sys.stderr)
+    print(f'error: {message}', file=sys.stderr, flush=True)
+    if is_distributed():
+        # At the end of the interpreter, threads that wait for a lost process would abort it.
+        sys.stdout.flush()
+        os._exit(2)
     sys.exit(2)
 
 

@@ -34,6 +34,27 @@ def test_a_user_error_is_one_line_and_status_2(message, capsys):
     assert capsys.readouterr().err == 'error: a.py: nothing reads it\n'
 
 
+def test_an_error_beside_other_processes_ends_before_threads_can_abort():
+    code = """
+import atexit, os
+from torch import distributed
+from ecl.apps.cli import run_tool
+from ecl.errors import UserError
+
+def fail():
+    distributed.init_process_group('gloo', store=distributed.HashStore(), rank=0, world_size=1)
+    print('a line')
+    raise UserError('another process is lost')
+
+atexit.register(os.abort)  # as the threads of a process group may do
+run_tool(fail)
+"""
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == 'a line\n'
+    assert done.stderr == 'error: another process is lost\n'
+
+
 def test_a_full_disk_is_one_line_and_status_2(capsys):
     with pytest.raises(SystemExit) as caught:
         run_tool(lambda: _raise(OSError(errno.ENOSPC, 'No space left on device', 'a/results.json')))
