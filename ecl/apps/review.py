@@ -22,7 +22,7 @@ from ecl.apis.inference import build_loader, predict_batches
 from ecl.apis.models import build_model
 from ecl.apps.report.page import data_address, template
 from ecl.checkpoint_file import load_checkpoint
-from ecl.datasets.classes import class_names
+from ecl.datasets.class_names import class_names
 from ecl.engine.methods.adjustment import validates_on_test
 from ecl.engine.resume.atomic_file import write_text
 from ecl.errors import UserError

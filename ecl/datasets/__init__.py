@@ -16,13 +16,10 @@ from ecl.datasets.batch_geometry import (
     BatchRandomResizedCrop,
     BatchRandomRotation,
 )
+from ecl.datasets.batch_sampler import BalancedBatchSampler
 from ecl.datasets.cifar import CIFAR10, CIFAR100
-from ecl.datasets.classes import (
-    count_classes,
-    count_distinct,
-    gt_labels,
-    known_num_classes,
-)
+from ecl.datasets.class_counts import count_classes, count_distinct, gt_labels
+from ecl.datasets.class_names import known_num_classes
 from ecl.datasets.folder import CustomDataset, ImageFolder
 from ecl.datasets.image_csv import ImageCSV
 from ecl.datasets.image_list import ImageList
@@ -31,7 +28,6 @@ from ecl.datasets.long_tail import LongTailDataset
 from ecl.datasets.profiles import long_tail_counts
 from ecl.datasets.protocol import describe
 from ecl.datasets.samplers import (
-    BalancedBatchSampler,
     ClassAwareSampler,
     ProgressivelyBalancedSampler,
     RepeatFactorSampler,

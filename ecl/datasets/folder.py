@@ -9,7 +9,7 @@ from typing import Any
 import mmpretrain.datasets
 from mmpretrain.datasets import BaseDataset
 
-from ecl.datasets.classes import read_classes, shorten, sort_classes
+from ecl.datasets.class_names import read_classes, shorten, sort_classes
 from ecl.datasets.image_file import EXTENSIONS, find_images, is_visible
 from ecl.datasets.protocol import NotedDataset
 from ecl.errors import UserError
@@ -35,7 +35,7 @@ class ImageFolder(NotedDataset, BaseDataset):
         data_root: The root folder.
         split: Folder under the root that contains the class folders, such as 'train'; '' if the
             root itself contains them.
-        classes: Class names in label order; see :func:`~ecl.datasets.classes.read_classes`.
+        classes: Class names in label order; see :func:`~ecl.datasets.class_names.read_classes`.
         train_split: Folder of the training data under the root.
         **kwargs: ``pipeline`` and other arguments of MMPretrain's ``BaseDataset``.
 

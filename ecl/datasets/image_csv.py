@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from mmengine.fileio import exists, get, get_file_backend
 from mmpretrain.datasets import BaseDataset
 
-from ecl.datasets.classes import read_classes, read_text, shorten, sort_classes
+from ecl.datasets.class_names import read_classes, read_text, shorten, sort_classes
 from ecl.datasets.image_list import check_inside
 from ecl.datasets.protocol import NotedDataset
 from ecl.errors import UserError
@@ -158,7 +158,7 @@ class ImageCSV(NotedDataset, BaseDataset):
         ann_file: The table; a relative path is under ``data_root``.
         data_root: Folder that the paths in the table start from.
         split: Rows to use, by the column of splits, such as 'train'; '' for all rows.
-        classes: Class names in label order; see :func:`~ecl.datasets.classes.read_classes`.
+        classes: Class names in label order; see :func:`~ecl.datasets.class_names.read_classes`.
         train_split: Split, or name of the table without suffix, of the training data.
         image_column, label_column, split_column: Names of the columns, where they are not
             recognized.

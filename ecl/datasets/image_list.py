@@ -9,7 +9,7 @@ from mmengine.dataset import force_full_init
 from mmengine.fileio import exists, get, get_file_backend
 from mmpretrain.datasets import BaseDataset
 
-from ecl.datasets.classes import read_classes, read_text
+from ecl.datasets.class_names import read_classes, read_text
 from ecl.datasets.protocol import blob_sum, list_record
 from ecl.errors import UserError
 from ecl.registry import DATASETS
@@ -105,7 +105,7 @@ class ImageList(BaseDataset):
     Args:
         ann_file: The list, see :func:`parse_image_list`; a relative path is under ``data_root``.
         data_root: Folder that the paths in the list start from.
-        classes: Class names in label order; see :func:`~ecl.datasets.classes.read_classes`.
+        classes: Class names in label order; see :func:`~ecl.datasets.class_names.read_classes`.
         allow_outside: Whether paths in the list may leave that folder; see :func:`check_inside`.
         **kwargs: ``data_prefix`` (a folder under ``data_root`` to start from instead), ``pipeline``
             and other arguments of MMPretrain's ``BaseDataset``.

@@ -15,7 +15,7 @@ from rich.progress import track
 from sklearn.datasets import load_digits
 from torch.utils.data import Dataset
 
-from ecl.datasets.classes import gt_labels
+from ecl.datasets.class_counts import gt_labels
 from ecl.datasets.protocol import leaves
 from ecl.errors import UserError
 from ecl.registry import DATASETS, type_name

@@ -8,7 +8,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
 from torch.utils.data import Dataset
 
-from ecl.datasets.classes import count_classes, gt_labels
+from ecl.datasets.class_counts import count_classes, gt_labels
 from ecl.datasets.profiles import PROFILES, SUBSETS, long_tail_counts
 from ecl.datasets.protocol import describe
 from ecl.errors import UserError

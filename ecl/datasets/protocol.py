@@ -9,7 +9,7 @@ from mmengine.logging import print_log
 from mmpretrain.datasets import KFoldDataset
 from torch.utils.data import Subset
 
-from ecl.datasets.classes import count_classes
+from ecl.datasets.class_counts import count_classes
 
 
 def describe(dataset: Any) -> dict[str, str | int | float]:

@@ -13,12 +13,10 @@ from ecl.models.losses import (
     BalancedSoftmaxLoss,
     ClassBalancedLoss,
     ClassCountLoss,
-    ConsensusErrorLoss,
     DistillWeighting,
     FeatureDistillLoss,
     ImageWeighting,
     LDAMLoss,
-    NCLLoss,
     RelationDistillLoss,
     ReweightedDistillLoss,
     SoftmaxFocalLoss,
@@ -27,6 +25,7 @@ from ecl.models.losses import (
 )
 from ecl.models.mdcs import ConsistencyDistillation
 from ecl.models.multi_expert import FeaturePooling, MultiExpertBackbone
+from ecl.models.ncl import NCLLoss
 from ecl.models.outputs import ExpertOutputs
 from ecl.models.paco import ParametricContrast
 from ecl.models.proco import ProbabilisticContrast
@@ -35,6 +34,7 @@ from ecl.models.resnet_cifar import ResNetCIFAR
 from ecl.models.ride import ExpertDiversityLoss, RouterAggregator
 from ecl.models.sade import InverseSoftmaxLoss, WeightedAggregator
 from ecl.models.shike import DepthFusionBackbone, HardestNegativeLoss
+from ecl.models.tcl import ConsensusErrorLoss
 
 __all__ = [
     'AverageScoresTTA',

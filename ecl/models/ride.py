@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ecl.models.losses.classification import DeferredLoss
+from ecl.models.losses.ldam import DeferredLoss
 from ecl.models.outputs import ExpertOutputs, target_distribution
 from ecl.registry import MODELS
 from ecl.settings import Number, Whole, validate_params

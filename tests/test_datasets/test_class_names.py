@@ -4,7 +4,7 @@ import pytest
 from torch.utils.data import Subset
 
 from ecl.datasets import Digits
-from ecl.datasets.classes import (
+from ecl.datasets.class_names import (
     CLASS_NAMES,
     check_same_classes,
     class_names,

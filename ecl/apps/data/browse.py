@@ -17,7 +17,7 @@ from ecl.apis.config import load_config
 from ecl.apis.faults import explain_faults
 from ecl.apis.models import preprocessor_config
 from ecl.datasets import count_classes, gt_labels
-from ecl.datasets.classes import class_names
+from ecl.datasets.class_names import class_names
 from ecl.errors import UserError
 from ecl.registry import DATASETS, MODELS
 from ecl.settings import Whole, validate_params

@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from ecl.datasets.classes import read_text, shorten, sort_classes
+from ecl.datasets.class_names import read_text, shorten, sort_classes
 from ecl.datasets.image_csv import SPLITS, Row, parse_image_table
 from ecl.datasets.image_file import EXTENSIONS, find_images, is_visible
 from ecl.datasets.image_list import check_inside, read_image_list

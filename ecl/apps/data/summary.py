@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ecl.apps.data.prepare_folder import Prepared, escape_path
-from ecl.datasets.classes import shorten
+from ecl.datasets.class_names import shorten
 from ecl.shots import shot_groups
 
 #: Files that the summary names.

@@ -17,7 +17,7 @@ from ecl.apis.config import load_config
 from ecl.apps.data.scan import image_keys, inspect_all
 from ecl.apps.data.similar import similar_images
 from ecl.datasets import ImageList, count_classes, describe, gt_labels
-from ecl.datasets.classes import check_same_classes, class_names, read_text
+from ecl.datasets.class_names import check_same_classes, class_names, read_text
 from ecl.datasets.image_file import ImageFacts
 from ecl.datasets.in_memory import without_transforms
 from ecl.datasets.protocol import PUBLIC_LISTS, leaves

@@ -17,7 +17,7 @@ from ecl.apis.inference import build_loader, build_model, predict_dataset, read_
 from ecl.apps.report.curves import read_scalars
 from ecl.checkpoint_file import load_checkpoint
 from ecl.datasets import describe
-from ecl.datasets.classes import class_names
+from ecl.datasets.class_names import class_names
 from ecl.engine.hooks.run_record import RECORD
 from ecl.engine.methods.distill_weight import ARRAYS
 from ecl.errors import UserError

@@ -9,7 +9,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
 from ecl.datasets import count_classes, count_distinct
-from ecl.datasets.classes import check_same_classes, class_names
+from ecl.datasets.class_names import check_same_classes, class_names
 from ecl.errors import UserError
 from ecl.models.losses import BalancedSoftmaxLoss
 from ecl.registry import HOOKS

@@ -4,30 +4,22 @@ from ecl.models.losses.classification import (
     BalancedSoftmaxLoss,
     ClassBalancedLoss,
     ClassCountLoss,
-    LDAMLoss,
     SoftmaxFocalLoss,
     TwoStageLoss,
 )
-from ecl.models.losses.distillation import (
-    ConsensusErrorLoss,
-    FeatureDistillLoss,
-    NCLLoss,
-    RelationDistillLoss,
-    ReweightedDistillLoss,
-    peer_divergence,
-)
+from ecl.models.losses.distillation import ReweightedDistillLoss, peer_divergence
+from ecl.models.losses.feature_distillation import FeatureDistillLoss, RelationDistillLoss
+from ecl.models.losses.ldam import LDAMLoss
 from ecl.models.losses.weighting import DistillWeighting, ImageWeighting, TrustWeighting
 
 __all__ = [
     'BalancedSoftmaxLoss',
     'ClassBalancedLoss',
     'ClassCountLoss',
-    'ConsensusErrorLoss',
     'DistillWeighting',
     'FeatureDistillLoss',
     'ImageWeighting',
     'LDAMLoss',
-    'NCLLoss',
     'RelationDistillLoss',
     'ReweightedDistillLoss',
     'SoftmaxFocalLoss',

@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 
 from ecl.errors import UserError
-from ecl.models.losses import NCLLoss, peer_divergence
+from ecl.models import NCLLoss
+from ecl.models.losses import peer_divergence
 from ecl.models.outputs import ExpertOutputs
 
 K, N, C, H = 3, 5, 7, 3
