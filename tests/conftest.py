@@ -68,6 +68,17 @@ def other_drive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def open_files(tmp_path: Path) -> Callable[[], list[Path]]:
+    """Return the files of ``tmp_path`` that this process holds open."""
+
+    def found() -> list[Path]:
+        held = [Path(f'/proc/self/fd/{fd}') for fd in os.listdir('/proc/self/fd')]
+        return [path for path in held if path.exists() and tmp_path in path.resolve().parents]
+
+    return found
+
+
+@pytest.fixture
 def digits_config() -> Path:
     return DIGITS
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +138,7 @@ def test(
         use_tta(cfg, source)
     set_launcher(cfg, launcher)
     record = PredictionRecord()
-    with explain_faults(cfg, source):
-        runner = ResumableRunner.from_cfg(cfg)
+    with explain_faults(cfg, source), closing(ResumableRunner.from_cfg(cfg)) as runner:
         if not verbose:
             runner.register_hook(ConsoleHook())
         runner.preload(checkpoint, content)
@@ -163,7 +163,6 @@ def test(
             metrics, text = summary(runner.test_loop.run())
             metrics |= {f'unadjusted/{key}': value for key, value in unadjusted.items()}
             text = '\n'.join([before.rstrip('\n'), '', *lines, '', text])
-    runner.close_logs()
     predictions = record.predictions
     if predictions is not None:  # in the main process
         print(text)

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -122,23 +122,20 @@ def train(
         resumed = _resume(cfg, resume, seed)
         _refuse_other_training(cfg)
         set_launcher(cfg, launcher)
-        runner = ResumableRunner.from_cfg(cfg)
-        runner.register_hook(MemoryHook(console=not verbose))
-        if not verbose:
-            runner.register_hook(ConsoleHook())
-        for hook in hooks:
-            runner.register_hook(hook)
-        if resumed is not None:
-            runner.preload(cfg.load_from, resumed)
-        del resumed  # the runner frees it before the first step
-        record = Path(runner.work_dir) / RECORD
-        if first:
-            runner.register_hook(_NewRecordHook(record))
-            remove_temporary_files(runner.work_dir)
-        try:
+        with closing(ResumableRunner.from_cfg(cfg)) as runner:
+            runner.register_hook(MemoryHook(console=not verbose))
+            if not verbose:
+                runner.register_hook(ConsoleHook())
+            for hook in hooks:
+                runner.register_hook(hook)
+            if resumed is not None:
+                runner.preload(cfg.load_from, resumed)
+            del resumed  # the runner frees it before the first step
+            record = Path(runner.work_dir) / RECORD
+            if first:
+                runner.register_hook(_NewRecordHook(record))
+                remove_temporary_files(runner.work_dir)
             runner.train()
-        finally:
-            runner.close_logs()
         return json.loads(record.read_text()) if record.exists() else None
 
 

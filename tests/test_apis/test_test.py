@@ -69,7 +69,7 @@ def test_no_training_data_is_needed(digits_run, digits_config, tmp_path):
     assert 'shot/few' in metrics
 
 
-def test_a_checkpoint_of_another_model_is_refused(digits_run, digits_config, tmp_path):
+def test_a_checkpoint_of_another_model_is_refused(digits_run, digits_config, tmp_path, open_files):
     with pytest.raises(
         UserError, match=r'epoch_3.pth is a checkpoint of another model: .* \(3, 12\)'
     ):
@@ -79,6 +79,7 @@ def test_a_checkpoint_of_another_model_is_refused(digits_run, digits_config, tmp
             work_dir=tmp_path,
             cfg_options={'model.head.num_classes': 12},
         )
+    assert not open_files()
 
 
 @pytest.mark.parametrize('name', ['out', 'per_class'])

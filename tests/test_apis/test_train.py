@@ -244,10 +244,9 @@ def test_a_configuration_without_a_file_needs_a_work_dir(digits_config, digits_r
             call(content)
 
 
-def test_log_files_are_closed(train_digits, tmp_path):
+def test_log_files_are_closed(train_digits, tmp_path, open_files):
     train_digits(tmp_path, 1)
-    opened = [Path(f'/proc/self/fd/{fd}') for fd in os.listdir('/proc/self/fd')]
-    assert not [path for path in opened if path.exists() and tmp_path in path.resolve().parents]
+    assert not open_files()
 
 
 def test_a_start_that_fails_keeps_the_record_of_the_training_before(

@@ -26,6 +26,7 @@ def test_without_a_spread_nothing_is_said(first, second):
     assert difference.value > 0
 
 
+@pytest.mark.filterwarnings('error')
 def test_one_method_without_a_spread_is_a_value_to_test_the_other_against():
     second = [63.0, 65.0, 64.0, 66.0]
     difference = between_seeds([60.0] * 3, second)

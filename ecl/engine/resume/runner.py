@@ -226,8 +226,8 @@ class ResumableRunner(Runner):
         check_weights_fit(checkpoint, self.model, path)
         self._read[str(path)] = checkpoint
 
-    def close_logs(self) -> None:
-        """Close the log file of a finished run, so that many runs fit into a process."""
+    def close(self) -> None:
+        """Close the log file, so that many runs fit into a process."""
         for handler in self.logger.handlers:
             if isinstance(handler, logging.FileHandler):
                 handler.close()
