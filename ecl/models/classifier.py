@@ -7,8 +7,8 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from ecl.errors import UserError
-from ecl.models.multi_expert import feature_width
 from ecl.models.outputs import require_scalar
+from ecl.models.trial_run import feature_width
 from ecl.registry import MODELS, build_part
 from ecl.settings import OneOf, validate_params
 

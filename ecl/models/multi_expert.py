@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from ecl.errors import UserError
 from ecl.registry import MODELS, type_name
@@ -15,8 +14,6 @@ from ecl.settings import Whole, validate_params
 #: Where networks keep the blocks that can be shared one after another: names of the children
 #: themselves (ResNet, MobileNet), or of one child that holds them.
 _STAGE_NAMES = ('res_layers', 'stages', 'layers', 'blocks')
-#: Image sizes of the trial run that finds the width of the features.
-_TRIAL_SIZES = (224, 32)
 
 
 class _Record:
@@ -226,44 +223,6 @@ def _pooled(output: Tensor) -> Tensor:
     if output.ndim == 4:
         return nn.functional.adaptive_avg_pool2d(output, 1).flatten(1)
     return output.mean(1) if output.ndim == 3 else output
-
-
-def trial_outputs(encoder: nn.Module) -> tuple[Tensor, ...]:
-    """Find the shapes of the outputs by a trial run on the ``meta`` device.
-
-    Args:
-        encoder: Network from images (N, 3, H, W) to a tuple of tensors.
-
-    Returns:
-        Its outputs for one image, on the ``meta`` device.
-
-    Raises:
-        UserError: If the network refuses the images of the trial.
-    """
-    tensors = dict(encoder.named_parameters()) | dict(encoder.named_buffers())
-    state = {name: tensor.to('meta') for name, tensor in tensors.items()}
-    modes = [(module, module.training) for module in encoder.modules()]
-    encoder.eval()
-    try:
-        for size in _TRIAL_SIZES:
-            try:
-                with torch.no_grad():
-                    image = torch.empty(1, 3, size, size, device='meta')
-                    return functional_call(encoder, state, image)
-            except (RuntimeError, AssertionError, NotImplementedError):
-                continue
-        raise UserError(
-            'model.head.in_channels: the width of the features was not found by a trial run. '
-            'Set it to the number of channels that the backbone outputs.'
-        )
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-def feature_width(encoder: nn.Module) -> int:
-    """Find the width D of the K features (N, D) of a network by a trial run."""
-    return trial_outputs(encoder)[0].size(-1)
 
 
 def _network(expert: nn.Module) -> nn.Module:

@@ -8,8 +8,9 @@ from mmengine.model import ModuleList, Sequential
 from torch import Tensor, nn
 
 from ecl.errors import UserError
-from ecl.models.multi_expert import MultiExpertBackbone, trial_outputs
+from ecl.models.multi_expert import MultiExpertBackbone
 from ecl.models.outputs import ExpertOutputs, require_hard_targets
+from ecl.models.trial_run import trial_outputs
 from ecl.registry import MODELS
 from ecl.settings import Number, validate_params
 

@@ -4,7 +4,6 @@ from mmpretrain.structures import DataSample
 from torch import nn
 
 from ecl.errors import UserError
-from ecl.models.multi_expert import feature_width
 from ecl.registry import MODELS
 
 N, C = 4, 5
@@ -191,25 +190,6 @@ def test_mixing_applies_in_training_only():
     images, samples = batch(1)
     packed = model.data_preprocessor(dict(inputs=images.clone(), data_samples=samples))
     torch.testing.assert_close(packed['inputs'], images / 255)
-
-
-def test_a_backbone_that_refuses_the_trial_names_the_key():
-    class Picky(nn.Module):
-        def forward(self, x):
-            raise RuntimeError('images of 7 x 7 only')
-
-    with pytest.raises(UserError, match=r'model.head.in_channels'):
-        feature_width(Picky())
-
-
-def test_finding_the_width_leaves_the_network_alone():
-    model = build(contrast=False)
-    before = {k: v.clone() for k, v in model.state_dict().items()}
-    state = torch.get_rng_state()
-    assert feature_width(nn.Sequential(model.backbone, model.neck)) == 64
-    assert torch.equal(torch.get_rng_state(), state)
-    assert model.backbone.training
-    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
 
 def test_a_contrastive_branch_that_returns_no_loss_is_named():
