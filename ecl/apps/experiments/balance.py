@@ -158,8 +158,10 @@ def _text(result: Mapping[str, Any]) -> str:
         }
         for method in result['methods']
     )
+    options = ', '.join(f'{key}={value}' for key, value in result['options'].items())
     return (
         f'# Accuracy at equal balance\n\n{markdown_table(frame)}\n\n'
         'Of the ensemble, with t * log prior subtracted from its logits; '
         'mean ± sample standard deviation over the seeds.'
+        + (f' With {options}.' if options else '')
     )

@@ -63,6 +63,7 @@ def test_options_and_thresholds_of_the_training_reach_the_prediction(
     options = {'model.head.predict_with': 'label'}
     balance([tmp_path / 'run'], tmp_path / 'out', strengths=[0], cfg_options=options)
     assert asked == [((5, 50), options)]
+    assert 'With model.head.predict_with=label.' in (tmp_path / 'out.md').read_text()
 
 
 def test_the_figure_has_few_shot_accuracy_to_the_right_and_overall_upwards():
