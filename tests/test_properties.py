@@ -18,9 +18,9 @@ from ecl.models.losses import (
     BalancedSoftmaxLoss,
     DistillWeighting,
     LDAMLoss,
-    NCLLoss,
     ReweightedDistillLoss,
 )
+from ecl.models.ncl import NCLLoss
 from ecl.models.outputs import ExpertOutputs
 from ecl.shots import shot_groups
 
