@@ -12,6 +12,7 @@ from mmengine.dataset import default_collate
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmpretrain.models import BaseClassifier
+from scipy.optimize import isotonic_regression
 from torch.utils.data import Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -76,7 +77,6 @@ def _convolution_backward(
     x_shape: Sequence[int],
     w_shape: Sequence[int],
     *args: Any,
-    out_shape: Any = None,
     **kwargs: Any,
 ) -> int:
     """Count a convolution's backward pass: as much for the inputs, and for the weights.
@@ -168,20 +168,8 @@ def spread_apart(values: np.ndarray, gap: float) -> np.ndarray:
         [0.5, 1.5, 5.0]
     """
     order = np.argsort(values, kind='stable')
-    # Middle and number of the values that touch.
-    blocks: list[tuple[float, int]] = [(float(values[index]), 1) for index in order]
-    place = 1
-    while place < len(blocks):
-        (low, below), (high, above) = blocks[place - 1], blocks[place]
-        if high - low >= gap * (below + above) / 2:
-            place += 1
-            continue
-        blocks[place - 1] = (low * below + high * above) / (below + above), below + above
-        del blocks[place]
-        place = max(place - 1, 1)
+    places = gap * np.arange(len(values))
     moved = np.empty(len(values))
-    done = 0
-    for middle, size in blocks:
-        moved[order[done : done + size]] = middle + gap * (np.arange(size) - (size - 1) / 2)
-        done += size
+    # Least squares under the condition that the values, less their places, do not fall.
+    moved[order] = isotonic_regression(values[order] - places).x + places
     return moved
