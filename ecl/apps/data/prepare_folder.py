@@ -168,8 +168,8 @@ def prepare_images(
     )
     check_names(source)
     paths = list(dict.fromkeys(path for members in source.classes.values() for path in members))
-    scanned = scan_images((str(source.root / path) for path in paths), len(paths), workers)
-    facts = {path: fact for path, (_, fact) in zip(paths, scanned, strict=True)}
+    scanned = scan_images([str(source.root / path) for path in paths], workers)
+    facts = dict(zip(paths, scanned, strict=True))
     faults = {path: fact.fault or _name_fault(path) for path, fact in facts.items()}
     sound = {name: [p for p in each if not faults[p]] for name, each in source.classes.items()}
     _check_none_empty(source, sound, faults)

@@ -57,7 +57,7 @@ def resize_images(
     for folder in {(out / name).parent for name in missing}:
         folder.mkdir(parents=True, exist_ok=True)
     copy = partial(_copy, source=source, out=out, short_side=short_side)
-    results = map_files(copy, missing, len(missing), 'resizing', workers)
+    results = map_files(copy, missing, 'resizing', workers)
     faults = [fault for fault in results if fault]
     if faults:
         more = f' and {len(faults) - NAMED_IMAGES} more' if len(faults) > NAMED_IMAGES else ''

@@ -4,9 +4,8 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice, tee
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,35 +20,27 @@ from ecl.errors import UserError
 Result = TypeVar('Result')
 
 
-def scan_images(
-    paths: Iterable[str], total: int, workers: int | None = None
-) -> Iterator[tuple[str, ImageFacts]]:
+def scan_images(paths: Sequence[str], workers: int | None = None) -> Iterator[ImageFacts]:
     """Inspect image files in parallel, with a progress bar.
 
     Decoding releases the global interpreter lock, so threads are enough.
 
     Args:
         paths: The files.
-        total: Their number, for the bar.
         workers: Threads. Defaults to the number of cores, at most 16.
 
     Yields:
-        Each path with the result of :func:`~ecl.datasets.image_file.inspect_image`, in the order
-        given.
+        The results of :func:`~ecl.datasets.image_file.inspect_image`, in the order of the files.
     """
-    paths, copies = tee(paths)
     with warnings.catch_warnings():
         # Reported as a fault of the file. Filters are common to all threads.
         warnings.simplefilter('ignore', Image.DecompressionBombWarning)
-        yield from zip(
-            copies, map_files(inspect_image, paths, total, 'reading images', workers), strict=True
-        )
+        yield from map_files(inspect_image, paths, 'reading images', workers)
 
 
 def map_files(
     function: Callable[[str], Result],
-    paths: Iterable[str],
-    total: int,
+    paths: Sequence[str],
     what: str,
     workers: int | None = None,
 ) -> Iterator[Result]:
@@ -58,7 +49,6 @@ def map_files(
     Args:
         function: Of a path; most of its time without the global interpreter lock.
         paths: The files.
-        total: Their number, for the bar.
         what: What is done, for the bar.
         workers: Threads. Defaults to the number of cores, at most 16.
 
@@ -69,14 +59,14 @@ def map_files(
         raise UserError(f'--workers must be at least 1, not {workers}')
     workers = workers or min(16, os.cpu_count() or 1)
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    remaining = iter(paths)
     with (
         Progress(*columns, console=Console(stderr=True), transient=True) as progress,
         ThreadPoolExecutor(workers) as pool,
     ):
-        task = progress.add_task('', total=total)
+        task = progress.add_task('', total=len(paths))
         # In parts, since submitting a million files at once takes much memory.
-        while batch := list(islice(remaining, 32 * workers)):
+        for start in range(0, len(paths), 32 * workers):
+            batch = paths[start : start + 32 * workers]
             yield from pool.map(function, batch)
             progress.advance(task, len(batch))
 
@@ -134,7 +124,7 @@ def inspect_all(
     if unread:
         memory.parent.mkdir(parents=True, exist_ok=True)
         with memory.open('a', encoding='utf-8') as file:
-            for key, found in scan_images(unread, len(unread), workers):
+            for key, found in zip(unread, scan_images(unread, workers), strict=True):
                 facts[key] = found
                 file.write(json.dumps([key, stamps[key], found]) + '\n')
     return facts
