@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from ecl.apps.experiments.cost import cost_figure
 from ecl.apps.experiments.plan import Run, plan, read_matrix
 from ecl.apps.experiments.table import write_table
-from ecl.apps.experiments.workers import LOG, Processes, Turns, Workers
+from ecl.apps.experiments.workers import LOG, Processes, Turns
 from ecl.engine.resume.processes import EXIT_STOPPED
 from ecl.errors import UserError
 
@@ -103,7 +103,7 @@ def run_matrix(
         ]
         return write_table(title, found, target)
 
-    workers = Turns() if together else Processes(jobs)
+    workers: Processes | Turns = Turns() if together else Processes(jobs)
     failed, left_over = _run_all(runs, workers, jobs, minutes, table)
     result = table()
     cost_figure(result).savefig(f'{target}.png', dpi=150)
@@ -118,7 +118,7 @@ def run_matrix(
 
 def _run_all(
     runs: Sequence[Run],
-    workers: Workers,
+    workers: Processes | Turns,
     jobs: int,
     minutes: float | None,
     renew_table: Callable[[], Any],

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 import torch
 from joblib import cpu_count
@@ -36,29 +36,6 @@ from ecl.engine.resume.processes import end_with
 JOB = (sys.executable, '-m', 'ecl.apps.experiments.workers')
 #: Output of a training, in its folder.
 LOG = 'matrix.log'
-
-
-class Workers(Protocol):
-    """What carries out trainings at the same time."""
-
-    @property
-    def running(self) -> list[Run]:
-        """The trainings that have not ended."""
-
-    def start(self, run: Run) -> None:
-        """Start a training; its output goes to ``LOG`` in its folder."""
-
-    def ended(self) -> dict[Run, int]:
-        """Return the trainings that have ended since the last call, with their exit status.
-
-        That of a process that a signal ended is minus the number of the signal.
-        """
-
-    def stop(self, run: Run) -> None:
-        """Save a training and end it, within a step."""
-
-    def close(self) -> None:
-        """Save and end all trainings, and wait for them."""
 
 
 class Processes:
@@ -93,7 +70,10 @@ class Processes:
             )
 
     def ended(self) -> dict[Run, int]:
-        """Return the trainings that have ended since the last call, with their exit status."""
+        """Return the trainings that have ended since the last call, with their exit status.
+
+        That of a process that a signal ended is minus the number of the signal.
+        """
         status = {run: process.poll() for run, process in self._processes.items()}
         over = {run: code for run, code in status.items() if code is not None}
         for run in over:
