@@ -207,11 +207,12 @@ class RepeatFactorSampler(EpochSampler):
 
     @validate_params(threshold=Number(above=0, at_most=1))
     def __init__(self, dataset: Any, threshold: float, seed: int | None = None) -> None:
-        factors = _repeat_factors(gt_labels(dataset), threshold)
+        super().__init__(dataset, seed)
+        shares = np.bincount(self.labels)[self.labels] / len(self.labels)
+        self._factors = np.maximum(1, np.sqrt(threshold / shares))
         # The small difference keeps a sum of whole factors whole in floating point.
-        draws = int(np.ceil(factors.sum() - 1e-6)) if len(factors) else None
-        super().__init__(dataset, seed, draws)
-        self._factors = factors
+        draws = math.ceil(self._factors.sum() - 1e-6)
+        self.num_samples = math.ceil(draws / self.world_size)
         self.rebalances = bool(self._factors.max() > 1)
 
     def order(self, total: int, rng: np.random.Generator) -> np.ndarray:
@@ -220,11 +221,6 @@ class RepeatFactorSampler(EpochSampler):
         images = rng.permutation(len(self._factors))
         repeats = stochastic_round(self._factors[images], total, rng)
         return rng.permutation(np.repeat(images, repeats))
-
-
-def _repeat_factors(labels: np.ndarray, threshold: float) -> np.ndarray:
-    shares = np.bincount(labels, minlength=1)[labels] / max(len(labels), 1)
-    return np.maximum(1, np.sqrt(threshold / shares))
 
 
 def stochastic_round(weights: np.ndarray, total: int, rng: np.random.Generator) -> np.ndarray:
