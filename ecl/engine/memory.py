@@ -123,8 +123,9 @@ def activation_bytes(model: nn.Module, image: tuple[int, ...]) -> float | None:
         Bytes in float32; None if the network does not run without data.
     """
     seen: dict[int, int] = {}
-    weights = {name: _on_meta(p) for name, p in model.named_parameters()}
-    buffers = {name: b.to('meta') for name, b in model.named_buffers()}
+    network = Features(model)
+    weights = {name: _on_meta(p) for name, p in network.named_parameters()}
+    buffers = {name: b.to('meta') for name, b in network.named_buffers()}
     own = {id(tensor) for tensor in (*weights.values(), *buffers.values())}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -137,7 +138,7 @@ def activation_bytes(model: nn.Module, image: tuple[int, ...]) -> float | None:
     try:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             images = torch.empty(2, *image, device='meta')
-            functional_call(Features(model), _prefixed(weights, buffers), (images,))
+            functional_call(network, (weights, buffers), (images,))
     except (RuntimeError, NotImplementedError, AssertionError, TypeError, ValueError):
         return None
     return sum(seen.values()) / 2
@@ -167,10 +168,6 @@ def trained_views(model: Any, data_batch: Any) -> int:
         return 1
     made = getattr(model.data_preprocessor, 'views', ())  # of the whole batch
     return len(made) or len(data_batch['inputs'])
-
-
-def _prefixed(*parts: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f'model.{name}': tensor for part in parts for name, tensor in part.items()}
 
 
 def _on_meta(parameter: Tensor) -> Tensor:
