@@ -141,7 +141,7 @@ def balanced_subset(labels: np.ndarray, largest: int) -> list[int]:
         Indices of the images, in ascending order.
     """
     members = members_by_class(labels)
-    share = max(1, largest // max(1, len(members)))
+    share = max(1, largest // len(members))
     rng = np.random.default_rng(0)
     return sorted(index for each in members for index in rng.permutation(each)[:share].tolist())
 
