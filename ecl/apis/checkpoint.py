@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.fileio import load
 from mmengine.utils import import_modules_from_strings
 
-from ecl.apis.config_check import registered_objects, walk
+from ecl.apis.config_check import registered_objects, value_at, walk
 from ecl.checkpoint_file import load_checkpoint, trusts_checkpoints
 from ecl.engine.hooks.run_record import RECORD
 from ecl.engine.methods.adjustment import ADJUSTED
@@ -119,7 +119,7 @@ def check_resumable(checkpoint: Mapping[str, Any], cfg: Config, path: str | Path
             in the checkpoint.
     """
     anew = f'start a new training from its weights with --cfg-options load_from={path}'
-    absent = [key for key in _STATE if not isinstance(_at(checkpoint, key), _STATE[key])]
+    absent = [key for key in _STATE if not isinstance(value_at(checkpoint, key), _STATE[key])]
     if absent:
         raise UserError(
             f'cannot resume {path}: it holds weights but no training state ({absent[0]} is '
@@ -135,20 +135,13 @@ def check_resumable(checkpoint: Mapping[str, Any], cfg: Config, path: str | Path
         # Without a schedule the number of epochs may change.
         if key.startswith('train_cfg') and not checkpoint.get('param_schedulers'):
             continue
-        difference = _difference(_at(begun, key), _at(now, key), key)
+        difference = _difference(value_at(begun, key), value_at(now, key), key)
         if difference:
             name, was, is_now = difference
             raise UserError(
                 f'cannot resume {path}: {name} was {was!r} and is now {is_now!r}, but optimizer '
                 f'and schedule come from the checkpoint; keep {was!r}, or {anew}'
             )
-
-
-def _at(node: Any, key: str) -> Any:
-    """Return the value under a dotted key, or None."""
-    for part in key.split('.'):
-        node = node.get(part) if isinstance(node, Mapping) else None
-    return node
 
 
 def _difference(one: Any, other: Any, key: str) -> tuple[str, Any, Any] | None:

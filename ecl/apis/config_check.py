@@ -174,6 +174,13 @@ def walk(node: Any, path: str = '', skip: Container[str] = ()) -> Iterator[tuple
             yield from walk(child, f'{path}.{key}' if path else str(key), skip)
 
 
+def value_at(node: Any, key: str) -> Any:
+    """Return the value under a dotted key of a configuration, or None."""
+    for part in key.split('.'):
+        node = node.get(part) if isinstance(node, Mapping | Config) else None
+    return node
+
+
 def _target(path: str, node: Mapping, cfg: Config, source: str) -> list[Callable | Accepted]:
     """Return the objects registered under the type of ``node``, or those built without one."""
     kind = node.get('type')

@@ -1,14 +1,13 @@
 """Turn errors that a user can correct into one line that says what to change."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from mmengine.config import Config
 from torch import distributed
 
-from ecl.apis.config_check import walk
+from ecl.apis.config_check import value_at, walk
 from ecl.errors import UserError
 from ecl.registry import type_name
 from ecl.settings import SettingError
@@ -118,7 +117,5 @@ def _now(cfg: Config, key: str) -> list[str]:
 
 def _named(cfg: Config, key: str) -> list[str]:
     """Return a dotted key with its value, if it has one."""
-    node: Any = cfg
-    for part in key.split('.'):
-        node = node.get(part) if isinstance(node, Mapping | Config) else None
-    return [] if node is None else [f'{key} (now {node})']
+    value = value_at(cfg, key)
+    return [] if value is None else [f'{key} (now {value})']

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from pprint import pformat
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from mmengine.config import Config
 
 from ecl.apis.config import configs_root, read_config_file, shipped_configs
+from ecl.apis.config_check import value_at
 from ecl.apps.data.network import DEFAULT, Network
 from ecl.engine.memory import power_of_two
 from ecl.errors import UserError
@@ -53,14 +53,12 @@ def check_base(base: Path) -> None:
     cfg = read_config_file(base)
     keys = ('train_dataloader.dataset.dataset', 'val_dataloader.dataset', 'test_dataloader.dataset')
     for key in keys:
-        node: Any = cfg
-        for part in key.split('.'):
-            node = (node.get(part) if isinstance(node, dict | Config) else None) or {}
-        if node.get('type') != 'ImageList':
+        kind = value_at(cfg, f'{key}.type')
+        if kind != 'ImageList':
             names = [path.stem for path in shipped_configs()]
             fitting = [name for name in names if '_lists-' in name or name.endswith('_photos')]
             raise UserError(
-                f'--base {base}: got {key}.type {node.get("type")!r}, expected ImageList, such as '
+                f'--base {base}: got {key}.type {kind!r}, expected ImageList, such as '
                 f'in {", ".join(fitting)}'
             )
 

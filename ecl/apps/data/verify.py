@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ecl.apis.config import load_config
+from ecl.apis.config_check import value_at
 from ecl.apps.data.scan import image_keys, inspect_all
 from ecl.apps.data.similar import similar_images
 from ecl.datasets import ImageList, count_classes, describe, gt_labels
@@ -127,7 +128,7 @@ def check_data(
     init_default_scope(cfg.get('default_scope') or 'ecl')
     report = Report(str(config))
     datasets = _build(cfg, report)
-    num_classes = cfg.get('model', {}).get('head', {}).get('num_classes')
+    num_classes = value_at(cfg, 'model.head.num_classes')
     trained = next((data for split, data in datasets.items() if split.startswith('train')), None)
     classes = class_names(trained)
     for split, dataset in list(datasets.items()):
