@@ -1,5 +1,6 @@
 """Build models from configurations and from checkpoints."""
 
+from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -77,11 +78,7 @@ def get_model(
             )
         pretrained = str(name)
     cfg = load_config(name)
-    with (
-        DefaultScope.overwrite_default_scope('ecl'),
-        quiet_console(MMLogger.get_current_instance()),
-    ):
-        model = MODELS.build({'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model})
+    model = build_untrained(cfg.model, cfg)
     if pretrained:
         pretrained = find_checkpoint(pretrained)
         weights = unwrap(read_checkpoint(pretrained))
@@ -91,6 +88,15 @@ def get_model(
         _load_weights(model, complete, pretrained)
     model._config = cfg
     return model.to(device or 'cpu')
+
+
+def build_untrained(network: Mapping[str, Any], cfg: Config) -> BaseClassifier:
+    """Build a model with the data preprocessor of its configuration; show warnings only."""
+    with (
+        DefaultScope.overwrite_default_scope('ecl'),
+        quiet_console(MMLogger.get_current_instance()),
+    ):
+        return MODELS.build({'data_preprocessor': cfg.get('data_preprocessor'), **network})
 
 
 def build_model(
@@ -117,12 +123,7 @@ def build_model(
         if type_name(part) == 'TIMMBackbone':
             part['pretrained'] = False  # timm would load weights on building
             part.pop('checkpoint_path', None)
-    network.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
-    with (
-        DefaultScope.overwrite_default_scope('ecl'),
-        quiet_console(MMLogger.get_current_instance()),
-    ):
-        model = MODELS.build(network)
+    model = build_untrained(network, cfg)
     weights = {k: v for k, v in content['state_dict'].items() if not k.startswith(CONTRAST)}
     _load_weights(model, weights, source)
     try:

@@ -9,16 +9,16 @@ import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.dataset import default_collate
-from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmpretrain.models import BaseClassifier
 from scipy.optimize import isotonic_regression
 from torch.utils.data import Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
+from ecl.apis.models import build_untrained
 from ecl.datasets.in_memory import without_memory
 from ecl.engine.methods.class_counts import tell
-from ecl.registry import DATASETS, MODELS, quiet_console, type_name
+from ecl.registry import DATASETS, type_name
 from ecl.visualization.style import GROUP_COLOURS, plain_axes
 
 #: Images of the training step that is counted.
@@ -42,8 +42,7 @@ def model_cost(cfg: Config) -> dict[str, int]:
         - ``views``: augmented views of each image that a training step processes.
     """
     init_default_scope(cfg.get('default_scope', 'ecl'))
-    with quiet_console(MMLogger.get_current_instance()):
-        model = MODELS.build({'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model})
+    model = build_untrained(cfg.model, cfg)
     image = _image_by_image(cfg.test_dataloader.dataset)[0]['inputs']
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model.eval()(image.unsqueeze(0).float())
