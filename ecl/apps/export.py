@@ -23,8 +23,6 @@ from ecl.registry import type_name
 
 #: Largest difference of a probability between PyTorch and an exported file that is accepted.
 TOLERANCE = 1e-4
-#: Suffix of a file -> its format.
-FORMATS = {'.onnx': 'onnx', '.pt2': 'torch'}
 #: Transforms that change the type of an image and not its pixels.
 _CONVERSIONS = ('NumpyToPIL', 'PILToNumpy', 'PackInputs')
 
@@ -76,7 +74,6 @@ class Exported:
 def export(
     checkpoint: str | Path,
     out: str | Path,
-    file_format: str | None = None,
     what: str = 'ensemble',
     preprocess: bool = False,
 ) -> Exported:
@@ -89,9 +86,7 @@ def export(
 
     Args:
         checkpoint: As for :func:`~ecl.apis.load_model`.
-        out: The file to write, with a suffix of ``FORMATS``.
-        file_format: 'onnx', or 'torch' for a program of ``torch.export``. Default: that of the
-            suffix.
+        out: The file to write: ``.onnx``, or ``.pt2`` for a program of ``torch.export``.
         what: 'ensemble', or 'expert0' and so on for one expert alone, without the others' weights.
         preprocess: Take images as uint8 and normalise them in the file. Resizing is left to the
             caller.
@@ -104,8 +99,11 @@ def export(
         ModuleNotFoundError: If a package of the extra ``export`` is missing.
         RuntimeError: If a probability differs by more than ``TOLERANCE``.
     """
-    writers: dict[str, Callable] = {'onnx': _write_onnx, 'torch': _write_torch}
-    write = writers[_format_of(out, file_format)]
+    writers: dict[str, Callable] = {'.onnx': _write_onnx, '.pt2': _write_torch}
+    suffix = Path(out).suffix.lower()
+    if suffix not in writers:
+        expected = ' or '.join(writers)
+        raise UserError(f'--out {out}: got the suffix {suffix!r}, expected {expected}')
     check_folder(out)
     model = load_model(checkpoint, 'cpu')
     size = image_size(model._config.test_dataloader.dataset.pipeline, (500, 600))
@@ -120,7 +118,7 @@ def export(
     if preprocess:
         _check_preprocessor(model, str(checkpoint))
     network = Exportable(model, preprocess).eval()
-    content, run = write(network, _images(2, size, preprocess), notes)
+    content, run = writers[suffix](network, _images(2, size, preprocess), notes)
     difference = 0.0
     for number in (1, 2, 5):
         images = _images(number, size, preprocess)
@@ -131,17 +129,6 @@ def export(
     with atomic_write(out) as file:
         file.write(content)
     return Exported(difference, preprocessing)
-
-
-def _format_of(out: str | Path, file_format: str | None) -> str:
-    """Return the format of a file by its suffix, which must be that of the format, if given."""
-    if file_format not in (None, *FORMATS.values()):
-        raise UserError(f'--format must be onnx or torch, not {file_format!r}')
-    suffix = Path(out).suffix.lower()
-    expected = [known for known, name in FORMATS.items() if file_format in (None, name)]
-    if suffix not in expected:
-        raise UserError(f'--out {out}: got the suffix {suffix!r}, expected {" or ".join(expected)}')
-    return FORMATS[suffix]
 
 
 def describe_preprocessing(

@@ -75,9 +75,7 @@ def test_a_torch_program_of_the_ensemble_takes_normalised_images(digits_run, ima
     [
         (dict(what='expert3'), '--what expert3: there are 3 experts'),
         (dict(what='all'), '--what all'),
-        (dict(file_format='tflite'), '--format must be onnx or torch'),
         (dict(out='nowhere/a.onnx'), 'nowhere does not exist'),
-        (dict(out='a.pt2', file_format='onnx'), r"a\.pt2: got the suffix '\.pt2', expected \.onnx"),
         (dict(out='a.txt'), r"a\.txt: got the suffix '\.txt', expected \.onnx or \.pt2"),
         (dict(out='a'), "got the suffix ''"),
     ],

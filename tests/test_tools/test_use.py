@@ -59,10 +59,8 @@ def test_export_tells_the_largest_difference(load_tool, digits_run, tmp_path, mo
         'ecl.apps.export.export',
         lambda **arguments: calls.append(arguments) or Exported(2.5e-7, PREPROCESSING),
     )
-    tool.main(['a.pth', '--out', 'a.pt2', '--format', 'torch', '--what', 'expert0', '--preprocess'])
-    assert calls == [
-        dict(checkpoint='a.pth', out='a.pt2', file_format='torch', what='expert0', preprocess=True)
-    ]
+    tool.main(['a.pth', '--out', 'a.pt2', '--what', 'expert0', '--preprocess'])
+    assert calls == [dict(checkpoint='a.pth', out='a.pt2', what='expert0', preprocess=True)]
     assert capsys.readouterr().out.splitlines() == [
         'a.pt2: differs from PyTorch by at most 2.5e-07',
         'input: images (N, 3, 8, 9), float32, BGR',

@@ -212,12 +212,11 @@ def export(argv: Sequence[str] | None = None) -> None:
         description='Write a model as one file that needs neither this package nor a configuration.'
     )
     parser.add_argument('checkpoint', help=CHECKPOINT)
-    parser.add_argument('--out', required=True, metavar='FILE.onnx|FILE.pt2', help='file to write')
     parser.add_argument(
-        '--format',
-        dest='file_format',
-        choices=('onnx', 'torch'),
-        help='onnx, or torch: a program of torch.export; default: that of the suffix',
+        '--out',
+        required=True,
+        metavar='FILE.onnx|FILE.pt2',
+        help='file to write: ONNX, or a program of torch.export',
     )
     parser.add_argument(
         '--what', default='ensemble', help='ensemble (default), or one expert alone: expert0, ...'
