@@ -164,11 +164,7 @@ class OptionAction(DictAction):
 
 
 def add_cfg_options(parser: ArgumentParser) -> None:
-    """Add ``--cfg-options``.
-
-    Args:
-        parser: The parser of the tool.
-    """
+    """Add ``--cfg-options``."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -179,11 +175,7 @@ def add_cfg_options(parser: ArgumentParser) -> None:
 
 
 def add_common_arguments(parser: ArgumentParser) -> None:
-    """Add the options that every tool with a configuration has.
-
-    Args:
-        parser: The parser of the tool.
-    """
+    """Add the options that every tool with a configuration has."""
     parser.add_argument('--work-dir', help='folder of the results; default: work_dirs/CONFIG')
     add_cfg_options(parser)
     add_trust_argument(parser)
@@ -194,11 +186,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
 
 
 def add_trust_argument(parser: ArgumentParser) -> None:
-    """Add ``--trust-checkpoint``; hand it to :func:`~ecl.checkpoint_file.trust_checkpoints`.
-
-    Args:
-        parser: The parser of a tool that opens checkpoints.
-    """
+    """Add ``--trust-checkpoint``; hand it to :func:`~ecl.checkpoint_file.trust_checkpoints`."""
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
