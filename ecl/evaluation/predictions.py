@@ -155,9 +155,9 @@ def class_table(
         ``shot_group``, ``test_images``, and the accuracy in percent of each predictor
         (``ensemble``, ``expert 0``, ...). Unknown values are empty.
     """
-    known = next((each for each in (class_counts, class_names) if each is not None), ())
-    largest = max(predictions.predicted.max(initial=-1), predictions.labels.max(initial=-1))
-    size = max(len(known), int(largest) + 1)
+    known = class_names if class_counts is None else class_counts
+    largest = max(predictions.predicted.max(), predictions.labels.max())
+    size = int(largest) + 1 if known is None else len(known)
     frame = pd.DataFrame(
         {
             'label': range(size),
