@@ -115,8 +115,9 @@ def export(
     }
     if what != 'ensemble':
         keep_expert(model, what)
-    if preprocess:
-        _check_preprocessor(model, str(checkpoint))
+    # A file can hold nothing of the preprocessor but normalisation.
+    if preprocess and not getattr(model.data_preprocessor, '_enable_normalize', False):
+        raise UserError(f'{checkpoint}: its preprocessor has no mean and std; export without it')
     network = Exportable(model, preprocess).eval()
     content, run = writers[suffix](network, _images(2, size, preprocess), notes)
     difference = 0.0
@@ -205,12 +206,6 @@ def keep_expert(model: BaseClassifier, what: str) -> None:
     index = int(what.removeprefix('expert'))
     backbone.keep(index)
     head.keep(index)
-
-
-def _check_preprocessor(model: BaseClassifier, source: str) -> None:
-    """Check that the preprocessor normalises, since a file can hold nothing else of it."""
-    if not getattr(model.data_preprocessor, '_enable_normalize', False):
-        raise UserError(f'{source}: its preprocessor has no mean and std; export without it')
 
 
 def _images(number: int, size: tuple[int, int], preprocess: bool) -> Tensor:

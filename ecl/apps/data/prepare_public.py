@@ -104,12 +104,9 @@ def _find_lists(benchmark: _Benchmark, folder: Path, images: Path) -> dict[str, 
                 'give the folder that the paths of the list start from'
             )
         elif stem in benchmark.required:
-            raise UserError(f'{folder} has no {stem}.txt; {_needed(benchmark)}')
+            needed = ', '.join(f'{stem}.txt' for stem in benchmark.required)
+            raise UserError(f'{folder} has no {stem}.txt; needed are {needed}')
     return found
-
-
-def _needed(benchmark: _Benchmark) -> str:
-    return f'needed are {", ".join(f"{stem}.txt" for stem in benchmark.required)}'
 
 
 def _source_of(path: str, images: Path) -> Path | None:

@@ -57,12 +57,9 @@ def _losses(run: Run) -> Panel:
     if not curves:
         return Panel(None, 'The work dir holds no log of losses.')
     _, total = curves['total']
-    figure = training_curves(curves, 'loss', yscale='log' if _positive(curves) else 'linear')
+    positive = all((values > 0).all() for _, values in curves.values())
+    figure = training_curves(curves, 'loss', yscale='log' if positive else 'linear')
     return Panel(figure, f'The total fell from {total[0]:.3g} to {total[-1]:.3g}.')
-
-
-def _positive(curves: dict) -> bool:
-    return all((values > 0).all() for _, values in curves.values())
 
 
 def _accuracies(run: Run) -> Panel:

@@ -10,7 +10,7 @@ from mmengine.hooks import CheckpointHook as EngineCheckpointHook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import Runner
 
-from ecl.engine.resume.atomic_file import atomic_write, relative_path
+from ecl.engine.resume.atomic_file import atomic_write, relative_path, write_text
 from ecl.engine.resume.processes import of_main_process
 from ecl.engine.resume.rank_state import gather_states, restore_state
 from ecl.errors import UserError
@@ -218,8 +218,7 @@ class CheckpointHook(EngineCheckpointHook):
         keep = [newest, *others]
         if self.max_keep_ckpts > 0:
             keep = keep[: self.max_keep_ckpts + _is_interim(newest)]
-        with atomic_write(Path(work_dir, LAST_CHECKPOINT)) as file:
-            file.write('\n'.join([*keep, '']).encode())
+        write_text(Path(work_dir, LAST_CHECKPOINT), '\n'.join([*keep, '']))
         for name in set(self._kept) - set(keep):
             Path(work_dir, name).unlink(missing_ok=True)
         self._kept = keep
