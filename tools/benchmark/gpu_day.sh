@@ -57,7 +57,7 @@ if [[ -n $run && -f $run/last_checkpoint ]]; then
     part test 120 $python tools/test.py "$settings" "$trained" --work-dir "$out/test"
     image=$(find data/cifar100/test -type f 2>/dev/null | head -n 1)
     part predict 60 $python tools/predict.py "$trained" "${image:-docs/en/images/demo.png}"
-    part export 120 $python tools/export.py "$trained" --out "$out/model.pt2" --format torch
+    part export 120 $python tools/export.py "$trained" --out "$out/model.pt2"
     part report 60 $python tools/analysis/report.py "$run" --out "$out/report.html"
 fi
 grep -hE '^(step|graph|resume|loss|side|out of)' "$out/checks.log" >>"$summary"
