@@ -1,4 +1,4 @@
-"""A method: experts learn from their consensus, and the confident ones count more."""
+"""A method: experts learn from their consensus; confident experts have more weight."""
 
 import torch
 import torch.nn.functional as F

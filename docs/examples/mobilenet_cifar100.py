@@ -1,4 +1,4 @@
-"""ECL on CIFAR-100-LT with a backbone of MMPretrain: no code, a type."""
+"""ECL on CIFAR-100-LT with a backbone of MMPretrain: only its type is needed."""
 
 _base_ = '../../configs/ecl/ecl_r32_cifar100-lt-if100.py'
 
