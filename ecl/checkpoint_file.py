@@ -37,7 +37,7 @@ _trusted: ContextVar[bool] = ContextVar('trusted', default=False)
 
 
 def _statistic(cls: type, name: str) -> Any:
-    """Stand in for ``getattr``, by which a HistoryBuffer names its statistics."""
+    """Replace ``getattr``, with which a HistoryBuffer refers to its statistics."""
     if cls is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
         raise UserError(f'it asks for {name} of {cls}')
     return getattr(cls, name)
@@ -47,8 +47,8 @@ def _statistic(cls: type, name: str) -> Any:
 RECONSTRUCT = np.empty(0).__reduce__()[0]
 _scalar = np.float64(0).__reduce__()[0]
 
-#: Globals that a checkpoint may name beside tensors and plain data, which PyTorch admits: arrays
-#: and numbers of NumPy 1 and 2, and MMEngine's log.
+#: Globals that a checkpoint may contain in addition to tensors and plain data, which PyTorch
+#: allows: arrays and numbers of NumPy 1 and 2, and MMEngine's log.
 ADMITTED: list[Any] = [
     *((RECONSTRUCT, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')),
     *((_scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
@@ -94,7 +94,7 @@ def read_checkpoint(source: str | Path) -> Any:
             Python package holds, or the name of a model in ``SHIPPED``.
 
     Returns:
-        What was saved. Of a safetensors file its tensors by name, or the checkpoint that
+        The saved object. For a safetensors file: its tensors by name, or the checkpoint that
         :func:`ecl.apps.publish.publish` wrote.
 
     Raises:
@@ -175,7 +175,7 @@ def _read_file(path: Path) -> Any:
 
 
 def _load_safetensors(path: Path) -> dict[str, Any]:
-    """Read tensors by name; a file of :func:`ecl.apps.publish.publish` as the checkpoint it was."""
+    """Read tensors by name, or the checkpoint in a file of :func:`ecl.apps.publish.publish`."""
     try:
         with safe_open(path, 'pt') as file:
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -188,7 +188,7 @@ def _load_safetensors(path: Path) -> dict[str, Any]:
 
 
 def _open(path: Path) -> io.BufferedReader:
-    """Open a file; one with checksums as a file that compares them. Older files hold none."""
+    """Open a file; if it has checksums, compare them. Files before PyTorch 1.6 have none."""
     try:
         return _CheckedFile(path) if zipfile.is_zipfile(path) else path.open('rb')
     except UserError:
@@ -227,7 +227,7 @@ class _CheckedFile(io.BufferedReader):
         """Read again what PyTorch did not read by one call, or what differs from its checksum.
 
         Raises:
-            UserError: If it differs from its checksum, naming it.
+            UserError: If it differs from its checksum. The message names it.
         """
         if self._unchecked:
             with zipfile.ZipFile(self._path) as archive:

@@ -1,8 +1,8 @@
 """Registries of scope ``ecl``.
 
 They are children of MMPretrain's registries, so a config names a module of ECL, MMPretrain or
-MMEngine without a prefix. A lookup that fails here goes on in the parents but does not import their
-modules. So each location below imports the MMPretrain package that it extends.
+MMEngine without a prefix. A lookup that fails here continues in the parents but does not import
+their modules. So each location below imports the MMPretrain package that it extends.
 
 MMPretrain's own functions, such as ``get_model``, look names up in MMPretrain's registries. Models,
 datasets and transforms are therefore registered there too, under names that are free.
@@ -89,7 +89,7 @@ def part_class(cfg: dict) -> type | None:
 
 
 def build_part(cfg: dict, **known: object) -> nn.Module:
-    """Build a module, with those of the known values that its constructor names.
+    """Build a module; pass the known values that its constructor accepts.
 
     Args:
         cfg: Its config.

@@ -1,6 +1,6 @@
 """Constraints on the arguments of constructors and functions, declared once and checked on a call.
 
-In the manner of scikit-learn's ``validate_params``: each argument takes one line.
+As in scikit-learn's ``validate_params``, each argument takes one line.
 
 Example:
     >>> class Loss:
@@ -48,7 +48,7 @@ class SettingError(UserError):
 
 
 class Constraint(Protocol):
-    """What an argument must fulfil; its text completes 'expected ...'."""
+    """Constraint on an argument; its text completes 'expected ...'."""
 
     def admits(self, value: Any) -> bool:
         """Return whether a value is allowed."""

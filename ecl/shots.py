@@ -1,4 +1,4 @@
-"""Shot groups: the classes with many, medium and few training images."""
+"""Shot groups: classes with many, medium and few training images."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

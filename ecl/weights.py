@@ -1,4 +1,4 @@
-"""Fit the weights of a checkpoint to a model, whatever wraps them."""
+"""Match the weights of a checkpoint with a model, with or without wrappers."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -67,7 +67,7 @@ def unwrap(content: Any) -> dict[str, Tensor]:
 
     Args:
         content: What :func:`~ecl.checkpoint_file.read_checkpoint` returned. The weights are the
-            content itself or lie under one of ``WRAPPINGS``.
+            content itself or under one of the keys ``WRAPPINGS``.
 
     Returns:
         The tensors by name. Empty if there are none.
@@ -83,9 +83,9 @@ def unwrap(content: Any) -> dict[str, Tensor]:
 def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str | Path) -> Fit:
     """Match weights with a model by name and shape.
 
-    ``PREFIXES`` are taken away, or ``backbone.`` or ``timm_model.`` is added, where more weights
-    match so. The model's own hooks for loading rename weights first. Where no name matches, weights
-    of the same shapes in the same order match: other libraries name the layers otherwise.
+    ``PREFIXES`` are removed, or ``backbone.`` or ``timm_model.`` is added, if more weights match
+    then. The model's own load hooks rename weights first. If no name matches, weights are matched
+    by their shapes and order, because other libraries use other layer names.
 
     Args:
         model: The model, without a wrapper. It is not changed.
@@ -127,7 +127,7 @@ def check_weights_fit(checkpoint: Mapping[str, Any], model: nn.Module, path: str
         path: File of the checkpoint, for the error.
 
     Raises:
-        UserError: With the first weight that differs.
+        UserError: If a weight differs. The message names the first one.
     """
     own, saved = bare_model(model).state_dict(), checkpoint['state_dict']
     for key in {**own, **saved}:
@@ -145,9 +145,9 @@ def check_weights_fit(checkpoint: Mapping[str, Any], model: nn.Module, path: str
 class PretrainedInit(EnginePretrainedInit):
     """Initialise a module from a checkpoint: ``init_cfg=dict(type='Pretrained', ...)``.
 
-    It takes the place of MMEngine's initialiser of that name in models of scope ``ecl``. It reads
-    the checkpoint without running code, unwraps the weights (see :func:`fit_weights`) and logs how
-    many of them fit.
+    It replaces MMEngine's initialiser of the same name in models of scope ``ecl``. It reads the
+    checkpoint without running code, unwraps the weights (see :func:`fit_weights`) and logs how many
+    of them fit.
 
     Args:
         checkpoint: See :func:`~ecl.checkpoint_file.read_checkpoint`.
@@ -177,7 +177,7 @@ class PretrainedInit(EnginePretrainedInit):
 
 
 def _candidates(weights: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    """Yield the weights under the names that may be meant."""
+    """Yield the weights under possible names."""
     names = dict(weights)
     yield names
     for prefix in PREFIXES:
@@ -188,10 +188,10 @@ def _candidates(weights: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
 
 
 def _by_order(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights under the names of a model whose tensors have their shapes, in their order.
+    """Return weights under the names of a model whose tensors have the same shapes and order.
 
-    The weights may go on after the last tensor of the model, as a classifier does. Empty if a shape
-    differs.
+    There may be more weights after the last tensor of the model, such as those of a classifier.
+    Empty if a shape differs.
     """
     names = [name for name in own if not _is_counter(name)]
     values = [value for name, value in weights.items() if not _is_counter(name)]

@@ -1,4 +1,4 @@
-"""torchrun, without its own traceback when a process fails: the process has said why."""
+"""Run torchrun without its own traceback; a failed process has already printed its error."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ except ChildFailedError as error:
     rank, failure = error.get_first_failure()
     if failure.exitcode > 0:
         sys.exit(failure.exitcode)
-    # A process that a signal ended has a negative status, and could not say why.
+    # A process that was ended by a signal has a negative status and has printed no error.
     name = signal.Signals(-failure.exitcode).name
     print(f'error: process {rank} was ended by {name}; the others were stopped', file=sys.stderr)
     sys.exit(1)

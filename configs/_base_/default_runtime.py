@@ -1,9 +1,9 @@
-"""What every run shares: hooks, logging, environment."""
+"""Common settings of all runs: hooks, logging, environment."""
 
 default_scope = 'ecl'
 # Registers our modules, also for MMPretrain's get_model and inferencers.
 custom_imports = dict(imports=['ecl.models', 'ecl.datasets', 'ecl.engine', 'ecl.evaluation'])
-# Reads checkpoints without running code in them, and once.
+# Reads checkpoints only once, and without running code in them.
 runner_type = 'ResumableRunner'
 
 # A config that inherits this one changes single entries: MMEngine merges the dict.

@@ -8,5 +8,5 @@ _base_ = [
 ]
 
 model = dict(head=dict(num_classes=10))
-# Every tenth epoch, the default, would save none before the last.
+# The default, every tenth epoch, would save no checkpoint before the last epoch.
 default_hooks = dict(checkpoint=dict(interval=1))

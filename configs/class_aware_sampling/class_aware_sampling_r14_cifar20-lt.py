@@ -1,7 +1,7 @@
 """Cross-entropy on images drawn class by class, one ResNet-14, CIFAR-20-LT at 16 x 16.
 
-The sampler balances the labels, so the loss corrects for no prior. An epoch has as many images as
-without it.
+The sampler balances the labels, so the loss does not correct for the prior. An epoch has as many
+images as without the sampler.
 """
 
 _base_ = [

@@ -1,7 +1,7 @@
 """Cross-entropy on images drawn class by class, one ResNet-32, CIFAR-100-LT, imbalance factor 100.
 
-The sampler balances the labels, so the loss corrects for no prior. An epoch has as many images as
-without it.
+The sampler balances the labels, so the loss does not correct for the prior. An epoch has as many
+images as without the sampler.
 """
 
 _base_ = [

@@ -1,6 +1,6 @@
 """Plain cross-entropy, one ResNet-32, CIFAR-100-LT, imbalance factor 100.
 
-Augmentations and schedule of NCL, so that methods compare at an equal budget.
+Augmentations and schedule of NCL, so that methods are compared with the same budget.
 """
 
 _base_ = [

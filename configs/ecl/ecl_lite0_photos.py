@@ -22,5 +22,5 @@ model = dict(
         ),
     ),
 )
-# Every tenth epoch, the default, would save none before the last.
+# The default, every tenth epoch, would save no checkpoint before the last epoch.
 default_hooks = dict(checkpoint=dict(interval=1))

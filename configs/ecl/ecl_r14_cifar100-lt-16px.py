@@ -1,6 +1,6 @@
 """ECL without contrast and features, three ResNet-14, CIFAR-100-LT at 16 x 16.
 
-The protocol in which forms of the weights are compared: see ablation/cifar100-lt-16px.yaml.
+The experiment that compares forms of the weights: see ablation/cifar100-lt-16px.yaml.
 """
 
 _base_ = [

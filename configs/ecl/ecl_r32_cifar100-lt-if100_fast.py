@@ -1,4 +1,4 @@
-"""ECL, three ResNet-32, CIFAR-100-LT, IF 100: NCL's recipe, its data path at speed."""
+"""ECL, three ResNet-32, CIFAR-100-LT, IF 100: NCL's recipe with a faster data pipeline."""
 
 _base_ = [
     '../_base_/models/ecl_resnet_cifar.py',

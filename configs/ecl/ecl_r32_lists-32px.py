@@ -1,4 +1,4 @@
-"""ECL, ResNet-32, any small images: what ``ecl prepare`` builds on."""
+"""ECL, ResNet-32, any small images: the base of ``ecl prepare``."""
 
 _base_ = [
     '../_base_/models/ecl_resnet_cifar.py',

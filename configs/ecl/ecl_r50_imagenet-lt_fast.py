@@ -1,7 +1,7 @@
 """ECL, ResNet-50, ImageNet-LT: ecl_r50_imagenet-lt.py with its views made on the GPU.
 
-A worker reads several times as many images as with transforms image by image: see the page on
-speed. On one GPU ``train_cfg.graph=True`` replays the step.
+A worker reads several times as many images as with transforms of single images: see
+docs/en/speed.md. On one GPU ``train_cfg.graph=True`` replays the step.
 """
 
 _base_ = [

@@ -27,9 +27,9 @@ light_key_view = [
     dict(type='RandomGrayscale', prob=0.2, keep_channels=True, color_format='rgb'),
 ]
 
-# A shared first stage, where the maps are largest, saves the time that the double width costs.
-# Bounded logits and a high learning rate helped the rare classes most in short trials. The reading
-# of the two classifiers and the weights are those that the recorded result was reached with.
+# A shared first stage, where the maps are largest, saves the additional time of the double width.
+# Bounded logits and a high learning rate helped the rare classes most in short trials. The roles of
+# the two classifiers and the weights are those of the recorded result.
 model = dict(
     backbone=dict(shared_stages=1, backbone=dict(depth=8, stage_channels=(32, 64, 128))),
     head=dict(

@@ -1,6 +1,7 @@
 """Linear probe, EfficientNet-Lite0 with ImageNet weights, own photographs.
 
-Logistic regression on features that are computed once, then the log prior taken off.
+Logistic regression on features that are computed once, then the log prior is subtracted from the
+logits.
 """
 
 _base_ = [

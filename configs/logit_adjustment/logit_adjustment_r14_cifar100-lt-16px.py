@@ -1,4 +1,4 @@
-"""Cross-entropy, then tau * log prior taken off the logits.
+"""Cross-entropy, then tau * log prior subtracted from the logits.
 
 One ResNet-14, CIFAR-100-LT at 16 x 16.
 """

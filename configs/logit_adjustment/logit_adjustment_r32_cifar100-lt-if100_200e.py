@@ -1,4 +1,4 @@
-"""Cross-entropy, then tau * log prior taken off the logits.
+"""Cross-entropy, then tau * log prior subtracted from the logits.
 
 One ResNet-32, CIFAR-100-LT, IF 100, 200 epochs.
 """

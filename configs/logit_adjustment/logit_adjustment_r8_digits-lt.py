@@ -1,4 +1,4 @@
-"""Cross-entropy, then tau * log prior taken off the logits.
+"""Cross-entropy, then tau * log prior subtracted from the logits.
 
 One ResNet-8, Digits-LT.
 """

@@ -1,7 +1,7 @@
 """NCL, three ResNet-14, CIFAR-20-LT at 16 x 16.
 
-Six of 20 classes are hard, the published share. The contrastive task has the weight that suits ECL
-at this size, a tenth of the published one.
+Six of 20 classes are hard, the published share. The contrastive loss has the weight that suits ECL
+at this size, a tenth of the published weight.
 """
 
 _base_ = [

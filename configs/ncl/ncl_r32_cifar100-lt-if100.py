@@ -1,6 +1,6 @@
 """NCL, three ResNet-32, CIFAR-100-LT, imbalance factor 100, the released recipe.
 
-30 of 100 classes are hard; every loss counts fully but the two divergences (0.6).
+30 of 100 classes are hard; every loss has weight 1, except the two divergences (0.6).
 """
 
 _base_ = [

@@ -1,4 +1,4 @@
-"""Find, check and read the checkpoint of a training, without running code in it."""
+"""Find, check and read checkpoints without running code in them."""
 
 import ast
 import math
@@ -19,7 +19,7 @@ from ecl.engine.methods.adjustment import ADJUSTED
 from ecl.engine.resume.checkpoint_hook import kept_checkpoints
 from ecl.errors import UserError
 
-#: What a checkpoint must hold to be resumed, beside weights.
+#: Keys that a checkpoint must have to be resumed, in addition to the weights.
 _STATE = {
     'meta': Mapping,
     'meta.epoch': int,
@@ -45,7 +45,8 @@ _SCOPES = ('', 'ecl', 'mmpretrain', 'mmengine', 'mmcv')
 def load_latest(work_dir: str | Path) -> tuple[str, dict[str, Any]] | None:
     """Load the latest undamaged checkpoint of a work dir.
 
-    One that is missing or damaged is reported on standard error, and the one before it is tried.
+    If a checkpoint is missing or damaged, a warning goes to standard error, and the previous one is
+    tried.
 
     Args:
         work_dir: Folder of a training, which may have been moved since.
@@ -106,8 +107,9 @@ def find_checkpoint(source: str | Path) -> str:
 def check_resumable(checkpoint: Mapping[str, Any], cfg: Config, path: str | Path) -> None:
     """Check that a checkpoint can be resumed with a configuration.
 
-    Optimizer and learning rate schedule come from the checkpoint, whatever the configuration says.
-    A schedule keeps its old end, so epochs that were added would run at its last learning rate.
+    The optimizer and the learning rate schedule always come from the checkpoint, not from the
+    configuration. The schedule keeps its old end, so additional epochs would run at its last
+    learning rate.
 
     Args:
         checkpoint: What :func:`~ecl.checkpoint_file.load_checkpoint` returned.
@@ -115,8 +117,8 @@ def check_resumable(checkpoint: Mapping[str, Any], cfg: Config, path: str | Path
         path: File of the checkpoint, for the error.
 
     Raises:
-        UserError: With what is missing, or the first setting that differs from the configuration
-            in the checkpoint.
+        UserError: If something is missing in the checkpoint, or a setting differs from the
+            configuration in the checkpoint. The message names it.
     """
     anew = f'start a new training from its weights with --cfg-options load_from={path}'
     absent = [key for key in _STATE if not isinstance(value_at(checkpoint, key), _STATE[key])]
@@ -163,7 +165,7 @@ def parse_config(text: str, source: str) -> Config:
         The configuration.
 
     Raises:
-        UserError: If there is anything else in the text.
+        UserError: If the text contains anything else.
 
     Example:
         >>> parse_config('a = dict(b=[1, -2.5], c=None)', 'x.pth').a.b
@@ -208,9 +210,9 @@ def restrict_types(
 ) -> None:
     """Restrict parts of a configuration from a checkpoint to registered classes.
 
-    A type may also be a path, such as ``subprocess.run``, that the engine would import and call.
-    Of a path to a registered class its name is kept; any other is refused, unless the checkpoint is
-    trusted (:func:`~ecl.checkpoint_file.trust_checkpoints`): then what it asks for is imported.
+    A type can also be a path, such as ``subprocess.run``, that the engine would import and call.
+    The path of a registered class is replaced by its name. Any other path is an error, unless the
+    checkpoint is trusted (:func:`~ecl.checkpoint_file.trust_checkpoints`): then it is imported.
 
     Args:
         parts: Parts of a configuration, changed in place.

@@ -1,4 +1,4 @@
-"""Load a configuration: options merged, defaults filled in, every name checked."""
+"""Load a configuration: merge options, fill in defaults and check every name."""
 
 import copy
 import re
@@ -28,7 +28,7 @@ ConfigLike: TypeAlias = str | Path | Config | Mapping[str, Any]
 UNNAMED = 'config'
 #: Seconds to wait for a batch of a data worker.
 WORKER_TIMEOUT = 300
-#: Optimizer wrappers that ``amp`` may replace: full precision, or mixed already.
+#: Optimizer wrappers that ``amp`` may replace: full precision, or already mixed.
 _REPLACEABLE = ('OptimWrapper', 'AmpOptimWrapper', 'Bfloat16OptimWrapper')
 
 
@@ -92,7 +92,7 @@ def merge_options(cfg: Config, options: Mapping[str, Any], source: str) -> None:
     """Merge values by dotted key into a configuration, in place.
 
     Raises:
-        UserError: If a key names nothing.
+        UserError: If a key does not exist.
     """
     for key in options:
         _check_option(cfg, key, source)
@@ -110,7 +110,7 @@ def config_name(config: ConfigLike) -> str:
 
 
 def check_work_dir(cfg: Config, source: str) -> None:
-    """Check that a configuration has a work dir, which one without a file name may lack.
+    """Check that a configuration has a work dir; without a file name it may have none.
 
     Raises:
         UserError: If it has none.
@@ -126,7 +126,7 @@ def find_config(config: str | Path) -> Path:
         config: A file, or the name of a configuration that comes with the package.
 
     Raises:
-        UserError: If there is no such file, with the nearest name.
+        UserError: If there is no such file. The message suggests the nearest name.
     """
     path = Path(config)
     if path.is_file():
@@ -165,7 +165,7 @@ def read_config_file(config: str | Path) -> Config:
     try:
         cfg = Config.fromfile(path)
         registered_objects.cache_clear()  # its custom_imports may have registered more
-        # In a file with plain imports, those that fail do so when their names are looked at.
+        # In a file with plain imports, a failing import raises when its names are read.
         for _, node in walk(cfg):
             if node.get('_scope_') == 'ecl':  # of such a base; ecl is the default scope
                 node.pop('_scope_')
@@ -197,7 +197,7 @@ def _reason(error: Exception) -> str:
             return f'_base_ {missing} does not exist' + (
                 f'; did you mean {known[near[0]]!r}?' if near else ''
             )
-    # Git writes a link as a text file where it may not create links, as on Windows.
+    # On Windows, Git may write a link as a text file.
     if isinstance(error, TypeError) and _packaged_configs().is_file():
         return (
             f"_base_ = 'ecl::...': got the text file {_packaged_configs()}, expected a symbolic "
@@ -269,8 +269,8 @@ def use_mixed_precision(cfg: Config, source: str) -> None:
 def use_resumable_loop(cfg: Config) -> None:
     """Train by epochs in a loop that can be interrupted; ``cfg`` is changed in place.
 
-    A ``train_cfg`` with a ``type`` keeps it: an inherited ``by_epoch``, which MMEngine refuses
-    beside a type, is dropped. One with ``by_epoch=False`` stays as it is.
+    If ``train_cfg`` has a ``type``, it is kept. An inherited ``by_epoch`` is then removed, because
+    MMEngine does not accept both. A ``train_cfg`` with ``by_epoch=False`` is not changed.
 
     Args:
         cfg: A training configuration.
@@ -284,7 +284,7 @@ def use_resumable_loop(cfg: Config) -> None:
 
 
 def _check_option(cfg: Config, key: str, source: str) -> None:
-    """Raise UserError unless the first part of a dotted key is a key that is read.
+    """Raise UserError unless the first part of a dotted key is a known key.
 
     :func:`~ecl.apis.config_check.check_config` checks the other parts after merging.
     """

@@ -1,7 +1,7 @@
 """Check the names in a configuration before anything is built from it.
 
-MMEngine ignores a misspelt top-level key, and a misspelt type fails deep inside a registry. Here
-each is an error that names the file, the key and the nearest name that exists.
+MMEngine ignores a misspelt top-level key, and a misspelt type fails deep inside a registry. This
+module raises an error that names the file, the key and the nearest existing name.
 """
 
 import inspect
@@ -36,7 +36,7 @@ from ecl.engine.resume.loop import ResumableTrainLoop
 from ecl.errors import UserError
 from ecl.models import ECLClassifier, MultiViewDataPreprocessor
 
-#: Top-level keys that MMEngine reads beside the arguments of Runner.
+#: Top-level keys that MMEngine reads in addition to the arguments of Runner.
 _MORE_TOP_KEYS = {
     'activation_checkpointing',
     'compile',
@@ -62,7 +62,7 @@ _READ_KEY_BY_KEY = {
         True,
     ),
 }
-#: Dicts whose ``type`` is no registered name, by the key that holds them.
+#: Dicts whose ``type`` is not a registered name, by the key that holds them.
 _FOREIGN = {'on_trace_ready', 'targets'}
 
 #: Keys that a builder takes out of the dict before the class sees it.
@@ -123,15 +123,16 @@ def _parameters(function: Callable) -> tuple[frozenset[str], bool]:
 def check_config(cfg: Config, source: str) -> None:
     """Check the names in a configuration: top-level keys, registered types and their arguments.
 
-    A top-level name unlike any of MMEngine's is a variable of the file and is accepted. A class
-    with ``**kwargs`` accepts every key that is unlike its known ones.
+    A top-level name that is not similar to a name of MMEngine is a variable of the file and is
+    accepted. A class with ``**kwargs`` accepts every key that is not similar to a known key.
 
     Args:
         cfg: The configuration after merging bases and command-line options.
         source: Its file name, for error messages.
 
     Raises:
-        UserError: For the first name that does not exist, with the nearest one that does.
+        UserError: For the first name that does not exist. The message suggests the nearest existing
+            name.
     """
     known = top_level_keys()
     for key in cfg:

@@ -13,13 +13,13 @@ from ecl.registry import type_name
 from ecl.settings import SettingError
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-#: Spellings of an exhausted memory: of torch, CUDA, cuDNN, cuBLAS, NCCL and the CPU allocator.
+#: Out-of-memory messages of torch, CUDA, cuDNN, cuBLAS, NCCL and the CPU allocator.
 _OUT_OF_MEMORY = re.compile(r'out of memory|ALLOC_FAILED|DefaultCPUAllocator', re.IGNORECASE)
 
 
 @contextmanager
 def explain_faults(cfg: Config, source: str) -> Iterator[None]:
-    """Raise a UserError for what a user meets often and can correct.
+    """Raise a UserError for common errors that a user can correct.
 
     These are: an argument that is out of range, with its dotted key; memory that ran out; a data
     worker that died or gave no batch; the end of another process of the run; a package that a
@@ -30,7 +30,7 @@ def explain_faults(cfg: Config, source: str) -> Iterator[None]:
         source: Its file name, for the message.
 
     Raises:
-        UserError: Instead of these errors. Other exceptions pass.
+        UserError: Instead of these errors. Other exceptions are not changed.
     """
     try:
         yield
@@ -60,7 +60,7 @@ def out_of_memory(error: BaseException) -> str | None:
 
 
 def _key(cfg: Config, error: SettingError) -> str:
-    """Return the dotted key of a setting: under its owner, else where the same value stands."""
+    """Return the dotted key of a setting: under its owner, else the key with the same value."""
     nodes = list(walk(cfg))
     owned = [(path, node) for path, node in nodes if type_name(node) == error.owner]
     same = [

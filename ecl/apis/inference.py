@@ -72,7 +72,7 @@ def predict_dataset(
 
 
 def build_loader(cfg: Config, key: str = 'test_dataloader') -> DataLoader:
-    """Build the data loader of the test data of a configuration, or that of another key."""
+    """Build the data loader of the test data of a configuration, or of another key."""
     with DefaultScope.overwrite_default_scope('ecl'):
         return Runner.build_dataloader(cfg[key])
 
@@ -87,7 +87,7 @@ def evaluate_checkpoint(
 
     Args:
         checkpoint: A checkpoint file, or the work dir of a training.
-        metric: Receives every prediction; told the class counts if it has ``set_class_counts``.
+        metric: Receives every prediction, and the class counts if it has ``set_class_counts``.
         cfg_options: Values by dotted key that replace those of the configuration, such as
             ``{'test_dataloader.dataset.data_root': 'elsewhere'}``.
         device: Such as 'cpu' or 'cuda:1'. Default: a GPU if there is one.
@@ -165,7 +165,7 @@ class Predictor:
         device: Such as 'cpu' or 'cuda:1'. Default: a GPU if there is one.
         tau: Strength of an adjustment of the classifiers. None changes nothing.
         adjust: Its method, ``'logit-adjustment'`` (default), ``'tau-norm'`` or another key of
-            :data:`~ecl.models.adjustment.ADJUSTMENTS`; with ``tau`` alone.
+            :data:`~ecl.models.adjustment.ADJUSTMENTS`; only together with ``tau``.
 
     Attributes:
         model: The model, in evaluation mode.
@@ -222,14 +222,14 @@ class Predictor:
         Args:
             images: Files, PIL images, or arrays of uint8 in RGB (H, W, 3), RGBA (H, W, 4) or grey
                 (H, W). Transparent parts become white.
-            batch_size: Images that pass the network at the same time.
+            batch_size: Images in one forward pass.
 
         Returns:
             A prediction for each image.
 
         Raises:
-            UserError: At the first file that is no sound image or array of another kind, if a
-                single image was given, or if ``batch_size`` is below 1.
+            UserError: If a file is not a valid image, an array has another shape or type, a single
+                image was given instead of a list, or ``batch_size`` is below 1.
         """
         if isinstance(images, str | Path | Image.Image) or _is_image(images):
             raise UserError('a predictor takes a list of images: write [image] for a single one')
@@ -253,7 +253,7 @@ class Predictor:
             ``data_samples``, an empty data sample.
 
         Raises:
-            UserError: If it is a file that is no sound image, or an array of another kind.
+            UserError: If the file is not a valid image, or the array has another shape or type.
         """
         return self._pipeline({'img': self._read(image)})
 

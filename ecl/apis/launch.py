@@ -18,7 +18,7 @@ from ecl.errors import UserError
 
 #: 'none': one process. 'pytorch': started by torchrun, which sets the ranks in the environment.
 LAUNCHERS = ('none', 'pytorch')
-#: File that one process at a time locks in a work dir, and the file that names this process.
+#: Lock file in a work dir, and the file that names the process that holds the lock.
 LOCK, OWNER = '.lock', '.lock_owner'
 
 
@@ -41,7 +41,8 @@ def set_launcher(cfg: Config, launcher: str) -> None:
         return
     cfg.merge_from_dict({'env_cfg.dist_cfg': {'timeout': TIMEOUT, **_dist_cfg(cfg)}})
     wrapper = cfg.get('model_wrapper_cfg') or {}
-    # A queue is kept equal by its own updates. To broadcast it in each step costs its whole size.
+    # The updates of a queue keep it equal on all ranks. Broadcasting it in each step would copy the
+    # whole queue.
     exact = dict(broadcast_buffers=False)
     if torch.cuda.is_available():
         if wrapper:
@@ -61,9 +62,9 @@ def set_launcher(cfg: Config, launcher: str) -> None:
 def divide_batch(cfg: Config, launcher: str, source: str) -> None:
     """Divide ``images_per_step`` of a training by its processes.
 
-    A recipe belongs to the images of a whole step. ``images_per_step`` says how many these are over
-    all processes and accumulated iterations, so that the recipe is the same on one GPU and on
-    eight. Without it ``train_dataloader.batch_size`` counts the images of one process, as in
+    The settings of a recipe depend on the number of images of a whole step. ``images_per_step`` is
+    this number over all processes and accumulated iterations, so the recipe is the same on one GPU
+    and on eight. Without it ``train_dataloader.batch_size`` counts the images of one process, as in
     MMEngine.
 
     Args:
@@ -126,9 +127,9 @@ def _dist_cfg(cfg: Config) -> dict[str, Any]:
 
 @contextmanager
 def alone_in(folder: str | Path) -> Iterator[None]:
-    """Keep other processes out of a work dir.
+    """Lock a work dir against other processes.
 
-    The lock ends with the process and its data workers, however they end.
+    The lock ends with the process and its data workers, even if they are killed.
 
     Args:
         folder: The work dir. It is made if it does not exist.

@@ -26,7 +26,7 @@ from ecl.weights import check_weights_fit, unwrap
 CONTRAST = 'contrast.'
 #: Transforms that read a file.
 READERS = ('LoadImage', 'LoadImageFromFile')
-#: Sizes (height, width) of two images that only a resizing pipeline brings to the same size.
+#: Sizes (height, width) of two images; only a pipeline that resizes gives both the same size.
 _PROBES = ((620, 490), (530, 710))
 
 
@@ -54,8 +54,8 @@ def get_model(
         name: The name of a configuration; also a file or its content, see
             :func:`~ecl.apis.config.load_config`.
         pretrained: File or URL of weights: a checkpoint, or a published ``.pth`` or
-            ``.safetensors``; a work dir; or the name of a shipped model. True takes the weights
-            that come with the package.
+            ``.safetensors``; a work dir; or the name of a shipped model. True uses the weights that
+            come with the package.
         device: Such as 'cpu' or 'cuda:1'. Default: the CPU.
 
     Returns:
@@ -136,7 +136,7 @@ def build_model(
 
 
 def _load_weights(model: BaseClassifier, weights: dict[str, Any], source: str | Path) -> None:
-    """Load exactly the weights of a model, which a Runner would otherwise initialise again."""
+    """Load exactly the weights of a model, and prevent a Runner from initialising it again."""
     check_weights_fit({'state_dict': weights}, model, source)
     model.load_state_dict(weights)
     model._is_init = True
@@ -177,8 +177,8 @@ def load_model(checkpoint: str | Path, device: str | None = None) -> BaseClassif
 def array_pipeline(cfg: Config, source: str) -> list[ConfigDict]:
     """Return the transforms from an image, as an array in BGR, to the input of the model.
 
-    They are the test pipeline without the transform that reads a file. If that pipeline does not
-    resize, as for the arrays of CIFAR, an image is resized and cropped to the size of training.
+    They are the test pipeline without the transform that reads a file. If this pipeline does not
+    resize, as for the arrays of CIFAR, the image is resized and cropped to the training size.
 
     Args:
         cfg: A configuration.
@@ -190,7 +190,7 @@ def array_pipeline(cfg: Config, source: str) -> list[ConfigDict]:
     steps = test_pipeline(cfg)
     if steps and type_name(steps[0]) in READERS:
         steps = steps[1:]
-    elif not preprocessor_config(cfg).get('to_rgb'):  # the dataset's arrays are in RGB, and stay so
+    elif not preprocessor_config(cfg).get('to_rgb'):  # the dataset's arrays are already in RGB
         steps = [dict(type='NumpyToPIL', to_rgb=True), dict(type='PILToNumpy'), *steps]
     if len({image_size(steps, probe) for probe in _PROBES}) > 1:
         size = _training_size(cfg, source)

@@ -1,4 +1,4 @@
-"""The number of epochs and the learning rate schedule, which must agree."""
+"""Set the number of epochs and check the learning rate schedule."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,8 +19,9 @@ def set_epochs(cfg: Config, epochs: int, source: str) -> None:
     """Set the epochs of a training and scale its schedule to them; ``cfg`` is changed in place.
 
     ``begin``, ``end``, ``T_max`` and ``milestones`` of the schedulers that count epochs are scaled
-    and rounded. A scheduler that would have no epoch is left out. Longer intervals of validation
-    and checkpoints become ``epochs``, and so does ``max_epochs`` of a sampler.
+    and rounded. A scheduler that would be shorter than half an epoch is removed. Intervals of
+    validation and checkpoints are at most ``epochs``, and ``max_epochs`` of a sampler is set to
+    ``epochs``.
 
     Args:
         cfg: A training configuration.

@@ -200,7 +200,7 @@ def _summary(
 
 
 class _PredictionFile(DumpResults):
-    """File with the prediction of each image. A view alone is written, not its whole batch."""
+    """Write the prediction of each image. Views are copied, so that no whole batch is written."""
 
     def process(self, data_batch: Any, predictions: Sequence[dict]) -> None:
         """Keep a copy of the tensors of a batch."""
@@ -228,7 +228,7 @@ def _read_list(cfg: Config, path: str | Path) -> tuple[list[str], list[int]]:
 
 
 def _by_predictor(kind: str, values: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Return values (P,) by name as metrics; those after the first belong to the experts."""
+    """Return values (P,) by name as metrics; the values after the first belong to the experts."""
     return {
         f'{kind}/{f"expert{index - 1}/" if index else ""}{name}': float(value)
         for name, column in values.items()

@@ -1,4 +1,4 @@
-"""Train from a configuration."""
+"""Train a model from a configuration."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def train(
 ) -> dict[str, Any] | None:
     """Train a model; logs, checkpoints and the run record go to the work dir.
 
-    The console shows one line an epoch and the table of the result; the log file holds the full
+    The console shows one line per epoch and the table of results; the log file holds the full
     record.
 
     SIGTERM, SIGUSR1, SIGHUP and Ctrl-C save the training and end it after the current step;
@@ -65,8 +65,8 @@ def train(
             as a Config or dict; see :func:`~ecl.apis.config.load_config`.
         work_dir: Folder of the results. Default: the configuration's own ``work_dir``, else
             ``work_dirs/<file name>``; a Config or dict without a file name needs one.
-        resume: A checkpoint to go on from, or ``'auto'`` for the latest in the work dir; without
-            one there, the training starts from the beginning.
+        resume: A checkpoint to continue from, or ``'auto'`` for the latest one in the work dir. If
+            the work dir has none, the training starts from the beginning.
         amp: Mixed precision in bfloat16.
         seed: Random seed. Default: that of the checkpoint to resume, else the configuration's own,
             else 0.
@@ -158,7 +158,7 @@ class _NewRecordHook(Hook):
 
 
 def _refuse_other_training(cfg: Config) -> None:
-    """Refuse a work dir with an unfinished training or with one of another configuration file.
+    """Raise an error if a work dir holds an unfinished training or another configuration's.
 
     The same configuration may be trained again after its training has ended.
     """
@@ -194,7 +194,7 @@ def _scale_learning_rate(cfg: Config, source: str) -> None:
 
 
 def _refuse_compile(cfg: Config, source: str) -> None:
-    """Refuse MMEngine's compilation of the whole step, which takes minutes for K networks."""
+    """Raise an error for MMEngine's ``compile``, which takes minutes for K networks."""
     compiled = cfg.get('compile')
     if compiled and type_name(cfg.model) == 'ECLClassifier':
         raise UserError(
@@ -204,7 +204,7 @@ def _refuse_compile(cfg: Config, source: str) -> None:
 
 
 def _resume(cfg: Config, resume: str | Path | None, seed: int | None) -> dict[str, Any] | None:
-    """Set ``cfg`` to resume a checkpoint, and return its content; None to start anew."""
+    """Set ``cfg`` to resume a checkpoint, and return its content; None for a new training."""
     load_from = cfg.get('load_from')
     if resume is None and cfg.get('resume'):
         resume = load_from or 'auto'
@@ -212,7 +212,7 @@ def _resume(cfg: Config, resume: str | Path | None, seed: int | None) -> dict[st
     if resume == 'auto':
         resume, checkpoint = load_latest(cfg.work_dir) or (None, None)
         if resume is None and kept_checkpoints(cfg.work_dir):
-            # A new training would overwrite checkpoints that may be repaired.
+            # A new training would overwrite checkpoints that can perhaps be repaired.
             raise UserError(
                 f'no checkpoint that {Path(cfg.work_dir, LAST_CHECKPOINT)} names can be loaded; '
                 'name another by --resume PATH, or remove that file to begin anew'

@@ -1,1 +1,1 @@
-"""Applications of the library: what the command line runs."""
+"""Applications of the command line."""

@@ -1,4 +1,4 @@
-"""The command ``ecl``, and options and error messages that all command lines share."""
+"""The command ``ecl``, and common options and error messages of all commands."""
 
 import errno
 import logging
@@ -67,7 +67,7 @@ _REFUSALS = {
 
 
 def _stdout_is_closed() -> bool:
-    """Whether the reader of the output, such as head, has ended."""
+    """Return whether the reader of the output, such as head, has ended."""
     try:
         print(flush=True)
     except BrokenPipeError:
@@ -86,7 +86,7 @@ def run_tool(main: Callable[[], None]) -> None:
     """
     if isinstance(sys.stdout, TextIOWrapper):  # for names that the terminal's encoding lacks
         sys.stdout.reconfigure(errors='backslashreplace')
-    # Lines that a full disk keeps out of the log file print no traceback.
+    # No traceback if the disk is full and a line cannot be written to the log file.
     logging.raiseExceptions = False
     try:
         main()
@@ -98,7 +98,7 @@ def run_tool(main: Callable[[], None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except UserError as error:
-        # A data loader's worker puts its traceback before the message.
+        # A worker of a data loader adds its traceback before the message.
         line = str(error).strip().splitlines()[-1]
         _fail(line.removeprefix('ecl.errors.UserError: '))
     except OSError as error:
@@ -131,7 +131,7 @@ def main() -> None:
     elif name in COMMANDS:
         sys.argv = [f'ecl {name}', *rest]  # for the usage message
         module, function, _ = COMMANDS[name]
-        # Imported here, since a command needs a part of the package only.
+        # Imported here, because a command needs only a part of the package.
         run_tool(lambda: getattr(import_module(f'ecl.apps.commands.{module}'), function)())
     else:
         _fail(f'there is no command {name!r}{nearest(name, COMMANDS)}')
@@ -147,7 +147,7 @@ def _fail(message: str) -> None:
 
 
 class OptionAction(DictAction):
-    """``KEY=VALUE`` words as a dict; a word without ``=`` is a usage error."""
+    """Parse ``KEY=VALUE`` words into a dict; a word without ``=`` is a usage error."""
 
     def __call__(
         self,
@@ -186,7 +186,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
 
 
 def add_trust_argument(parser: ArgumentParser) -> None:
-    """Add ``--trust-checkpoint``; hand it to :func:`~ecl.checkpoint_file.trust_checkpoints`."""
+    """Add ``--trust-checkpoint``, for :func:`~ecl.checkpoint_file.trust_checkpoints`."""
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',

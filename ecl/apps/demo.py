@@ -29,11 +29,11 @@ MOST_PROBABLE = -1
 
 
 def demo(checkpoint: str | Path, port: int | None = None) -> None:
-    """Serve a page on this machine alone, until Ctrl-C.
+    """Serve a page, only on this machine, until Ctrl-C.
 
     The page shows the top classes of an image by the ensemble and by each expert, with the shot
-    group of each class, and a Grad-CAM map of each expert. It loads nothing from elsewhere and
-    sends nothing anywhere.
+    group of each class, and a Grad-CAM map of each expert. It loads and sends nothing over the
+    network.
 
     Args:
         checkpoint: As for :class:`~ecl.apis.Predictor`.
@@ -48,7 +48,7 @@ def demo(checkpoint: str | Path, port: int | None = None) -> None:
 
 
 def serve(checkpoint: str | Path, port: int | None = None) -> gr.Blocks:
-    """Start serving the page in the background, to this machine alone.
+    """Start serving the page in the background, only on this machine.
 
     Args:
         checkpoint: As for :class:`~ecl.apis.Predictor`.
@@ -86,7 +86,7 @@ def build_page(predictor: Predictor, name: str) -> gr.Blocks:
     """Build the page.
 
     Args:
-        predictor: Of the model to try.
+        predictor: Predictor of the model.
         name: Its title.
 
     Returns:
@@ -185,12 +185,12 @@ SIDE = 224
 def expert_maps(predictor: Predictor, prepared: dict[str, Any], label: int) -> np.ndarray:
     """Compute Grad-CAM maps of a class on the last feature map of each expert.
 
-    The feature map of an expert changes the logit of the whole model through that expert alone. So
+    The feature map of an expert affects the logit of the whole model only through this expert. So
     one backward pass is enough for all experts.
 
     Args:
-        predictor: Of the model.
-        prepared: An image that its ``prepare`` made ready.
+        predictor: Predictor of the model.
+        prepared: Result of its method ``prepare``.
         label: The class.
 
     Returns:
@@ -222,7 +222,7 @@ def overlay(pixels: np.ndarray, heat: np.ndarray) -> Image.Image:
 
     Args:
         pixels: (h, w, 3), uint8, RGB.
-        heat: (h, w), 0 to 1. Where it is 0, the image is only darker.
+        heat: (h, w), 0 to 1. Where it is 0, the image is only darkened.
 
     Returns:
         A picture of at least 224 pixels at its shortest side.

@@ -23,7 +23,7 @@ from ecl.registry import type_name
 
 #: Largest difference of a probability between PyTorch and an exported file that is accepted.
 TOLERANCE = 1e-4
-#: Transforms that change the type of an image and not its pixels.
+#: Transforms that change only the type of an image, not its pixels.
 _CONVERSIONS = ('NumpyToPIL', 'PILToNumpy', 'PackInputs')
 
 
@@ -64,7 +64,8 @@ class Exported:
     Attributes:
         difference: The largest difference of a probability from PyTorch, over batches of 1, 2 and
             5 random images.
-        preprocessing: What the caller has to do with an image; see :func:`describe_preprocessing`.
+        preprocessing: Preprocessing that the caller applies to an image; see
+            :func:`describe_preprocessing`.
     """
 
     difference: float
@@ -87,12 +88,12 @@ def export(
     Args:
         checkpoint: As for :func:`~ecl.apis.load_model`.
         out: The file to write: ``.onnx``, or ``.pt2`` for a program of ``torch.export``.
-        what: 'ensemble', or 'expert0' and so on for one expert alone, without the others' weights.
+        what: 'ensemble', or 'expert0' and so on for one expert, without the weights of the others.
         preprocess: Take images as uint8 and normalise them in the file. Resizing is left to the
             caller.
 
     Returns:
-        The difference from PyTorch, and what the caller has to do with an image.
+        The difference from PyTorch, and the preprocessing of an image.
 
     Raises:
         UserError: If an argument or the checkpoint cannot be used.
@@ -115,7 +116,7 @@ def export(
     }
     if what != 'ensemble':
         keep_expert(model, what)
-    # A file can hold nothing of the preprocessor but normalisation.
+    # A file can contain only the normalisation of a preprocessor.
     if preprocess and not getattr(model.data_preprocessor, '_enable_normalize', False):
         raise UserError(f'{checkpoint}: its preprocessor has no mean and std; export without it')
     network = Exportable(model, preprocess).eval()
@@ -135,7 +136,7 @@ def export(
 def describe_preprocessing(
     model: BaseClassifier, size: tuple[int, int], normalised: bool
 ) -> dict[str, Any]:
-    """Return what a caller of an exported file has to do with an image, as plain data.
+    """Return the preprocessing for a caller of an exported file, as plain data.
 
     Args:
         model: Result of :func:`~ecl.apis.models.load_model`.
@@ -170,7 +171,7 @@ def describe_preprocessing(
 
 
 def preprocessing_lines(preprocessing: dict[str, Any]) -> list[str]:
-    """Return the result of :func:`describe_preprocessing` as two lines for a reader."""
+    """Format the result of :func:`describe_preprocessing` as two lines of text."""
     height, width = preprocessing['size']
     steps = [
         f'{step["type"]}({", ".join(f"{k}={v}" for k, v in step.items() if k != "type")})'

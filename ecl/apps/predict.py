@@ -56,18 +56,18 @@ def predict(
     Args:
         checkpoint: As for :class:`~ecl.apis.Predictor`.
         source: An image, or a folder that is searched at any depth; or several of them. An image
-            that is named twice is predicted once.
-        topk: Classes to name of each image.
+            that is given twice is predicted once.
+        topk: Number of classes to name for each image.
         expert: Predict with this expert alone, 0 to K - 1; None is the whole model.
         out: ``.csv`` (a line for each image and class) or ``.json`` file to write instead of
             printing.
-        batch_size: Images that pass the network at the same time.
+        batch_size: Images in one forward pass.
         device: Such as 'cpu' or 'cuda:1'. By default a GPU if there is one.
         tau: As for :class:`~ecl.apis.Predictor`.
-        adjust: Likewise.
+        adjust: As for :class:`~ecl.apis.Predictor`.
         thresholds: File of :func:`~ecl.apps.review.review`: the model abstains from a prediction
-            whose confidence is below the threshold of its class. For the whole model without
-            an adjustment, to which they belong.
+            whose confidence is below the threshold of its class. Thresholds are valid only for the
+            whole model without an adjustment.
 
     Returns:
         The predictions, in the order of the sources and paths. Files that are not valid images
@@ -118,7 +118,7 @@ def predict_files(
     Args:
         predictor: A predictor.
         paths: Files.
-        batch_size: Images that pass the network at the same time.
+        batch_size: Images in one forward pass.
 
     Yields:
         Each file, in the order given, with its prediction or its error.

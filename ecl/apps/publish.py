@@ -1,4 +1,4 @@
-"""Publish a checkpoint without the state of training."""
+"""Publish a checkpoint without the training state."""
 
 import hashlib
 import io
@@ -26,12 +26,12 @@ PLACES = ('data_root', 'data_prefix', 'ann_file', 'lists', 'classes', 'checkpoin
 
 
 def publish(checkpoint: str | Path, out: str | Path | None = None, half: bool = False) -> Path:
-    """Write weights, configuration, class names and class counts without the state of training.
+    """Write weights, configuration, class names and class counts without the training state.
 
     Optimizer, schedules, logs, momentum encoder, queue, projection and the paths of the training
     are left out. The name of the file ends in the first eight digits of its SHA-256 sum, which
     ``torch.hub`` compares after a download. A ``.safetensors`` file with the same content is
-    written beside it; its metadata holds the rest under ``meta``, as JSON.
+    written to the same folder; its metadata holds the rest under ``meta``, as JSON.
 
     Args:
         checkpoint: A checkpoint that a training wrote, or its work dir.
@@ -43,14 +43,14 @@ def publish(checkpoint: str | Path, out: str | Path | None = None, half: bool = 
         The file, such as ``models/ecl_digits-1a2b3c4d.pth``.
 
     Raises:
-        UserError: If the checkpoint cannot be loaded without running code, also where it is
-            trusted, or no model can be built from it alone.
+        UserError: If the checkpoint cannot be loaded without running code, even if it is trusted,
+            or contains too little to build a model.
     """
     source = Path(find_checkpoint(checkpoint))
     target = Path(out) if out else source.with_name(f'{source.resolve().parent.name}_{source.name}')
     check_folder(target)
     content = load_checkpoint(source)
-    load_model(source, 'cpu')  # raises an error if nobody could use it
+    load_model(source, 'cpu')  # raises an error if the published file cannot be used
     cfg = parse_config(content['meta']['cfg'], str(source))
     _remove_places(cfg)
     meta = {key: content['meta'][key] for key in META if key in content['meta']}

@@ -1,4 +1,4 @@
-"""Review a trained model: thresholds to abstain below, worst errors, likely wrong labels."""
+"""Review a trained model: thresholds for abstention, worst errors, likely wrong labels."""
 
 import json
 import sys
@@ -71,18 +71,18 @@ class Scored:
 
 
 def review(work_dir: str | Path, accuracy: float = 0.95, out: str | Path | None = None) -> Path:
-    """Write what to do after a training: thresholds, errors to look at, labels to check.
+    """Write a review of a training: thresholds, worst errors, likely wrong labels.
 
     Three files are written:
 
-    - ``review.html``: what abstaining costs, the classes to photograph next, the worst errors and
+    - ``review.html``: the cost of abstaining, the classes to photograph next, the worst errors and
       the likely wrong labels.
     - ``thresholds.json``: a threshold for each class, for ``ecl predict --thresholds``.
     - ``wrong_labels.csv``: the likely wrong labels, found by confident learning (Northcutt et al.,
       JAIR 2021, arXiv 1911.00068), the most doubtful first.
 
-    Thresholds are chosen on the validation data, and their cost is measured on the test data. Where
-    the two are the same, every second image serves for each. No training image is used, because a
+    Thresholds are chosen on the validation data, and their cost is measured on the test data. If
+    the two are the same, each of them uses every second image. No training image is used, because a
     model is overconfident on them.
 
     Args:
@@ -99,7 +99,7 @@ def review(work_dir: str | Path, accuracy: float = 0.95, out: str | Path | None 
     """
     if not 0 < accuracy < 1:
         raise UserError(f'--accuracy: got {accuracy:g}, expected a share above 0 and below 1.')
-    import cleanlab.filter  # noqa: F401 - an extra; missing, it is said before the work
+    import cleanlab.filter  # noqa: F401 - optional; fail before the work if it is missing
 
     checkpoint = _checkpoint_of(Path(work_dir))
     content = load_checkpoint(checkpoint)
@@ -253,7 +253,7 @@ def _wrong_labels(scored: Scored, names: Sequence[str]) -> pd.DataFrame:
     from cleanlab.filter import find_label_issues  # an extra
 
     with warnings.catch_warnings():
-        # It warns of classes with few images, which long-tailed data have.
+        # It warns about classes with few images, which are normal in long-tailed data.
         warnings.simplefilter('ignore')
         found = find_label_issues(
             scored.labels,

@@ -1,7 +1,7 @@
 """CIFAR's AutoAugment and RandAugment for a whole batch; see :mod:`.batch_geometry`.
 
-The operations map uint8 images (N, 3, H, W) to the same values as torchvision's. Each image takes
-the parameters of its operation from tables that lie on its device.
+The operations map uint8 images (N, 3, H, W) to the same values as torchvision's. The parameters of
+the operations are in tables on the same device.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ MAPS = ('Brightness', 'Posterize', 'Solarize', 'SolarizeAdd', 'Invert')
 STRETCHES = ('AutoContrast', 'Equalize')
 MIXES = ('Contrast', 'Color', 'Sharpness')
 PIXEL_VALUES = tuple(range(256))
-#: What is computed in the same way, and operations of a group that differ in a part.
+#: Groups of operations that are computed in the same way.
 GROUPS: dict[str, tuple[str, ...]] = {
     'move': MOVES,
     'look_up': MAPS + STRETCHES,
@@ -106,7 +106,7 @@ class BatchCIFARAutoAugment:
         return images.float()
 
     def _rows(self, height: int, width: int) -> list[tuple[str, float]]:
-        """A row for each step, sub-policy and sign; the last is none."""
+        """Return a row for each step, sub-policy and sign; the last row is the identity."""
         space = AutoAugment()._augmentation_space(10, (height, width))
         rows = []
         for step in range(2):
@@ -122,7 +122,7 @@ class BatchRandAugment:
     """RandAugment, with operations drawn for each image from :data:`RAND_AUGMENT`.
 
     They are those of ``policies`` in ``configs/_base_/datasets/imagenet_lt.py``, whose level is the
-    highest one. Pixels move to the nearest place, not by interpolation.
+    highest one. Pixels move to the nearest pixel, without interpolation.
 
     Args:
         num_ops: Operations on an image, one after another.
@@ -177,7 +177,7 @@ def build_tables(
 
 
 def _map_of(name: str, magnitude: float) -> Tensor:
-    """What an operation makes of each pixel value, (256,), uint8."""
+    """Return the result of an operation for each pixel value, (256,), uint8."""
     values = torch.arange(256, dtype=torch.uint8)
     if name == 'SolarizeAdd':
         return torch.where(values < 128, (values.int() + int(magnitude)).clamp(max=255), values).to(
@@ -189,7 +189,7 @@ def _map_of(name: str, magnitude: float) -> Tensor:
 
 
 def apply_operations(images: Tensor, tables: Tables, row: Tensor, fill: int) -> Tensor:
-    """Apply to each uint8 image (N, 3, H, W) the operation of its row (N,) of the tables."""
+    """Apply an operation to each uint8 image (N, 3, H, W), by its row (N,) of the tables."""
     of = dict(zip(GROUPS, tables.groups[:, row], strict=True))
     move = partial(move_pixels, sources=tables.sources, fill=fill)
     images = apply_where(of['move'], move, images, row)

@@ -10,7 +10,8 @@ from ecl.datasets.batch_geometry import apply_where, constant, draw
 from ecl.registry import TRANSFORMS
 from ecl.settings import Number, Range, validate_params
 
-#: The adjustments of a jitter. All but the last mix an image with one made from it.
+#: The adjustments of a colour jitter. All except the last mix an image with an image derived from
+#: it.
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 #: Shares of red, green and blue in a grey value.
 GREY = (0.2989, 0.587, 0.114)
@@ -23,7 +24,7 @@ def grey_values(images: Tensor) -> Tensor:
 
 
 def blend_matrices(factor: Tensor, kind: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what an adjustment of brightness, contrast or saturation does to the colour of pixels.
+    """Return the matrices of an adjustment of brightness, contrast or saturation.
 
     It mixes an image with black, with the mean of its grey values, or with its grey values, so the
     new colour is a matrix times the colour plus another one times the mean colour of the image.
@@ -51,8 +52,8 @@ def apply_matrices(images: Tensor, of_pixel: Tensor, of_mean: Tensor) -> Tensor:
 def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
     """Turn the hues of images by a share (N, 1, 1, 1) of the colour wheel, in [-0.5, 0.5].
 
-    A channel is below the largest one by a share of their span that depends on the hue alone, so
-    that the way back to RGB needs no case for each sixth of the wheel.
+    The difference between a channel and the largest one, relative to their span, depends only on
+    the hue. So the conversion back to RGB needs no cases for the sixths of the wheel.
     """
     red, green, blue = images.unbind(1)
     largest, smallest = images.amax(1), images.amin(1)

@@ -1,4 +1,4 @@
-"""Crops, flips, rotations and cutout of a whole batch, on the device that holds it.
+"""Crops, flips, rotations and cutout of a whole batch, on its device.
 
 A batch transform maps images (N, 3, H, W), float32 in [0, 255], RGB, to images of the same kind. It
 draws for every image separately, from the distribution of the transform of single images that it is
@@ -21,7 +21,7 @@ ATTEMPTS = 10
 
 @TRANSFORMS.register_module()
 class BatchRandomCrop:
-    """MMPretrain's ``RandomCrop`` to a square, of every image at its own place.
+    """MMPretrain's ``RandomCrop`` to a square, with a random position for each image.
 
     Args:
         crop_size: Side of the crop.
@@ -96,10 +96,10 @@ class BatchRandomRotation:
 
 @TRANSFORMS.register_module()
 class BatchCutout:
-    """MMPretrain's ``Cutout``: a square of one value, at its own place in each image.
+    """MMPretrain's ``Cutout``: a square of one value, at a random position in each image.
 
     Args:
-        shape: Side of the square. Where it would reach over the lower or right edge it is cut.
+        shape: Side of the square, which is cut at the lower and right edge of the image.
         prob: Share of the images that get one.
         pad_val: Value inside.
     """
@@ -129,7 +129,7 @@ class BatchCutout:
 
 @TRANSFORMS.register_module()
 class BatchRandomResizedCrop:
-    """MMPretrain's ``RandomResizedCrop`` to a square: a box of each image's own, bilinear.
+    """MMPretrain's ``RandomResizedCrop`` to a square: a random box for each image, bilinear.
 
     Args:
         scale: Side of the result.
@@ -157,7 +157,7 @@ class BatchRandomResizedCrop:
         height, width, device = *images.shape[2:], images.device
         start, length = self.boxes(len(images), height, width, device).view(2, 2, -1, 1)
         steps = constant(tuple((i + 0.5) / self.scale for i in range(self.scale)), device)
-        # Within the box alone, as if it had been cut out before.
+        # Only within the box, as if it had been cut out first.
         pixel = (start + steps * length - 0.5).clamp(start, start + length - 1)
         sides = constant((height, width), device).view(2, 1, 1)
         rows, columns = (pixel + 0.5) / (sides / 2) - 1
@@ -194,9 +194,9 @@ def apply_where(
 ) -> Tensor:
     """Apply a function to some images of a batch.
 
-    On a CPU the function gets the chosen images alone. Elsewhere it gets all images, and those not
-    chosen are kept: to select images by value would make the host wait for the device, and a
-    captured step needs fixed shapes. The result is the same.
+    On a CPU the function gets only the chosen images. On other devices it gets all images, and its
+    results are used only for the chosen images. Selecting images by value would make the host wait
+    for the device, and a captured step needs fixed shapes. The result is the same.
 
     Args:
         chosen: Which images to change, (N,), bool.

@@ -1,4 +1,4 @@
-"""Batches with several images of each of their classes."""
+"""Batch sampler with several images of each class in a batch."""
 
 import math
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ from ecl.settings import SettingError, Whole, validate_params
 class BalancedBatchSampler(Sampler):
     """Batches of ``batch_size / images_per_class`` classes with ``images_per_class`` images each.
 
-    A batch takes the classes that have been shown least in the epoch so far, at random among
-    equals. So the classes differ by at most one batch over an epoch. The images of a class are
-    shuffled again whenever all have been shown: a class with fewer than ``images_per_class`` images
+    A batch contains the classes that have been shown least in the epoch so far; ties are broken at
+    random. So the classes differ by at most one batch over an epoch. The images of a class are
+    shuffled again after all have been shown. A class with fewer than ``images_per_class`` images
     repeats some within a batch.
 
     The order depends only on the seed and epoch of the sampler that it replaces. Process r of R

@@ -79,13 +79,13 @@ class CIFAR10(mmpretrain.datasets.CIFAR10):
 class CIFAR100(CIFAR10, mmpretrain.datasets.CIFAR100):
     """CIFAR-100: 50,000 training and 10,000 test images of a hundred classes, 32 x 32 pixels.
 
-    As :class:`CIFAR10`, from ``data_root/cifar-100-python/train`` and ``test``; the labels are the
-    hundred fine ones.
+    Like :class:`CIFAR10`, from ``data_root/cifar-100-python/train`` and ``test``; the labels are
+    the hundred fine ones.
     """
 
 
-#: The only names that such a pickle may use: those that rebuild numpy arrays, under their paths in
-#: numpy 1 and 2, and the one by which protocol 2 writes bytes.
+#: The only names that such a pickle may use: functions that rebuild numpy arrays, with their paths
+#: in numpy 1 and 2, and the function that protocol 2 uses for bytes.
 _ALLOWED = {
     ('numpy.core.multiarray', '_reconstruct'): RECONSTRUCT,
     ('numpy._core.multiarray', '_reconstruct'): RECONSTRUCT,
@@ -129,7 +129,7 @@ class _ArrayUnpickler(pickle.Unpickler):
             return super().load()
         except UserError:
             raise
-        # A damaged pickle may raise anything; in every case the file is what has to change.
+        # A damaged pickle may raise any exception; in every case the user must replace the file.
         except Exception as error:
             raise UserError(
                 f'{self.name} is not a complete pickle ({error}). Replace it by the original.'

@@ -1,4 +1,4 @@
-"""Labels of a dataset as it was built, and the number of images of each class."""
+"""Labels of a dataset, with its wrappers, and the number of images of each class."""
 
 import pickle
 from typing import Any
@@ -17,7 +17,7 @@ def gt_labels(dataset: Any) -> np.ndarray:
     """Return the label of every image, in the order of the dataset's indices.
 
     Walks through repeated, concatenated, class-balanced, k-fold and subset wrappers. An image that
-    a wrapper shows twice counts twice, one that it hides does not count.
+    a wrapper repeats is counted twice; an image that it leaves out is not counted.
 
     Args:
         dataset: A classification dataset of MMPretrain or of this package, or a wrapper of one.
@@ -57,7 +57,7 @@ def count_classes(dataset: Any, num_classes: int | None = None) -> list[int]:
 
 
 def count_distinct(dataset: Any) -> list[int]:
-    """Count the distinct images of each class, whatever a wrapper repeats.
+    """Count the distinct images of each class, without the repetitions of wrappers.
 
     These are the counts for the shot groups. Result and errors are those of :func:`count_classes`.
 
@@ -91,7 +91,7 @@ def _count(labels: np.ndarray, dataset: Any, num_classes: int | None) -> list[in
 
 
 def _walk(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the label of each index and a number that tells which image it shows, both (N,)."""
+    """Return the label and the image number of each index, both (N,)."""
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
     if isinstance(dataset, ConcatDataset):
@@ -100,7 +100,7 @@ def _walk(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
         offsets = np.cumsum([0, *sizes[:-1]])
         shifted = [part + offset for part, offset in zip(images, offsets, strict=True)]
         return np.concatenate(labels), np.concatenate(shifted)
-    if isinstance(dataset, KFoldDataset):  # it has taken its part of the source already
+    if isinstance(dataset, KFoldDataset):  # it has already selected its part of the source
         return _walk(dataset.dataset)
     if isinstance(dataset, RepeatDataset):
         labels, images = _walk(dataset.dataset)
@@ -131,7 +131,7 @@ def _own_labels(dataset: Any) -> Any:
     if plain_labels and plain_info:
         return [info.get('gt_label') for info in _annotations(dataset)]
     if hasattr(dataset, 'get_gt_labels'):
-        # The runner's num_batch_per_epoch hides the tail of a dataset but not of this list.
+        # num_batch_per_epoch of the runner shortens the dataset but not this list.
         return dataset.get_gt_labels()[: len(dataset)]
     if hasattr(dataset, 'get_data_info'):
         return [dataset.get_data_info(i)['gt_label'] for i in range(len(dataset))]

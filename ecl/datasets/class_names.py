@@ -1,4 +1,4 @@
-"""Names of the classes: reading, sorting and comparing them."""
+"""Read, sort and compare class names."""
 
 import os
 import unicodedata
@@ -28,7 +28,7 @@ def known_num_classes(dataset: Any) -> int | None:
 def check_same_classes(
     trained: Sequence[str] | None, tested: Sequence[str] | None, name: str
 ) -> None:
-    """Check that test data number the classes as the training data did.
+    """Check that test data have the same class numbers as the training data.
 
     Args:
         trained: Class names of the training data in label order, or None if unknown.
@@ -36,7 +36,7 @@ def check_same_classes(
         name: Name of the test data in an error.
 
     Raises:
-        UserError: If both are known and differ; it names the classes or the labels in question.
+        UserError: If both are known and differ. The message names the classes or labels.
     """
     if trained is None or tested is None or tuple(trained) == tuple(tested):
         return
@@ -88,13 +88,13 @@ def read_classes(classes: str | Sequence[str] | None) -> Sequence[str] | None:
             f'classes: {path} is missing, expected a file with one class name a line, or one of '
             + ', '.join(CLASS_NAMES)
         )
-    # As the names of class folders are.
+    # As for the names of class folders.
     text = unicodedata.normalize('NFC', read_text(get(path), path))
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def read_text(content: bytes, name: str) -> str:
-    """Decode a text file of any system: UTF-8 with or without BOM, or UTF-16 with BOM.
+    """Decode a text file of any operating system: UTF-8 with or without BOM, or UTF-16 with BOM.
 
     Args:
         content: Content of the file.

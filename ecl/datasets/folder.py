@@ -20,7 +20,7 @@ from ecl.registry import DATASETS
 class ImageFolder(NotedDataset, BaseDataset):
     """Any images in a local folder with the layout ``data_root/split/<class>/**/<image>``.
 
-    All splits number the classes alike. Without ``classes``, the class names are the folders of
+    All splits use the same class numbers. Without ``classes``, the class names are the folders of
     ``data_root/train_split``, or of the split itself if there is no such folder. They are sorted by
     value if all are whole numbers, else alphabetically. A folder of a split that is not among them
     is an error. A class without images in a split is logged.
@@ -41,7 +41,7 @@ class ImageFolder(NotedDataset, BaseDataset):
 
     Raises:
         UserError: If the folder is missing or has no class folder or no image, or has a class that
-            the training data lack; it names the folder and the layout.
+            the training data lack. The message names the folder and the layout.
 
     Example:
         >>> data = ImageFolder('data/cifar100', split='train')  # doctest: +SKIP
@@ -106,7 +106,7 @@ class ImageFolder(NotedDataset, BaseDataset):
         names = [name for name in entries if os.path.isdir(os.path.join(root, name))]
         if not names:
             raise UserError(f'{root} has no class folder. {self._layout()}')
-        # A Mac writes accents as characters of their own; composed, a name is the same everywhere.
+        # macOS writes accents as separate characters; NFC makes the names equal on all systems.
         return {name: unicodedata.normalize('NFC', name) for name in names}
 
     def _loose_files(self) -> list[str]:
@@ -147,13 +147,15 @@ class ImageFolder(NotedDataset, BaseDataset):
 
 @DATASETS.register_module()
 class CustomDataset(NotedDataset, mmpretrain.datasets.CustomDataset):
-    """MMPretrain's ``CustomDataset``, which names the files that it leaves out.
+    """MMPretrain's ``CustomDataset``, with a message about files that it leaves out.
 
     The arguments are those of MMPretrain's class. It numbers each split by its own folders and
-    takes files by their suffix alone; :class:`ImageFolder` numbers all splits alike.
+    takes files by their suffix alone; :class:`ImageFolder` uses the same class numbers in all
+    splits.
 
     Raises:
-        UserError: If no file has one of the ``extensions``; it names the suffixes in the folder.
+        UserError: If no file has one of the ``extensions``. The message names the suffixes in the
+            folder.
     """
 
     def is_valid_file(self, filename: str) -> bool:

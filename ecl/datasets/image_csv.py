@@ -1,4 +1,4 @@
-"""Images named in a CSV file with class names, as spreadsheets and Kaggle provide them."""
+"""Dataset of images in a CSV file with class names, as from spreadsheets and Kaggle."""
 
 import csv
 import io
@@ -15,8 +15,8 @@ from ecl.datasets.protocol import NotedDataset
 from ecl.errors import UserError
 from ecl.registry import DATASETS
 
-#: Column names that are recognized, in lower case; the first that is there counts. A column of
-#: groups must be named.
+#: Recognised column names, in lower case; the first existing one is used. A column of groups must
+#: be named.
 COLUMNS = {
     'image': 'image filename file_name file path image_path img_path filepath img image_id id',
     'label': 'label class class_name category species target y',
@@ -40,7 +40,7 @@ class Row(NamedTuple):
         split: 'train', 'val' or 'test' for their usual names, else the name as it is; '' without a
             column of splits.
         line: Line of the table, from 1.
-        group: What the image belongs to, such as a patient; '' without a column of groups.
+        group: Group of the image, such as a patient; '' without a column of groups.
     """
 
     path: str
@@ -68,7 +68,7 @@ def parse_image_table(text: str, name: str, **columns: str | None) -> list[Row]:
 
     Raises:
         UserError: If a column is missing, a row has another number of fields or no class, or there
-            is no image; it names the table and the line.
+            is no image. The message names the table and the line.
 
     Example:
         >>> parse_image_table('file;species\\n"a;1.jpg";owl\\n', 'birds.csv')
@@ -108,7 +108,7 @@ def parse_image_table(text: str, name: str, **columns: str | None) -> list[Row]:
 
 def _separator(text: str) -> str:
     first = next((line for line in text.splitlines() if line.strip()), '')
-    # Outside of quotes, since a quoted name may contain any of them.
+    # Outside of quotes, because a quoted name may contain a separator.
     bare = ''.join(first.split('"')[::2])
     return max(',;\t|', key=bare.count)
 
@@ -145,13 +145,13 @@ class ImageCSV(NotedDataset, BaseDataset):
 
     The format is that of :func:`parse_image_table`, from any system and spreadsheet.
 
-    All splits number the classes alike. Without ``classes``, the class names are those of the
+    All splits use the same class numbers. Without ``classes``, the class names are those of the
     training data: the rows of ``train_split`` in the same table, or else the table of that name in
     the same folder (``train.csv``), or else the table itself. They are sorted by value if all are
     whole numbers, else alphabetically. A class that is not among them is an error. A class without
     images is logged.
 
-    Files are opened when they are needed and not checked before. Images are in BGR after
+    Files are opened only when they are needed, and are not checked earlier. Images are in BGR after
     ``LoadImage``: the preprocessor needs ``to_rgb=True``.
 
     Args:
@@ -162,7 +162,7 @@ class ImageCSV(NotedDataset, BaseDataset):
         train_split: Split, or name of the table without suffix, of the training data.
         image_column, label_column, split_column: Names of the columns, where they are not
             recognized.
-        suffix: Suffix to append to each image, for tables of names without it, such as '.jpg'.
+        suffix: Suffix to append to each image name, such as '.jpg', if the table has none.
         allow_outside: Whether paths may leave ``data_root``; see
             :func:`~ecl.datasets.image_list.check_inside`.
         **kwargs: ``data_prefix`` (a folder under ``data_root`` to start from instead), ``pipeline``

@@ -1,4 +1,4 @@
-"""Image files: finding, decoding and inspecting them."""
+"""Find, decode and inspect image files."""
 
 import hashlib
 import io
@@ -35,7 +35,7 @@ EXTENSIONS = (
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'AVIF', 'BMP', 'PPM', 'TIFF', 'GIF', 'JPEG2000')
 _NOT_AN_IMAGE = 'it is not an image, or of a format that is not supported'
 _HEIC_LACKS = 'it is a HEIC image: pip install "ecl-longtail[heic]" to read it'
-#: Folders and files that systems create beside images; hidden ones begin with a dot.
+#: Folders and files that operating systems create; hidden ones begin with a dot.
 _SYSTEM_NAMES = ('__macosx', '@eadir', 'thumbs.db', 'desktop.ini')
 
 
@@ -56,13 +56,13 @@ class ImageFacts(NamedTuple):
 
     Attributes:
         digest: Hash of the content, equal for copies; empty where the file could not be read.
-        fault: Why training must not use it, in words; empty for a sound image.
-        kind: What is unusual about a sound image: 'CMYK', '16-bit', 'palette', 'animated',
+        fault: Reason why training must not use the file; empty for a valid image.
+        kind: Unusual property of a valid image: 'CMYK', '16-bit', 'palette', 'animated',
             'transparent' or ''. All are read as 8-bit colour on white, an animation by its first
             frame.
         size: Width and height in pixels; (0, 0) where unknown.
-        look: Perceptual hash of a sound image, 64 bits as hexadecimal digits; few bits differ
-            between images that look alike.
+        look: Perceptual hash of a valid image, 64 bits as hexadecimal digits. The hashes of similar
+            images differ in few bits.
     """
 
     digest: str = ''
@@ -182,13 +182,13 @@ def inspect_image(path: str | Path) -> ImageFacts:
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Read a file that :func:`inspect_image` calls sound, as :func:`decode_image` does.
+    """Read an image file without a fault, as :func:`decode_image` does.
 
     Args:
         path: The file.
 
     Raises:
-        UserError: At any other file.
+        UserError: If :func:`inspect_image` finds a fault.
     """
     try:
         return _decode_strictly(_read(path)).pixels
@@ -197,11 +197,11 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 class _FaultError(Exception):
-    """Why an image file must not be used, in words."""
+    """Reason why an image file must not be used."""
 
 
 class _Sound(NamedTuple):
-    """Sound image: loaded by Pillow, and the array of :func:`decode_image`."""
+    """Valid image: loaded by Pillow, and the array of :func:`decode_image`."""
 
     image: Image.Image
     kind: str
@@ -224,7 +224,7 @@ def _decode_strictly(content: bytes) -> _Sound:
         raise _FaultError(f'it has more than {MAX_PIXELS:,} pixels') from error
     except Image.UnidentifiedImageError as error:
         raise _FaultError(_HEIC_LACKS if _is_heic(content) else _NOT_AN_IMAGE) from error
-    # A damaged file may raise anything; in every case the file is what has to change.
+    # A damaged file may raise any exception; in every case the user must replace the file.
     except Exception as error:
         raise _FaultError(f'it is damaged: {_line(error)}') from error
     try:
@@ -245,7 +245,7 @@ def _formats() -> tuple[str, ...]:
 
 
 def _type_fault(path: str) -> str:
-    """Return why the content of a file is not that of an image, or an empty string."""
+    """Return the reason why a file is not an image, or an empty string."""
     try:
         with Image.open(path, formats=_formats()):
             return ''
@@ -254,7 +254,7 @@ def _type_fault(path: str) -> str:
             return _HEIC_LACKS if _is_heic(file.read(32)) else _NOT_AN_IMAGE
     except OSError as error:
         return _reading_fault(path, error)
-    except Exception:  # what a damaged header raises
+    except Exception:  # exceptions for a damaged header
         return _NOT_AN_IMAGE
 
 

@@ -1,4 +1,4 @@
-"""Images named in a text file, one ``path label`` a line."""
+"""Dataset of images in a text file with one ``path label`` per line."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -29,11 +29,11 @@ def parse_image_list(
         num_classes: Number of classes C, if known; labels must be below it.
 
     Returns:
-        Paths, with forward slashes, and labels, one of each for a line.
+        Paths, with forward slashes, and labels, one per line.
 
     Raises:
-        UserError: At the first line that is not ``path label`` or whose label is out of range, and
-            for a list without images; it names the list, the line and the fault.
+        UserError: If a line is not ``path label``, a label is out of range, or the list has no
+            images. The message names the list, the line and the fault.
 
     Example:
         >>> parse_image_list('train/a cat.jpg 3\\n', 'train.txt')
@@ -78,12 +78,12 @@ _TRUST = 'Correct the list, or, if you trust it, set allow_outside=True in the d
 def check_inside(paths: Iterable[str], name: str, advice: str = _TRUST) -> None:
     """Check that the paths of a list stay below the folder they start from.
 
-    Only the text of a path counts. Links inside the folder are the user's and may lead anywhere.
+    Only the text of a path is checked. Symbolic links inside the folder may point anywhere.
 
     Args:
         paths: The paths of :func:`parse_image_list`.
         name: Name of the list in an error, such as its path.
-        advice: What to do about it, the end of the error.
+        advice: End of the error message: what the user can do.
 
     Raises:
         UserError: At the first path that is absolute, leaves the folder by ``..``, names another
@@ -99,7 +99,7 @@ def check_inside(paths: Iterable[str], name: str, advice: str = _TRUST) -> None:
 class ImageList(BaseDataset):
     """Any images named in a list, such as those of ImageNet-LT, Places-LT and iNaturalist.
 
-    Files are opened when they are needed and not checked before. Images are in BGR after
+    Files are opened only when they are needed, and are not checked earlier. Images are in BGR after
     ``LoadImage``: the preprocessor needs ``to_rgb=True``.
 
     Args:

@@ -1,4 +1,4 @@
-"""Datasets whose images lie in memory: any small dataset decoded once, and the digits."""
+"""Datasets with images in memory: any small dataset, decoded once, and the digits."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -30,7 +30,7 @@ class _Decoded:
     paths: list[str | None]
 
 
-#: What is in use, by the configuration of its dataset.
+#: Decoded images in use, by the configuration of their dataset.
 _in_use: WeakValueDictionary[str, _Decoded] = WeakValueDictionary()
 
 
@@ -38,10 +38,10 @@ _in_use: WeakValueDictionary[str, _Decoded] = WeakValueDictionary()
 class InMemoryDataset(Dataset):
     """Run a dataset's pipeline once for each image and keep the results in one shared tensor.
 
-    For data that fit in memory after a pipeline without random steps: long-tailed CIFAR has 30 MB
-    of training images. All workers share the tensor, and so do datasets of one configuration in a
-    process. Random steps belong to the views of MultiViewDataPreprocessor, which augment whole
-    batches.
+    For data that fit in memory after a pipeline without random transforms: long-tailed CIFAR has 30
+    MB of training images. All workers share the tensor, as do datasets with the same configuration
+    in a process. Random transforms belong in the views of MultiViewDataPreprocessor, which augment
+    whole batches.
 
     Args:
         dataset: The source: a config or a dataset, wrappers included. Its pipeline ends in
@@ -116,7 +116,7 @@ def without_memory(config: Any) -> Any:
 def without_transforms(config: Any) -> Any:
     """Return the config of a dataset without pipelines and :class:`InMemoryDataset`.
 
-    Two datasets have the same images and labels if what is returned for them is equal.
+    If the results for two datasets are equal, they have the same images and labels.
     """
     if isinstance(config, Mapping):
         config = without_memory(config)  # which would run the pipeline
@@ -125,7 +125,7 @@ def without_transforms(config: Any) -> Any:
 
 
 def _check_bad_images_stop(dataset: Any) -> None:
-    """A replaced image would keep the label and the path of the bad one."""
+    """Check for ``bad='stop'``: a replacement would keep the label and path of the bad image."""
     for leaf in leaves(dataset):
         for transform in getattr(getattr(leaf, 'pipeline', None), 'transforms', ()):
             if getattr(transform, 'bad', 'stop') != 'stop':
@@ -151,7 +151,7 @@ def _decode(dataset: Any) -> _Decoded:
                     'Move the views to data_preprocessor.views.'
                 )
             images = image.new_empty((len(dataset), *image.shape))
-            # Where /dev/shm is too small, each worker has them from the process that forks it.
+            # If /dev/shm is too small, each worker inherits the images when it is forked.
             with suppress(RuntimeError):
                 images.share_memory_()
         if image.shape != images.shape[1:]:
@@ -192,7 +192,7 @@ class Digits(BaseDataset):
     def __init__(self, split: str = 'train', test_per_class: int = 50, **kwargs: Any) -> None:
         self.split = split
         self.test_per_class = test_per_class
-        # Serialized annotations save memory with many workers; here they would only cost time.
+        # Serialised annotations save memory with many workers; here they would only take time.
         super().__init__(ann_file='', **{'serialize_data': False, **kwargs})
 
     def load_data_list(self) -> list[dict]:

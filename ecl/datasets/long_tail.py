@@ -1,4 +1,4 @@
-"""Long-tailed datasets, drawn from any classification dataset."""
+"""Long-tailed subsets of any classification dataset."""
 
 import copy
 from collections.abc import Sequence
@@ -35,12 +35,12 @@ class LongTailDataset(Dataset):
         max_per_class: Images of the largest class. Defaults to the size of the largest class of the
             source.
         subset: Which images of a class are kept: 'random'; 'cao', the shuffle of LDAM-DRW and most
-            code since (published with seed 0); 'first', the first in the order of the source.
+            later code (published with seed 0); 'first', the first in the order of the source.
             Results on different subsets of CIFAR-LT differ by 1.5 points and more.
         profile: 'exponential', 'step' or 'pareto'; see :func:`long_tail_counts`.
         order: 'forward' makes the first class the largest, 'backward' the last.
-        ranked_by: A dataset (or its config) whose classes, sorted by size, are the first to the
-            last; usually the training set. Defaults to the order of the labels.
+        ranked_by: A dataset (or its config) whose class sizes define the order of the classes;
+            usually the training set. Defaults to the order of the labels.
         seed: Seed of the choice, at least 0.
         lazy_init: Whether the source is read later, by :meth:`full_init`.
 
@@ -132,7 +132,8 @@ class LongTailDataset(Dataset):
     def source_indices(self) -> np.ndarray:
         """Indices of the images in ``self.dataset``, shape (N,), int64.
 
-        A source of MMEngine is reduced to the subset itself, and counts its images anew.
+        If the source is a dataset of MMEngine, it is reduced to the subset, so its own indices
+        start from 0.
         """
         return self._positions
 
@@ -186,7 +187,7 @@ class LongTailDataset(Dataset):
         return len(self._labels)
 
     def _wanted(self, available: np.ndarray, imbalance_factor: float) -> np.ndarray:
-        """Return the images wanted of each class, or raise where the source has too few."""
+        """Return the number of images to keep of each class; raise if the source has too few."""
         size = int(available.max()) if self.max_per_class is None else self.max_per_class
         ranks = self._ranks(len(available))
         wanted = self._counts(ranks, size, imbalance_factor)
@@ -208,7 +209,7 @@ class LongTailDataset(Dataset):
         return wanted
 
     def _ranks(self, num_classes: int) -> np.ndarray:
-        """Return the rank of each class, 0 for the one to be the largest; shape (C,)."""
+        """Return the rank of each class, 0 for the largest one; shape (C,)."""
         ranks = np.arange(num_classes)
         if self.ranked_by is not None:
             sizes = np.array(count_classes(self.ranked_by))
@@ -245,8 +246,8 @@ class LongTailDataset(Dataset):
     def _narrow(self, positions: np.ndarray) -> None:
         """Keep only the images at ``positions`` of the source, in that order."""
         if isinstance(self.dataset, BaseDataset) and len(positions) < len(self.dataset):
-            # The source itself is reduced: it replaces an image that it cannot read by another of
-            # its own, which must belong to the subset too.
+            # The source itself is reduced: it may replace an unreadable image by another of its
+            # images, which must also belong to the subset.
             self.dataset = self.dataset.get_subset(positions.tolist())
             positions = np.arange(len(positions))
         self._positions = positions

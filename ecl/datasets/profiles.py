@@ -18,7 +18,7 @@ def step(position: np.ndarray, imbalance_factor: float) -> np.ndarray:
 
 
 def pareto(position: np.ndarray, imbalance_factor: float) -> np.ndarray:
-    """Compute a Pareto profile of power 6, as of ImageNet-LT, that ends at ``1 / IF`` [ours].
+    """Compute a Pareto profile of power 6, as for ImageNet-LT, that ends at ``1 / IF`` [ours].
 
     ``(1 + position * (IF ** (1 / 6) - 1)) ** -6``: steeper than the exponential profile at the
     head, flatter at the tail.
@@ -91,9 +91,9 @@ def random_subset(
 def cao_subset(members: Sequence[np.ndarray], wanted: Sequence[int], seed: int) -> list[np.ndarray]:
     """Choose images like LDAM-DRW and most later code [lineage: Cao et al., NeurIPS 2019].
 
-    NumPy's legacy generator, seeded once, shuffles the classes one after the other; the first of
-    each are kept. Seed 0, the published one, gives the usual images only where the source has the
-    order of the original files.
+    NumPy's legacy generator, seeded once, shuffles the classes one after the other; the first
+    images of each class are kept. Seed 0, the published one, gives the usual images only if the
+    source has the order of the original files.
 
     Arguments and result are those of :func:`random_subset`.
     """
@@ -116,5 +116,5 @@ def first_subset(
     return [indices[:number] for indices, number in zip(members, wanted, strict=True)]
 
 
-#: Rules that circulate under the name CIFAR-LT.
+#: Subset rules that are in use for CIFAR-LT.
 SUBSETS = {'random': random_subset, 'cao': cao_subset, 'first': first_subset}

@@ -1,4 +1,4 @@
-"""Protocol of a dataset: its source, what was made of it, and the public lists of images."""
+"""Protocol of a dataset: source, wrappers, subset, and public image lists."""
 
 import hashlib
 from pathlib import PurePath
@@ -13,7 +13,7 @@ from ecl.datasets.class_counts import count_classes
 
 
 def describe(dataset: Any) -> dict[str, str | int | float]:
-    """Describe where a dataset comes from and what was made of it.
+    """Describe the source of a dataset and how it was changed.
 
     Args:
         dataset: A classification dataset or a wrapper of one, as for
@@ -25,7 +25,7 @@ def describe(dataset: Any) -> dict[str, str | int | float]:
         - ``source``: class and folder of the innermost dataset, such as 'ImageFolder cifar100';
           several are joined by ' + '.
         - ``split``: its split; absent without one.
-        - ``list``: the list of its images and whether that is the public one, such as
+        - ``list``: the list of its images, and whether it is the public list, such as
           'ImageNet_LT_val (public, verified)'; absent without one.
         - ``subset``: the choice among its images, such as 'random, seed 0, exponential
           profile, at most 500 per class'; 'as given' without one.
@@ -110,11 +110,11 @@ def _asked_imbalance(dataset: Any) -> float | None:
 
 
 class NotedDataset:
-    """Mixin of datasets that tell what they left out or miss: in the log, and in ``notes``."""
+    """Mixin of datasets that report left-out and missing images in the log and in ``notes``."""
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know, one line each."""
+        """Notes for the user, one line each."""
         return self.__dict__.setdefault('_notes', [])
 
     def note(self, line: str) -> None:
@@ -124,7 +124,7 @@ class NotedDataset:
 
 
 class PublicList(NamedTuple):
-    """A list that published results were obtained on.
+    """A list that published results use.
 
     Attributes:
         name: File name without extension.
@@ -169,9 +169,9 @@ PUBLIC_LISTS = tuple(
 
 
 def blob_sum(content: bytes) -> str:
-    """Compute the sum by which git, and so the repositories of the lists, names a content.
+    """Compute the checksum that git, and so the repositories of the lists, uses for a content.
 
-    It tells the public list from another one. It is no protection against forgery.
+    It shows whether a list is the public one. It does not protect against manipulation.
 
     Example:
         >>> blob_sum(b'')

@@ -1,4 +1,4 @@
-"""Samplers for long-tailed data, whose order depends on seed and epoch alone."""
+"""Samplers for long-tailed data; the order depends only on seed and epoch."""
 
 import math
 from collections.abc import Iterator
@@ -15,11 +15,12 @@ from ecl.settings import Number, Whole, validate_params
 
 
 class EpochSampler(Sampler):
-    """Base class: one order an epoch, divided among the processes.
+    """Base class: one order per epoch, divided among the processes.
 
     Process r of R takes the draws r, r + R, r + 2R and so on. A resumed training, which starts at
     an epoch, continues with the same draws. With a plain DataLoader, call ``set_epoch`` before each
-    epoch, as with PyTorch's DistributedSampler; otherwise every epoch has the order of the first.
+    epoch, as with PyTorch's DistributedSampler; otherwise every epoch has the same order as the
+    first.
 
     Args:
         dataset: The dataset, wrappers included.
@@ -32,8 +33,8 @@ class EpochSampler(Sampler):
         UserError: If the dataset is empty, ``num_samples`` is below 1 or ``seed`` below 0.
     """
 
-    #: Whether the classes are shown in other shares than they have in the data. A loss that
-    #: corrects for the class counts would then correct a second time.
+    #: Whether the sampler changes the class frequencies. A loss that corrects for the class counts
+    #: would then correct a second time.
     rebalances = True
 
     @validate_params(seed=Whole(at_least=0), num_samples=Whole(at_least=1))
@@ -74,7 +75,7 @@ class ClassWeightedSampler(EpochSampler):
     """Base class: classes are drawn by weight, the images of a class equally often.
 
     A class gets its share of the epoch, rounded up or down at random, spread evenly over the
-    epoch. The images of a class are shuffled again whenever all have been shown. Classes without
+    epoch. The images of a class are shuffled again after all have been shown. Classes without
     images are skipped.
 
     Args:
@@ -187,7 +188,7 @@ class ProgressivelyBalancedSampler(ClassWeightedSampler):
 
 @DATA_SAMPLERS.register_module()
 class RepeatFactorSampler(EpochSampler):
-    """Repeat factor sampling: every image once an epoch, those of rare classes more often.
+    """Repeat factor sampling: every image once per epoch, images of rare classes more often.
 
     An image of class c is shown ``max(1, sqrt(threshold / f_c))`` times, where ``f_c`` is the share
     of its class [lineage: LVIS]. Fractions are rounded up or down at random in each epoch, so that
@@ -210,14 +211,14 @@ class RepeatFactorSampler(EpochSampler):
         super().__init__(dataset, seed)
         shares = np.bincount(self.labels)[self.labels] / len(self.labels)
         self._factors = np.maximum(1, np.sqrt(threshold / shares))
-        # The small difference keeps a sum of whole factors whole in floating point.
+        # The small difference prevents rounding errors if all factors are whole numbers.
         draws = math.ceil(self._factors.sum() - 1e-6)
         self.num_samples = math.ceil(draws / self.world_size)
         self.rebalances = bool(self._factors.max() > 1)
 
     def order(self, total: int, rng: np.random.Generator) -> np.ndarray:
         """Return indices into the dataset for all processes, shape (total,)."""
-        # In random order, since rounding must not link an image to its neighbours in the dataset.
+        # In random order, so that rounding does not depend on neighbours in the dataset.
         images = rng.permutation(len(self._factors))
         repeats = stochastic_round(self._factors[images], total, rng)
         return rng.permutation(np.repeat(images, repeats))
@@ -226,8 +227,8 @@ class RepeatFactorSampler(EpochSampler):
 def stochastic_round(weights: np.ndarray, total: int, rng: np.random.Generator) -> np.ndarray:
     """Round shares of a total up or down at random, so that their mean is exact.
 
-    Systematic sampling: the weights are laid end to end and hit by equidistant points at one
-    random offset.
+    This is systematic sampling: equidistant points with one random offset on the cumulative sum of
+    the weights.
 
     Args:
         weights: Non-negative weights with a positive sum, shape (M,).
@@ -242,7 +243,7 @@ def stochastic_round(weights: np.ndarray, total: int, rng: np.random.Generator) 
         >>> stochastic_round(np.array([3.0, 1.0]), 8, np.random.default_rng(0)).tolist()
         [6, 2]
     """
-    # Rounded first, since 2.9999999999 would sometimes lose a whole draw.
+    # Rounded first, because 2.9999999999 would sometimes lose a whole draw.
     ends = np.round(np.cumsum(weights) * (total / weights.sum()), 9)
     ends[-1] = total
     hits = np.floor(ends + rng.random()).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Transforms of single images that MMPretrain lacks."""
+"""Transforms of single images that MMPretrain does not have."""
 
 import multiprocessing
 import warnings
@@ -24,17 +24,17 @@ class LoadImage(BaseTransform):
     CMYK, 16-bit and palette images become 8-bit colour, and transparent parts white; an animation
     gives its first frame. A file that is missing, not an image, or has more than ``MAX_PIXELS``
     pixels stops the training with one line that names it. With ``bad='replace'`` another image of
-    the dataset, drawn at random, replaces it, and BadImageHook logs how many there were.
+    the dataset, drawn at random, replaces it, and BadImageHook logs the number of replacements.
 
-    A truncated file is bad too. A JPEG file with damaged data between a sound beginning and a sound
-    end is read without an error, with grey or shifted parts.
+    A truncated file also counts as bad. A JPEG file with damaged data between a valid beginning and
+    a valid end is read without an error, with grey or shifted parts.
 
     Args:
         bad: What to do with a bad file: 'stop' or 'replace'. A test set always stops, since it
             must not change.
 
     Raises:
-        UserError: If ``bad`` is neither, or at a bad file.
+        UserError: If ``bad`` has another value, or if a file is bad.
 
     Example:
         >>> pipeline = [dict(type='LoadImage', bad='replace'), dict(type='PackInputs')]
@@ -50,7 +50,7 @@ class LoadImage(BaseTransform):
         path = results['img_path']
         try:
             image = decode_image(get(path))
-        # A damaged file may raise anything; in every case the file is what has to change.
+        # A damaged file may raise any exception; in every case the user must replace the file.
         except Exception as error:
             fault = inspect_image(path).fault or ' '.join(str(error).split())
             if self.bad == 'stop':
@@ -90,12 +90,12 @@ class SharedCounter:
 class Cached(BaseTransform):
     """Run transforms once for each image and keep their results in memory.
 
-    For data that fit in memory after these transforms, with ``num_workers=0``. A worker is a
-    process: it keeps its own images and loses them when it ends, which without
-    ``persistent_workers`` is after every epoch.
+    For data that fit in memory after these transforms, with ``num_workers=0``. A worker process
+    would keep its own copy of the images, and lose it when it ends: after every epoch, unless
+    ``persistent_workers`` is set.
 
-    The key of an image is its ``img_path``, or its ``sample_idx`` where it has no file, so one
-    instance serves one dataset. Later transforms get copies, which they may change in place.
+    The key of an image is its ``img_path``, or its ``sample_idx`` if it has no file, so use one
+    instance only for one dataset. Later transforms get copies, which they may change in place.
 
     Args:
         transforms: Configs of the transforms, such as reading and resizing. They must not draw
@@ -118,7 +118,7 @@ class Cached(BaseTransform):
     def transform(self, results: dict) -> dict | None:
         """Return the kept results for this image, or compute and keep them.
 
-        None, which asks for another image, is passed on and not kept.
+        None (a request for another image) is returned and not cached.
         """
         key = results['img_path'] if 'img_path' in results else results['sample_idx']
         if key not in self._kept:

@@ -1,4 +1,4 @@
-"""What runs around the model: hooks, parts of methods, training loop, checkpoints, precision."""
+"""Hooks, training loop, checkpoints, mixed precision, and parts of methods outside the model."""
 
 import mmpretrain.engine  # noqa: F401
 

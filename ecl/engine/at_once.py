@@ -1,8 +1,8 @@
-"""Do for all layers at once what each layer would do by itself, in a captured step.
+"""Cast weights and count batches for all layers in one operation, in a captured step.
 
-A small kernel takes as long as the launch of it, also in a graph. Casting the weights of a network
-to bfloat16, their gradients back, and counting the batches of its norm layers takes three such
-kernels for each layer.
+A small kernel takes as long as its launch, also in a graph. Casting the weights of a network to
+bfloat16, their gradients back, and counting the batches of its norm layers takes three such kernels
+for each layer.
 """
 
 from collections.abc import Iterator
@@ -39,17 +39,17 @@ def _cast(tensors: Any, dtypes: list[torch.dtype]) -> list[Tensor]:
 
 @contextmanager
 def cast_at_once(model: nn.Module) -> Iterator[tuple[Tensor, ...]]:
-    """Give the convolutions that are trained weights in the precision of autocast.
+    """Cast the weights of the trained convolutions to the precision of autocast.
 
-    Results are those of autocast, which casts each weight where it is used. Nothing changes without
-    autocast.
+    Results equal those of autocast, which casts each weight where it is used. Nothing changes
+    without autocast.
 
     Args:
         model: In a forward pass of training, under :class:`torch.autocast`.
 
     Yields:
-        The cast weights. Keep them to the end of the step: experts use them on streams of their
-        own, which PyTorch's memory does not know of.
+        The cast weights. Keep them until the end of the step: experts use them on other streams,
+        which PyTorch's allocator does not track.
     """
     device = next(model.parameters()).device.type
     convolutions: list[Any] = [
@@ -72,7 +72,7 @@ def cast_at_once(model: nn.Module) -> Iterator[tuple[Tensor, ...]]:
 
 
 class _Uses:
-    """Stands for the counter of a norm layer."""
+    """Replacement of the counter of a norm layer."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -83,7 +83,7 @@ class _Uses:
 
 @contextmanager
 def count_at_once(model: nn.Module) -> Iterator[None]:
-    """Count the batches of the norm layers after the forward pass, where only a record needs them.
+    """Count the batches of all norm layers in one operation after the forward pass.
 
     Args:
         model: In a forward pass of training.

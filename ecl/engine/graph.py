@@ -23,7 +23,7 @@ from ecl.engine.hooks.faults import InvalidLossHook, loss_values
 from ecl.errors import UserError
 from ecl.weights import bare_model
 
-#: Steps one by one before the capture: they make what is kept between steps.
+#: Single steps before the capture; they create the tensors that are kept between steps.
 WARM_UP = 3
 
 
@@ -31,14 +31,14 @@ def capture(function: Callable[[], Tensor]) -> Callable[[], Tensor]:
     """Record the work of a function on the current stream, without running it.
 
     Args:
-        function: Without arguments. It must not read a value from the GPU.
+        function: A function without arguments. It must not read a value from the GPU.
 
     Returns:
         A function that repeats the work and returns the same tensor, with its new content.
     """
     graph = torch.cuda.CUDAGraph()
     stream = torch.cuda.current_stream()
-    # Another thread may pin memory for the next batch meanwhile.
+    # Another thread may pin memory for the next batch at the same time.
     with torch.cuda.graph(graph, stream=stream, capture_error_mode='thread_local'):
         result = function()
 
@@ -51,7 +51,7 @@ def capture(function: Callable[[], Tensor]) -> Callable[[], Tensor]:
 
 @contextmanager
 def own_stream() -> Iterator[None]:
-    """Train on a stream of its own: the default one cannot be captured."""
+    """Train on a separate stream, because the default stream cannot be captured."""
     default, stream = torch.cuda.current_stream(), torch.cuda.Stream()
     stream.wait_stream(default)
     with torch.cuda.stream(stream):
@@ -92,8 +92,8 @@ def reads_values(model: nn.Module) -> str | None:
 class GraphedStep:
     """Step of a training: data preprocessor, losses, backward pass and update in one graph.
 
-    The first steps, and those of a batch of another size, run one by one. Results are those of
-    steps one by one, but for rounding: the learning rate is in float32. A loss that is NaN or
+    The first steps, and steps with another batch size, run without the graph. Results equal those
+    of single steps except for rounding: the learning rate is in float32. A loss that is NaN or
     infinite changes no weight, and :class:`~ecl.engine.InvalidLossHook` ends the training.
 
     Args:
@@ -123,7 +123,7 @@ class GraphedStep:
         setup = [p.requires_grad for p in self._model.parameters()], options
         if setup != self._setup or not optimizer.state:
             self._setup, self._eager_steps, self._replay = setup, 0, None
-        # Numbers that follow the progress of the training are constants of a graph, unlike buffers.
+        # Python numbers that change during the training are constants in a graph; buffers are not.
         progress = [
             {key: value for key, value in vars(module).items() if isinstance(value, int | float)}
             for module in self._model.modules()
@@ -198,11 +198,11 @@ class GraphedStep:
         with wrapper.optim_context(self._model):
             data = self._model.data_preprocessor(batch, True)
             with cast_at_once(self._model) as cast, count_at_once(self._model):
-                # Not through the hooks of the module, which would run in the capture alone.
+                # Not through the hooks of the module, which would run only during the capture.
                 losses = self._model.forward(**data, mode='loss')
         self._names, values = loss_values(losses)
         total = values.sum()
-        # A fused optimizer leaves everything as it is where this is 1.
+        # A fused optimizer changes nothing if this is 1.
         wrapper.optimizer.found_inf = (~total.isfinite()).float()
         try:
             wrapper.backward(total)
@@ -220,7 +220,7 @@ class GraphedStep:
 
     @contextmanager
     def _rates_on_device(self) -> Iterator[None]:
-        """Give the optimizer its learning rates as tensors, which a graph reads anew each time."""
+        """Give the optimizer its learning rates as tensors, which a graph reads at each replay."""
         self._fill_rates()
         numbers = [group['lr'] for group in self._groups]
         try:
@@ -233,7 +233,7 @@ class GraphedStep:
 
 
 def _host_numbers(device: torch.device) -> list[Any]:
-    """What the random number generators of the host will draw next, beside that of the device."""
+    """Return the state of the random number generators of the host."""
     states: list[Any] = [random.getstate(), str(np.random.get_state())]
     return states if device.type == 'cpu' else [*states, torch.get_rng_state().tolist()]
 
@@ -243,7 +243,7 @@ def _samples(labels: Tensor) -> list[DataSample]:
 
 
 class DeviceBatches:
-    """Batches of a dataset whose images lie on the GPU: no worker, no copy, no sample objects.
+    """Batches of a dataset with its images on the GPU: no workers, copies or sample objects.
 
     Args:
         dataset: Images and labels.

@@ -17,21 +17,21 @@ from ecl.errors import UserError
 from ecl.weights import bare_model
 
 GIB = 2**30
-#: Memory of the process beside the model: Python, the libraries, a batch in preparation.
+#: Memory of the process without the model: Python, the libraries, a batch in preparation.
 BASE = 1.0 * GIB
-#: Peak of a step over what the backward pass keeps: gradients of feature maps, and gaps. Measured
-#: on a CPU: 1.1 to 1.6.
+#: Peak memory of a step relative to the tensors kept for the backward pass: gradients of feature
+#: maps, and fragmentation. Measured on a CPU: 1.1 to 1.6.
 PEAK = 1.3
-#: Optimizer wrappers with 16 bits, and what the log calls them.
+#: Optimizer wrappers with 16 bits, and their names in the log.
 PRECISIONS = {'Bfloat16OptimWrapper': 'bfloat16', 'AmpOptimWrapper': 'mixed precision'}
-#: Copies of the trained weights: themselves, their gradients, and what the optimizer keeps.
+#: Copies of the trained weights: weights, gradients and optimizer state.
 COPIES = {'SGD': 3, 'Adam': 4, 'AdamW': 4}
 #: Share of the memory left by the model that a proposed batch takes.
 USABLE = 0.9
 
 
 class MemoryHook(Hook):
-    """Say before the first step how much memory it takes, and refuse a batch that does not fit.
+    """Estimate the memory of a step before the first one; raise an error if it does not fit.
 
     Args:
         console: Print the line, as well as log it.
@@ -60,7 +60,7 @@ class MemoryHook(Hook):
 
 
 def check_memory(runner: Runner, data_batch: Any) -> str | None:
-    """Estimate the memory of a step, and refuse a batch that does not fit.
+    """Estimate the memory of a step, and raise an error if the batch does not fit.
 
     Args:
         runner: A training before its first step.
@@ -113,7 +113,7 @@ def check_memory(runner: Runner, data_batch: Any) -> str | None:
 
 
 def activation_bytes(model: nn.Module, image: tuple[int, ...]) -> float | None:
-    """Count what the backward pass of the network keeps of one image, without data or memory.
+    """Count the bytes kept for the backward pass of one image, by a run on the meta device.
 
     Args:
         model: A classifier with ``extract_feat``; its weights and buffers are not changed.
@@ -131,7 +131,7 @@ def activation_bytes(model: nn.Module, image: tuple[int, ...]) -> float | None:
     def keep(tensor: Tensor) -> Tensor:
         if id(tensor) not in own and tensor.numel() not in (0, 1):
             seen[id(tensor.untyped_storage())] = tensor.untyped_storage().nbytes()
-            kept.append(tensor)  # no other storage gets its identity meanwhile
+            kept.append(tensor)  # keep it alive, so that no other storage gets the same id
         return tensor
 
     kept: list[Tensor] = []
@@ -161,7 +161,7 @@ def trained_views(model: Any, data_batch: Any) -> int:
 
     Args:
         model: A classifier. A contrastive branch with ``trains_on_views`` trains the network on all
-            views; otherwise it is trained on the first view alone.
+            views; otherwise it is trained only on the first view.
         data_batch: A batch, as the data loader gives it.
     """
     if not getattr(getattr(model, 'contrast', None), 'trains_on_views', False):
@@ -185,7 +185,7 @@ def _image_shape(data_batch: Any) -> tuple[int, ...] | None:
 
 
 def available_memory(device: torch.device) -> float | None:
-    """Return the bytes that a device has available; None where the system does not tell."""
+    """Return the bytes that a device has available; None if unknown."""
     if device.type == 'cuda':
         return float(torch.cuda.mem_get_info(device)[0])
     file = Path('/proc/meminfo')
@@ -196,7 +196,7 @@ def available_memory(device: torch.device) -> float | None:
 
 
 def _container_limit() -> float:
-    """Return the bytes that a container may still take, infinity without a limit."""
+    """Return the bytes that a container may still allocate; infinity without a limit."""
     folder = Path('/sys/fs/cgroup')
     try:
         limit = int((folder / 'memory.max').read_text())

@@ -1,4 +1,4 @@
-"""Train faster: bfloat16, and memory that is kept between steps."""
+"""Train faster: bfloat16 autocast, and keeping memory between steps."""
 
 import ctypes
 import platform

@@ -11,7 +11,7 @@ from ecl.evaluation.predictions import Predictions
 from ecl.evaluation.table import markdown_table
 from ecl.settings import Each, Number, validate_params
 
-#: Imbalance factors that the field tests at [lineage: SADE].
+#: Common imbalance factors of test distributions [lineage: SADE].
 IMBALANCE_FACTORS = (50.0, 25.0, 10.0, 5.0, 2.0)
 
 
@@ -25,7 +25,7 @@ def accuracy_by_distribution(
 
     The classes, ranked by their training images, are weighted by the exponential profile of an
     imbalance factor. 'forward' gives the largest weight to the largest class, 'backward' to the
-    smallest. The result is the expected accuracy on test sets drawn from these distributions,
+    smallest class. The result is the expected accuracy on test sets drawn from these distributions,
     computed from the class accuracies [ours; published test sets are one draw each].
 
     Args:

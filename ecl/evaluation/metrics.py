@@ -79,9 +79,9 @@ class ShotAccuracy(BaseMetric):
     - ``shot/label/overall``, ..., ``shot/distill/overall``, ...: the same of the whole model with
       either kind of classifier, where the predictions hold ``label_score`` and ``distill_score``.
 
-    The groups need the training counts. :class:`ecl.engine.ClassCountsHook` supplies
-    them from the training data or from a checkpoint; without them only ``overall`` and
-    ``balanced`` are reported, with a warning.
+    The groups need the training counts. :class:`ecl.engine.ClassCountsHook` passes them from the
+    training data or from a checkpoint. Without training counts, only ``overall`` and ``balanced``
+    are reported, with a warning.
 
     A prediction is a data sample (as a dict) with ``gt_label``, ``pred_score`` of shape (C,) and,
     from a model of several experts, ``expert_scores`` of shape (K, C). Only the label and the
@@ -122,7 +122,7 @@ class ShotAccuracy(BaseMetric):
         self.thresholds = (low, high)
         self.class_counts = class_counts
         self._warned = False
-        # Beginning of the keys of each column of the predicted classes, the ensemble's first.
+        # Prefix of the keys for each column of the predicted classes; the ensemble is first.
         self._sources = ['']
 
     def set_class_counts(self, class_counts: Sequence[int]) -> None:
@@ -202,7 +202,7 @@ def calibration_errors(predictions: Predictions) -> np.ndarray:
     Args:
         predictions: Predictions for the test images.
     """
-    # Of the predicted class alone, the binary error equals that of all classes.
+    # The binary error of the predicted class equals the error over all classes.
     errors = [
         binary_calibration_error(torch.from_numpy(sure), torch.from_numpy(right), n_bins=BINS)
         for sure, right in zip(predictions.confidence, predictions.right, strict=True)

@@ -1,4 +1,4 @@
-"""Shares of the predictions over frequent and rare classes."""
+"""Share of the predictions per class, from frequent to rare classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,7 +90,7 @@ def thirds(values: np.ndarray) -> list[float | None]:
 
 
 def describe_thirds(values: Sequence[float | None], decimals: int) -> str:
-    """Write the result of :func:`thirds` as text; '-' stands for a third without values.
+    """Write the result of :func:`thirds` as text; '-' means a third without values.
 
     Example:
         >>> describe_thirds([112.4, None, 85.0], 0)

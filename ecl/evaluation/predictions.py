@@ -60,7 +60,7 @@ class Predictions:
 
 
 def check_finite(scores: torch.Tensor) -> None:
-    """Raise UserError if an image has a score that is no finite number; scores are (N, ..., C)."""
+    """Raise UserError if a score is NaN or infinite; scores are (N, ..., C)."""
     faulty = int((~scores.isfinite()).flatten(1).any(dim=1).sum())
     if faulty:
         raise UserError(
@@ -71,7 +71,7 @@ def check_finite(scores: torch.Tensor) -> None:
 
 @METRICS.register_module()
 class PredictionRecord(BaseMetric):
-    """Record of the predictions of an evaluation, in the place of a metric.
+    """Record of the predictions of an evaluation, used like a metric.
 
     After an evaluation, ``predictions`` holds them in the main process; elsewhere it is None. Only
     the class and the confidence of a prediction are kept, so that large test sets with many classes
@@ -142,7 +142,7 @@ def class_table(
     class_names: Sequence[str] | None = None,
     thresholds: tuple[int, int] = THRESHOLDS,
 ) -> str:
-    """Write the accuracy of each class beside its training images, as CSV.
+    """Write accuracy and number of training images of each class as CSV.
 
     Args:
         predictions: Predictions for the test images.
@@ -201,7 +201,7 @@ def between_seeds(first: Sequence[float], second: Sequence[float]) -> Difference
     if min(len(first), len(second)) < 2 or np.ptp(first) == np.ptp(second) == 0:
         return Difference(value)
     with catch_warnings():
-        filterwarnings('ignore', 'Precision loss')  # of one method without a spread: it has none
+        filterwarnings('ignore', 'Precision loss')  # a method without variance has no spread
         test = stats.ttest_ind(second, first, equal_var=False)
     interval = test.confidence_interval(0.95)
     return Difference(value, float(test.pvalue), (float(interval.low), float(interval.high)))
@@ -212,7 +212,7 @@ def between_networks(
 ) -> Difference:
     """Compare two trained networks on the same images by McNemar's exact test.
 
-    The test tells whether these two networks differ. It says nothing about other seeds.
+    The test shows whether these two networks differ. It does not cover other seeds.
 
     Args:
         value: The difference of their metric.

@@ -1,4 +1,4 @@
-"""Tables of results as Markdown text, among them the many / medium / few table."""
+"""Tables of results as Markdown text, such as the many / medium / few table."""
 
 import re
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def markdown_table(frame: pd.DataFrame) -> str:
 
     Returns:
         Plain text, lines of equal width. Columns of numbers are aligned right, others left.
-        Floating-point numbers have two decimals; '-' stands for NaN and None.
+        Floating-point numbers have two decimals; '-' means NaN or None.
 
     Example:
         >>> print(markdown_table(pd.DataFrame({'method': ['ours'], 'few': [12.5]})))
@@ -49,8 +49,9 @@ def metric_table(metrics: Mapping[str, float], prefix: str = 'shot') -> str:
     Returns:
         One row for the ensemble, one for each expert, and one for each kind of classifier where an
         expert has two; columns overall, many, medium, few, balanced and ECE, without those that
-        have no value. A single expert is the model, and balanced equals overall on balanced data:
-        neither is repeated. Lines have less than 80 characters. Empty if there is no such key.
+        have no value. A single expert has no extra row, because it is the model. On balanced data
+        there is no column balanced, because it equals overall. Lines have fewer than 80 characters.
+        Empty if there is no such key.
 
     Example:
         >>> print(metric_table({'shot/overall': 50.0, 'shot/few': 12.5}))

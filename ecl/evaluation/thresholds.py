@@ -1,4 +1,4 @@
-"""Confidence thresholds below which a model abstains, and what abstaining costs."""
+"""Confidence thresholds for abstention, and the cost of abstaining."""
 
 from dataclasses import dataclass
 
@@ -20,9 +20,10 @@ def class_thresholds(
 
     A prediction is accepted if its confidence is at least the threshold of its class. Rare classes
     are predicted with less confidence than frequent ones, so one threshold for all would reject
-    them first. A class that is predicted fewer than ``min_images`` times has the threshold that
-    suits all predictions together. The share is counted as if one more prediction were accepted
-    and wrong, since a threshold that is chosen on few images looks better on them than elsewhere.
+    them first. A class that is predicted fewer than ``min_images`` times has the threshold that is
+    chosen on all predictions together. The accuracy is computed with one additional wrong
+    prediction, because a threshold that is chosen on few images looks better on these images than
+    on others.
 
     Args:
         labels: True classes, (N,).
@@ -30,7 +31,7 @@ def class_thresholds(
         confidence: Probability of the predicted class, (N,), 0 to 1.
         num_classes: C.
         accuracy: Share of the accepted predictions that must be right, in (0, 1).
-        min_images: Predictions that a threshold of its own needs.
+        min_images: Smallest number of predictions for a separate threshold of a class.
 
     Returns:
         Thresholds (C,); infinity where no threshold reaches the accuracy.
@@ -53,7 +54,7 @@ def class_thresholds(
 
 
 def _lowest(confidence: np.ndarray, right: np.ndarray, accuracy: float) -> float:
-    """Return the lowest threshold from which on the share of right ones is high enough."""
+    """Return the lowest threshold above which the accuracy is high enough."""
     order = np.argsort(-confidence, kind='stable')
     confidence, hits = confidence[order], np.cumsum(right[order])
     # Equal confidences are accepted together.
@@ -64,7 +65,7 @@ def _lowest(confidence: np.ndarray, right: np.ndarray, accuracy: float) -> float
 
 @dataclass(frozen=True)
 class Acceptance:
-    """What abstaining brings and costs on a set of images.
+    """Benefit and cost of abstaining on a set of images.
 
     Attributes:
         accepted: Share of the images whose prediction is accepted, 0 to 1.
@@ -82,7 +83,7 @@ def acceptance(
 
     Args:
         labels, predicted, confidence: As for :func:`class_thresholds`; at least one image.
-        thresholds: Of each class, (C,).
+        thresholds: Threshold of each class, (C,).
     """
     kept = confidence >= thresholds[predicted]
     right = labels[kept] == predicted[kept]

@@ -1,4 +1,4 @@
-"""Models. Importing this package registers them, and MMPretrain's, for configs."""
+"""Models. Importing this package registers these models and the models of MMPretrain."""
 
 import mmpretrain.models  # noqa: F401  registers the parent's modules
 

@@ -1,7 +1,7 @@
 """Adjust a trained classifier to balanced test data, without training.
 
-Both methods change the parameters of the classifiers in place. The adjusted model predicts, exports
-and publishes as any other.
+Both methods change the parameters of the classifiers in place. The adjusted model can be used like
+any other model.
 """
 
 import copy
@@ -18,8 +18,8 @@ from ecl.errors import UserError
 from ecl.models.expert_head import ECLHead
 from ecl.models.linear import CosineLinear, ScaledLinear
 
-#: Strengths that are tried [lineage: those of the released code of tau-normalisation], in ascending
-#: order: of equally good ones the first wins.
+#: Strengths to try [lineage: those of the released code of tau-normalisation], in ascending order.
+#: If two are equally good, the smaller one is chosen.
 TAUS = tuple(round(0.1 * step, 1) for step in range(21))
 
 
@@ -30,7 +30,7 @@ class TauChoice:
     Attributes:
         tau: The chosen strength.
         images: Number of images it was chosen on.
-        losses: Balanced cross-entropy on them, by strength.
+        losses: Balanced cross-entropy on these images, by strength.
     """
 
     tau: float
@@ -42,8 +42,8 @@ def normalize_weights(head: nn.Module, tau: float, class_counts: Sequence[int] |
     """Divide the weights of each class by their norm to the power tau: tau-normalisation.
 
     Kang et al., ICLR 2020 (arXiv 1910.09217), equation 4 [lineage]. Norms are taken relative to
-    their geometric mean, so that the scale of the logits stays, and with it the confidence [ours].
-    The bias stays, so that tau = 0 is the model as it was; the paper leaves it out.
+    their geometric mean, so that the scale of the logits and the confidence do not change [ours].
+    The bias is kept, so tau = 0 is the original model; the paper has no bias.
 
     Args:
         head: Head whose classifiers are changed in place.
@@ -68,11 +68,11 @@ def normalize_weights(head: nn.Module, tau: float, class_counts: Sequence[int] |
 def subtract_prior(head: nn.Module, tau: float, class_counts: Sequence[int] | None) -> None:
     """Subtract tau * log prior from the logits: post-hoc logit adjustment.
 
-    Menon et al., ICLR 2021 (arXiv 2007.07314), equation 9 [lineage]. It corrects a model that was
-    trained with plain cross-entropy; balanced softmax does the same in training.
+    Menon et al., ICLR 2021 (arXiv 2007.07314), equation 9 [lineage]. This corrects a model that was
+    trained with plain cross-entropy. Balanced softmax does the same during training.
 
     Args:
-        head: Head whose classifiers are changed in place. One without bias gets one.
+        head: Head whose classifiers are changed in place. A classifier without bias gets one.
         tau: 0 changes nothing, 1 is the published adjustment.
         class_counts: Training images of each class, length C.
 
@@ -131,10 +131,10 @@ def choose_tau(
     class_counts: Sequence[int] | None,
     augment: bool,
 ) -> TauChoice:
-    """Choose the strength of an adjustment that has the lowest cross-entropy on some images.
+    """Choose the strength of an adjustment with the lowest cross-entropy on given images.
 
-    Every class has the same weight. The cross-entropy still tells strengths apart on training
-    images, of which a network often gets all right.
+    Every class has the same weight. The cross-entropy differs between strengths even on training
+    images that a network classifies without errors.
 
     Args:
         model: Model before the adjustment; it is not changed.
@@ -183,7 +183,7 @@ def first_view(model: BaseClassifier, batch: dict, augment: bool) -> dict:
 
 
 def _balanced_cross_entropy(logits: Tensor, targets: Tensor) -> float:
-    """Compute the mean over the classes that have images of their mean cross-entropy."""
+    """Compute the mean cross-entropy of each class, averaged over the classes with images."""
     logits, targets = logits.cpu(), targets.cpu()  # Apple GPUs have no float64
     images = targets.bincount(minlength=logits.size(-1))
     weights = 1 / images.clamp(min=1).double()
@@ -194,11 +194,12 @@ def _balanced_cross_entropy(logits: Tensor, targets: Tensor) -> float:
 def linear_classifiers(head: nn.Module) -> list[nn.Linear]:
     """Return the linear layers of a head that give one logit for each class.
 
-    Those of an :class:`ECLHead` are its own and the ``classifiers`` of its aggregator, if that has
-    any. Other layers, such as the router of RIDE, may have as many outputs.
+    For an :class:`ECLHead`, these are its own classifiers and the ``classifiers`` of its
+    aggregator, if it has any. Other layers, such as the router of RIDE, may have the same number of
+    outputs.
 
     Raises:
-        UserError: If there are none, or a classifier of an :class:`ECLHead` is no such layer.
+        UserError: If there are none, or a classifier of an :class:`ECLHead` is not such a layer.
     """
     size = getattr(head, 'num_classes', None)
 

@@ -1,4 +1,4 @@
-"""BCL: supervised contrast in which every class counts alike."""
+"""BCL: supervised contrastive loss in which every class has the same weight."""
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ def balanced_contrastive_loss(
 
     Zhu et al., CVPR 2022 (arXiv 2207.09052) [lineage]. A feature is compared with the other
     features and with a prototype of each class, so every class is in every batch (class
-    complement). In the denominator a class counts by the mean over its members (class averaging).
+    complement). The denominator uses the mean over the members of each class (class averaging).
 
     Args:
         features: Unit vectors (K, M, d).
@@ -34,7 +34,7 @@ def balanced_contrastive_loss(
     columns = torch.arange(len(classes), device=labels.device)
     itself = columns[: len(labels), None] == columns
     same = labels[:, None] == classes
-    # Members of each class: its features and its prototype; a feature does not count itself.
+    # Members of each class: its features and its prototype. A feature is not compared with itself.
     ones = torch.ones_like(labels)
     sizes = torch.ones_like(classes[len(labels) :]).index_add(0, labels, ones)
     log_sizes = (sizes[classes] - same.long()).to(features.dtype).log()
@@ -48,9 +48,9 @@ def balanced_contrastive_loss(
 class BalancedContrast(ProjectedViews):
     """Balanced contrastive learning (BCL): see :func:`balanced_contrastive_loss`.
 
-    The features are projections of the second and third view. The prototypes are projections of
-    the classifier's weights by a perceptron of their own. The first view is
-    classified by the head, with balanced softmax. The batch is that of all processes.
+    The features are projections of the second and third view. The prototypes are the classifier's
+    weights, projected by a separate perceptron. The head classifies the first view with balanced
+    softmax. The loss uses the images of all processes.
 
     Args:
         encoder: Network from images to K features.
@@ -62,7 +62,7 @@ class BalancedContrast(ProjectedViews):
         loss_weight: Factor of the loss.
 
     Raises:
-        UserError: If an option is out of range, naming it.
+        UserError: If an option is out of range. The message names the option.
     """
 
     @validate_params(
@@ -82,7 +82,7 @@ class BalancedContrast(ProjectedViews):
         loss_weight: float = 0.35,
     ) -> None:
         super().__init__(encoder, in_channels, num_experts, neck)
-        # In a tuple, which does not register them: the head owns the classifiers.
+        # A tuple does not register them as submodules: the head owns the classifiers.
         self._classifiers = (classifiers,)
         self.prototype_neck = MODELS.build(
             neck, default_args=dict(in_channels=in_channels, num_experts=num_experts)
@@ -102,7 +102,7 @@ class BalancedContrast(ProjectedViews):
             A scalar.
 
         Raises:
-            UserError: If the targets are mixed, or there are less than three views.
+            UserError: If the targets are mixed, or there are fewer than three views.
         """
         labels = gather_batch(require_hard_targets(self, targets))
         features = gather_batch(self.project(views), dim=2).flatten(1, 2)

@@ -15,10 +15,10 @@ from ecl.settings import OneOf, validate_params
 
 @MODELS.register_module()
 class ECLClassifier(ImageClassifier):
-    """Images through K experts to a prediction, or to the losses of one step.
+    """Classifier with K experts: compute predictions, or the losses of one step.
 
-    The number of experts and the width of their features are found from the backbone. The head and
-    the contrastive branch need not repeat them.
+    The number of experts and the width of their features are read from the backbone, so the configs
+    of the head and the contrastive branch need not repeat them.
 
     Args:
         backbone: :class:`MultiExpertBackbone`, or a plain MMPretrain backbone as one expert.
@@ -27,13 +27,14 @@ class ECLClassifier(ImageClassifier):
         contrast: Contrastive branch, such as :class:`MomentumContrast`, or None. It is called with
             (:class:`ExpertOutputs`, targets, views after the first). Its constructor gets the
             network from images to K features as ``encoder``, the K classifiers that labels
-            supervise as ``classifiers`` and the head as ``head``, if it names them. One with a
-            method ``mix_views`` changes views and targets before the step. ``needs_views``, 2 if
-            it has no such attribute, is the number of views that the data must give it. One that
-            trains the network on the views after the first too sets ``trains_on_views = True``,
-            which the estimate of the memory needs.
-        expert_reduction: How a loss adds up over the experts. ``'sum'``: each expert learns at the
-            rate that a recipe gives a single network [lineage: NCL]. ``'mean'``: at a K-th of it.
+            supervise as ``classifiers`` and the head as ``head``, if it names them. A branch with a
+            method ``mix_views`` changes views and targets before the step. Its attribute
+            ``needs_views`` (default 2) is the number of views that the data must have. A branch
+            that also trains the network on the views after the first sets
+            ``trains_on_views = True`` for the memory estimate.
+        expert_reduction: How a loss is reduced over the experts. ``'sum'``: each expert has the
+            learning rate that a recipe sets for a single network [lineage: NCL]. ``'mean'``: 1 / K
+            of this rate.
         data_preprocessor: :class:`MultiViewDataPreprocessor` unless its type says otherwise.
         train_cfg: ``dict(augments=...)`` of ``ImageClassifier``: Mixup and CutMix apply to the
             first view, and the losses receive mixed labels.
@@ -94,7 +95,7 @@ class ECLClassifier(ImageClassifier):
             reduced over the experts as ``expert_reduction`` says.
 
         Raises:
-            UserError: If the contrastive branch finds too few views, or a loss is no scalar.
+            UserError: If the contrastive branch finds too few views, or a loss is not a scalar.
         """
         views = [inputs] if isinstance(inputs, Tensor) else inputs
         targets = self.head.targets(data_samples)
@@ -119,7 +120,7 @@ class ECLClassifier(ImageClassifier):
 
 @MODELS.register_module()
 class AverageScoresTTA(AverageClsScoreTTA):
-    """MMPretrain's mean of the scores over views, of experts and classifiers too.
+    """Average scores over views, as MMPretrain does, also for single experts and classifiers.
 
     Args:
         module: The model, or its config.
@@ -131,7 +132,7 @@ class AverageScoresTTA(AverageClsScoreTTA):
 
     def _merge_single_sample(self, data_samples: list[DataSample]) -> DataSample:
         merged = super()._merge_single_sample(data_samples)
-        # The parent leaves these two as the first view has them.
+        # The parent keeps these two from the first view.
         merged.set_pred_label(merged.pred_score.argmax().reshape(1))
         for name in ('expert_scores', 'label_score', 'distill_score'):
             if name in merged:

@@ -19,11 +19,11 @@ from ecl.settings import Number, SettingError, Whole, validate_params
 
 
 def gather_batch(x: Tensor, dim: int = 0) -> Tensor:
-    """Concatenate a tensor over the processes, so that each computes the loss of the whole batch.
+    """Concatenate a tensor over the processes, so that each one computes the loss of all images.
 
     DistributedDataParallel takes the mean of the gradients over the processes. The gradient of the
-    own part is multiplied by their number, so this mean is the gradient of one process with the
-    whole batch. Parameters that the loss uses beside ``x`` need no such factor.
+    local part is multiplied by the number of processes, so this mean equals the gradient of one
+    process with the whole batch. Other parameters of the loss need no such factor.
 
     Args:
         x: Part of this process, of the same shape in all.
@@ -82,7 +82,7 @@ class ContrastiveNeck(BaseModule):
 
 
 class ProjectedViews(BaseModule):
-    """Base of the branches that compare further views, projected by the network that learns.
+    """Base class of branches that compare further views, projected by the trained network.
 
     Args:
         encoder: Network from images to K features.
@@ -104,14 +104,14 @@ class ProjectedViews(BaseModule):
         self.neck = MODELS.build(
             neck, default_args=dict(in_channels=in_channels, num_experts=num_experts)
         )
-        # In a tuple, which does not register it: the classifier owns the encoder.
+        # A tuple does not register it as a submodule: the classifier owns the encoder.
         self._online = (encoder,)
 
     def project(self, views: list[Tensor]) -> Tensor:
         """Map V views (N, 3, H, W) to unit vectors (K, V, N, d), in one pass.
 
         Raises:
-            UserError: If there are less than two.
+            UserError: If there are fewer than two.
         """
         if len(views) < 2:
             raise UserError(
@@ -124,18 +124,18 @@ class ProjectedViews(BaseModule):
 
 
 class MomentumQueue(BaseModule):
-    """Base of the branches with a momentum encoder and a queue of its keys [lineage: MoCo v2].
+    """Base class of branches with a momentum encoder and a queue of its keys [lineage: MoCo v2].
 
     He et al., CVPR 2020 (arXiv 1911.05722), section 3. The momentum encoder is a copy of backbone,
-    neck and projection. It starts equal to the online network and follows its parameters and
-    BatchNorm statistics by ``momentum = m_t * momentum + (1 - m_t) * online`` with
-    m_t = min(m, t / (t + 9)) at update t = 0, 1, ... [the ramp is ours: a short run would compare
-    with random weights without it]. It uses its running statistics, so keys do not depend on the
-    batch or the other processes, and a query cannot recognise its key by shared batch statistics
-    [ours; MoCo shuffles the batch].
+    neck and projection. At the start it equals the online network. Each step updates its parameters
+    and BatchNorm statistics by ``momentum = m_t * momentum + (1 - m_t) * online`` with m_t = min(m,
+    t / (t + 9)) at update t = 0, 1, ... [the increase of m_t is ours: without it, a short run would
+    compare with random weights]. The encoder uses its running statistics, so keys do not depend on
+    the batch or the other processes, and a query cannot recognise its key by shared batch
+    statistics [ours; MoCo shuffles the batch].
 
     Args:
-        encoder: Online network from images to K features. It is copied, and followed.
+        encoder: Online network from images to K features, which is copied.
         in_channels: Dimension D of a feature.
         num_experts: K.
         neck: Config of the projection; it receives ``in_channels`` and ``num_experts``.
@@ -143,7 +143,7 @@ class MomentumQueue(BaseModule):
         momentum: m in [0, 1].
 
     Raises:
-        UserError: If an option is out of range, naming it.
+        UserError: If an option is out of range. The message names the option.
     """
 
     queue: Tensor
@@ -164,9 +164,9 @@ class MomentumQueue(BaseModule):
         self.neck = MODELS.build(
             neck, default_args=dict(in_channels=in_channels, num_experts=num_experts)
         )
-        # In a tuple, which does not register it: the classifier owns the encoder.
+        # A tuple does not register it as a submodule: the classifier owns the encoder.
         self._online = (encoder,)
-        # Weights and statistics, each with the one that it follows.
+        # Pairs of weights and statistics: momentum encoder, online network.
         self._pairs: list[tuple[Tensor, Tensor]] | None = None
         self.momentum_encoder = deepcopy(nn.Sequential(encoder, self.neck))
         self.momentum_encoder.requires_grad_(False).eval()
@@ -194,8 +194,8 @@ class MomentumQueue(BaseModule):
 
     @torch.no_grad()
     def update(self) -> None:
-        """Let the momentum encoder follow the online network by one step."""
-        if self._pairs is None:  # the same objects, so that deepcopy keeps them together
+        """Update the momentum encoder from the online network."""
+        if self._pairs is None:  # the same objects, so that deepcopy preserves the pairs
             network = nn.Sequential(*self._online, self.neck).state_dict(keep_vars=True)
             state = self.momentum_encoder.state_dict(keep_vars=True)
             self._pairs = [
@@ -248,7 +248,7 @@ class MomentumContrast(MomentumQueue):
         **kwargs: As for :class:`MomentumQueue`.
 
     Raises:
-        UserError: If an option is out of range, naming it.
+        UserError: If an option is out of range. The message names the option.
     """
 
     @validate_params(temperature=Number(above=0), loss_weight=Number(at_least=0))
@@ -281,7 +281,7 @@ class MomentumContrast(MomentumQueue):
         queries = self.neck(outputs.feats)
         with torch.autocast(queries.device.type, enabled=False):
             positive = (queries * keys).sum(-1, keepdim=True)
-            # The backward pass reads the queue of now; the new keys are written in place.
+            # The backward pass needs the current queue, but the new keys overwrite it in place.
             negative = queries @ self.queue.clone()
             logits = torch.cat([positive, negative], dim=-1).flatten(0, 1) / self.temperature
             first = torch.zeros(len(logits), dtype=torch.long, device=logits.device)

@@ -14,25 +14,25 @@ from ecl.registry import MODELS, TRANSFORMS
 
 @MODELS.register_module()
 class MultiViewDataPreprocessor(ClsDataPreprocessor):
-    """MMPretrain's ``ClsDataPreprocessor`` for one view per image or several.
+    """Data preprocessor of MMPretrain for one or several views of each image.
 
-    The parent takes a list of views for a list of images: it skips the change from BGR to RGB and,
-    given a batch of three, reverses the order of the batch. Here every view is treated as the
-    batch it is, and the labels are packed once.
+    ``ClsDataPreprocessor`` treats a list of views as a list of images: it skips the change from BGR
+    to RGB and, for a batch of three, reverses the order of the batch. This class treats every view
+    as a batch, and packs the labels once.
 
-    Views can also be made here, of a whole batch on its device, which takes a fraction of the time
-    of transforms image by image. They apply in training only.
+    This class can also make the views, for a whole batch on its device. This takes a fraction of
+    the time of transforms for single images. Views are made only in training.
 
     Args:
-        views: Transforms of each view, of :mod:`ecl.datasets`, for RGB images: of the one view
-            (N, 3, H, W) that the data pipeline gives, or of each of its views. None leaves the
-            views to the data pipeline.
+        views: Transforms of each view, from :mod:`ecl.datasets`, for RGB images. Their input is the
+            single view (N, 3, H, W) of the data pipeline, or each of its views. None: the data
+            pipeline makes the views.
         *args: As for ``ClsDataPreprocessor``.
-        **kwargs: Likewise.
+        **kwargs: As for ``ClsDataPreprocessor``.
 
     Raises:
-        UserError: If there are views and the images are to be changed to RGB, too late for them;
-            or, in training, if the data pipeline gives another number of views.
+        UserError: If ``views`` are set and ``to_rgb=True``, because the views need RGB images; or,
+            in training, if the data pipeline gives another number of views.
 
     Example:
         >>> flip, crop = dict(type='BatchRandomFlip'), dict(type='BatchRandomCrop', crop_size=8)
@@ -52,7 +52,7 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
                 'data_preprocessor.views are for RGB images: change them to RGB in the data '
                 'pipeline and set data_preprocessor.to_rgb=False'
             )
-        # MMPretrain offers no argument: images in pinned memory need no waiting copy.
+        # MMPretrain has no argument for this: copies from pinned memory do not block.
         self._non_blocking = True
         self.views = [[TRANSFORMS.build(each) for each in view] for view in views or ()]
 
@@ -66,7 +66,7 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
         """Move to the device, apply the views (training), change to RGB, normalise.
 
         Args:
-            data: ``inputs``, images (N, 3, H, W) or a list of V such tensors, one a view, and
+            data: ``inputs``, images (N, 3, H, W) or a list of V such tensors, one per view, and
                 ``data_samples``.
             training: Whether the views, and batch augmentations of the first view, apply.
 
@@ -95,7 +95,7 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
                 f'data_preprocessor.views: got {len(self.views)} views, expected {len(given)}, '
                 'one for each view of the data pipeline'
             )
-        # The step's mixed precision is for networks; 8 bits of mantissa would round the pixels.
+        # Without autocast: bfloat16 has 8 bits of mantissa and would round the pixels.
         with torch.autocast(given[0].device.type, enabled=False):
             views = [
                 reduce(lambda x, change: change(x), view, source)

@@ -31,33 +31,35 @@ class ECLHead(ClsHead):
     """Classifiers of K experts, trained by label losses and by losses between the experts.
 
     A loss or aggregator gets ``num_classes``, ``num_experts``, ``in_channels`` and ``reading`` if
-    its constructor has such an argument, so a config need not repeat them. A classifier gets
+    its constructor has these arguments, so the config need not repeat them. A classifier gets
     ``in_features`` and ``out_features``.
 
     Args:
         num_classes: C.
         in_channels: Dimension D of an expert's feature; :class:`ECLClassifier` fills it in.
-        num_experts: K; likewise.
+        num_experts: K; :class:`ECLClassifier` fills it in.
         classifier: ``dict(type='Linear')`` or ``dict(type='CosineLinear', scale=...)``.
         label_loss: Loss of logits (R, C) and targets, which are class indices (R,) or
             probabilities (R, C): the mean over R rows. One config for all experts, whose rows are
             stacked, or a list of K. MMPretrain's losses fit.
         reading: Roles of the two classifiers of an expert, a key of
-            :data:`~ecl.models.outputs.READINGS`: ``'single'`` is one classifier an expert.
+            :data:`~ecl.models.outputs.READINGS`: ``'single'`` is one classifier per expert.
         expert_losses: Losses between the experts by name, each called with
-            (:class:`ExpertOutputs`, targets). The log shows them as ``<name>_loss``. One expert
-            has no peers, so those with ``needs_peers = True`` are dropped, and a warning says so.
-            The second stage of a training, which trains classifiers on frozen features, has none.
-        aggregator: Map from the experts' outputs to the logits (N, C) of the whole model. One
-            with a method ``loss`` learns, and the log shows ``aggregator_loss``. One with
-            classifiers of its own lists them as ``classifiers``, so that they are adjusted too.
+            (:class:`ExpertOutputs`, targets). The log shows them as ``<name>_loss``. With one
+            expert, losses with ``needs_peers = True`` are removed, with a warning. The second stage
+            of a training, which trains classifiers on frozen features, has no losses between
+            experts.
+        aggregator: Map from the experts' outputs to the logits (N, C) of the whole model. If it has
+            a method ``loss``, it is trained, and the log shows ``aggregator_loss``. If it has its
+            own classifiers, it lists them as ``classifiers``, so that they are also adjusted.
         predict_with: Classifiers that predict: ``'label'``, ``'distill'`` (the second ones) or
-            ``'both'`` (the mean of their logits). With one classifier an expert, it predicts.
-        expert: Predict with this expert alone, 0 to K - 1; None is the whole model.
+            ``'both'`` (the mean of their logits). With one classifier per expert, this option has
+            no effect.
+        expert: Predict only with this expert, 0 to K - 1; None is the whole model.
         init_cfg: As in MMEngine.
 
     Raises:
-        UserError: If an option is out of range, naming it.
+        UserError: If an option is out of range. The message names the option.
     """
 
     @validate_params(
@@ -118,7 +120,7 @@ class ECLHead(ClsHead):
 
         self.stage = 1
         self.label_classifiers = classifiers()
-        for loss in self.loss_module.modules():  # also those within a loss
+        for loss in self.loss_module.modules():  # also the losses inside a loss
             if getattr(loss, 'needs_cosine', False):
                 self._require_cosine(loss, classifier)
         two = self.reading.has_aux and num_experts > 1
@@ -131,7 +133,7 @@ class ECLHead(ClsHead):
             raise SettingError(self, 'classifier', dict(classifier), needed)
 
     def keep(self, k: int) -> None:
-        """Drop the classifiers of all experts but k, of 0 to K - 1, in place; it predicts alone."""
+        """Remove the classifiers of all experts except k, 0 to K - 1, in place."""
         self.label_classifiers = self.label_classifiers[k : k + 1]
         if self.distill_classifiers is not None:
             self.distill_classifiers = self.distill_classifiers[k : k + 1]
@@ -169,7 +171,7 @@ class ECLHead(ClsHead):
         )
 
     def targets(self, data_samples: list[DataSample]) -> Tensor:
-        """Return class indices (N,), or probabilities (N, C) where Mixup or CutMix made them."""
+        """Return class indices (N,), or probabilities (N, C) after Mixup or CutMix."""
         if 'gt_score' in data_samples[0]:
             return torch.stack([sample.gt_score for sample in data_samples])
         return torch.cat([sample.gt_label for sample in data_samples])
@@ -188,7 +190,7 @@ class ECLHead(ClsHead):
             ``aggregator_loss`` if the aggregator learns.
 
         Raises:
-            UserError: If a loss is no scalar tensor, or the label loss has no gradient.
+            UserError: If a loss is not a scalar tensor, or the label loss has no gradient.
         """
         with torch.autocast(targets.device.type, enabled=False):
             logits = outputs.logits
@@ -210,13 +212,13 @@ class ECLHead(ClsHead):
         """Compute the label loss of the experts, the mean over their classifiers.
 
         Args:
-            logits: (M * K, N, C), of M kinds of classifiers one after another.
+            logits: (M * K, N, C): M kinds of classifiers, one after another.
             targets: Class indices (N,), or probabilities (N, C).
         """
         for loss in self.loss_module:
-            if isinstance(loss, SeesawLoss):  # it counts the labels that it has seen
+            if isinstance(loss, SeesawLoss):  # SeesawLoss counts the labels that it has seen
                 require_hard_targets(loss, targets)
-        # A label loss is a mean over images, and those of several classifiers count as more images.
+        # A label loss is a mean over images. Several classifiers are stacked as more images.
         parts = logits.unflatten(0, (-1, len(self.loss_module))).unbind(1)
         repeated = targets.repeat(len(parts[0]), *[1] * (targets.ndim - 1))
         losses = []
@@ -228,16 +230,16 @@ class ECLHead(ClsHead):
         return reduce(operator.add, losses) / len(losses)
 
     def adjusted(self, logits: Tensor) -> Tensor:
-        """Return the logits (K, N, C) of the experts as their label losses change them.
+        """Return the logits (K, N, C) of the experts after the adjustment by their label losses.
 
-        Balanced softmax adds tau * log prior. Logits of a loss without a method ``adjust`` are
-        returned as they are.
+        Balanced softmax adds tau * log prior. If a loss has no method ``adjust``, its logits are
+        returned unchanged.
         """
         pairs = zip(self._label_losses(), logits, strict=True)
         return torch.stack([getattr(loss, 'adjust', _unchanged)(of_one) for loss, of_one in pairs])
 
     def _label_losses(self) -> list[nn.Module]:
-        """The label loss of each of the K experts."""
+        """Return the label loss of each of the K experts."""
         losses = list(self.loss_module)
         return losses * self.num_experts if len(losses) == 1 else losses
 
@@ -246,7 +248,7 @@ class ECLHead(ClsHead):
         return self.losses(self.outputs(feats), self.targets(data_samples))
 
     def expert_logits(self, outputs: ExpertOutputs) -> Tensor:
-        """Return the logits (K, N, C) by which each expert predicts."""
+        """Return the logits (K, N, C) of the predictions of each expert."""
         if outputs.aux_logits is None or self.predict_with == 'label':
             return outputs.logits
         if self.predict_with == 'distill':
@@ -269,8 +271,8 @@ class ECLHead(ClsHead):
         """Predict each image.
 
         Every sample gets ``pred_score`` (C,), ``pred_label``, and ``expert_scores`` (K, C), the
-        softmax of each expert alone. With two classifiers an expert it also gets ``label_score``
-        and ``distill_score`` (C,), the prediction by either kind.
+        softmax of each expert. With two classifiers per expert, it also gets ``label_score`` and
+        ``distill_score`` (C,), the predictions of the two kinds of classifiers.
 
         Raises:
             UserError: If the aggregator does not return logits (N, C).
@@ -297,7 +299,7 @@ class ECLHead(ClsHead):
 
 
 def _without_peers(losses: dict[str, dict]) -> dict[str, dict]:
-    """Return the losses that a single expert can have, and warn of the others."""
+    """Return the losses that a single expert can have, and warn about the others."""
     left = {k: v for k, v in losses.items() if not getattr(part_class(v), 'needs_peers', False)}
     if dropped := losses.keys() - left.keys():
         MMLogger.get_current_instance().warning(

@@ -1,4 +1,4 @@
-"""Evaluate a network with its BatchNorm folded into the convolutions before it."""
+"""Evaluate a network with BatchNorm folded into the preceding convolutions."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,17 +11,18 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-#: A convolution, and the norm layer that gets its output.
+#: A convolution, and the norm layer that receives its output.
 Pair = tuple[nn.Conv2d, nn.BatchNorm2d | nn.SyncBatchNorm]
 
 
 class FoldedNorms:
-    """Call a network that is in evaluation mode, with less work.
+    """Run a network in evaluation mode with BatchNorm folded into convolutions.
 
     BatchNorm with running statistics multiplies each channel by a number and adds another one.
-    The convolution before it can do both: on a CPU in the same pass, and in mixed precision its
-    weights are cast on the way. Weights are folded anew in each call, those of one shape together,
-    so they may change between calls. Results are those of the network, but for rounding.
+    The preceding convolution can do both, which saves a pass over the feature map. In mixed
+    precision, folding also casts the weights. Weights are folded again in each call, so they may
+    change between calls. Weights of the same shape are folded together. Results equal those of the
+    network except for rounding.
 
     Args:
         network: From images (N, 3, H, W) to anything. It is not changed.
@@ -41,9 +42,9 @@ class FoldedNorms:
 
 
 class _Watch(TorchFunctionMode):
-    """Note which outputs of convolutions get into anything but a norm layer.
+    """Record the convolutions whose output is used by something other than a norm layer.
 
-    Such as a shortcut that starts before the norm layer, or an activation in place.
+    Examples are a shortcut that starts before the norm layer, and an in-place activation.
     """
 
     def __init__(self) -> None:
@@ -64,13 +65,13 @@ class _Watch(TorchFunctionMode):
 
 
 def foldable(network: nn.Module, images: Tensor) -> list[Pair]:
-    """Find by a trial run which convolutions hand their output to a BatchNorm alone.
+    """Find the convolutions whose output is used only by a BatchNorm, by a trial run.
 
     Pairs are ordered by the shape of the weights.
 
     Args:
         network: In evaluation mode.
-        images: Of the trial run.
+        images: Images for the trial run.
     """
     pairs: list[Pair] = []
     uses: Counter[nn.Module] = Counter()
@@ -102,7 +103,7 @@ def foldable(network: nn.Module, images: Tensor) -> list[Pair]:
     finally:
         for handle in handles:
             handle.remove()
-    # One value of eps, so that all are folded at once.
+    # One value of eps, so that all are folded in one operation.
     fit = [
         (convolution, norm)
         for convolution, norm in pairs
@@ -116,7 +117,7 @@ def foldable(network: nn.Module, images: Tensor) -> list[Pair]:
 
 
 def _fold(pairs: list[Pair], dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the weight and the bias that stand for each convolution with its norm layer."""
+    """Yield the weight and the bias that replace each convolution and its norm layer."""
     norms = [norm for _, norm in pairs]
     names = 'weight', 'bias', 'running_mean', 'running_var'
     gain, bias, mean, variance = (torch.cat([getattr(n, name) for n in norms]) for name in names)
@@ -124,7 +125,7 @@ def _fold(pairs: list[Pair], dtype: torch.dtype) -> Iterator[tuple[Tensor, Tenso
     shift = torch.addcmul(bias, mean, scale, value=-1).to(dtype)
     start = 0
     for _, group in groupby(pairs, key=lambda pair: pair[0].weight.shape):
-        # Channels last, as the memory of the images.
+        # Channels last, the memory format of the images.
         stacked = torch.stack([conv.weight.permute(0, 2, 3, 1) for conv, _ in group])
         rows = stacked.shape[:2]
         part = slice(start, start + rows.numel())
@@ -136,7 +137,7 @@ def _fold(pairs: list[Pair], dtype: torch.dtype) -> Iterator[tuple[Tensor, Tenso
 
 @contextmanager
 def _replaced(pairs: list[Pair], device: str) -> Iterator[None]:
-    """Let the convolutions do the work of the norm layers, which pass on what they get."""
+    """Use folded weights in the convolutions and make the norm layers return their input."""
     if not pairs:
         yield
         return

@@ -1,4 +1,4 @@
-"""GLMC: one mixture of images in two forms, its consistency, and a gradual re-weighting."""
+"""GLMC: consistency between Mixup and CutMix views, and gradual re-weighting."""
 
 import torch
 import torch.nn.functional as F
@@ -11,11 +11,11 @@ from ecl.settings import Number, Whole, validate_params
 
 
 def cut_box(share: Tensor, corner: Tensor, height: int, width: int) -> Tensor:
-    """Return a mask (H, W) of a box of the image's shape that lies within the image.
+    """Return a mask (H, W) of a box inside the image, with the image's aspect ratio.
 
     Args:
         share: Share of the image's area in the box, a scalar in [0, 1].
-        corner: Position (2,) of its upper left corner, in [0, 1] of what is possible.
+        corner: Position (2,) of its upper left corner, in [0, 1] of the possible range.
         height: H.
         width: W.
     """
@@ -37,12 +37,12 @@ class MixtureConsistency(ClassCountLoss):
 
         a * CE(conventional) + (1 - a) * CE(re-weighted) + consistency_weight * consistency,
 
-    with a = 1 - progress ** 2, and that of a batch the sum over the views. The conventional
-    classifier learns here. The re-weighted one is the classifier of the head, which predicts. A
-    target of class c counts by n_c ** -weight_power in it, scaled to a mean of 1 over the classes.
-    The consistency is one minus the cosine between a prediction from the projection of this view
-    and the projection of the other view, which gets no gradient. The loss contains the
-    classification loss, so ``label_loss`` of the head has the weight 0.
+    with a = 1 - progress ** 2. The loss of a batch is the sum over the views. The conventional
+    classifier is used only in training. The re-weighted classifier is that of the head, which
+    predicts. In its loss, a target of class c has the weight n_c ** -weight_power, scaled to mean 1
+    over the classes. The consistency is one minus the cosine between a prediction from the
+    projection of this view and the projection of the other view, which gets no gradient. This loss
+    contains the classification loss, so set the weight of ``label_loss`` to 0.
 
     Partners are drawn from the batch, an image of class c with a probability proportional to
     n_c ** -sampling_power [ours; the released code loads a second batch, drawn so from all data].
@@ -54,13 +54,13 @@ class MixtureConsistency(ClassCountLoss):
         num_experts: K.
         num_classes: C.
         hid_channels: Dimension of the projections.
-        sampling_power: 0 draws partners as they are.
-        weight_power: 0 weights all classes alike.
+        sampling_power: 0 draws partners uniformly.
+        weight_power: 0 gives all classes the same weight.
         consistency_weight: Factor of the consistency.
-        loss_weight: Factor of the whole.
+        loss_weight: Factor of the total loss.
 
     Raises:
-        UserError: If an option is out of range, naming it.
+        UserError: If an option is out of range. The message names the option.
     """
 
     trains_on_views = True
@@ -91,7 +91,7 @@ class MixtureConsistency(ClassCountLoss):
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__(num_classes)
-        # In tuples, which do not register them: the classifier owns them.
+        # A tuple does not register them as submodules: the classifier owns them.
         self._online = (encoder,)
         self._classifiers = (classifiers,)
         self.sampling_power = sampling_power
@@ -112,14 +112,14 @@ class MixtureConsistency(ClassCountLoss):
 
     def use_class_counts(self, counts: Tensor) -> None:
         """Set the weights from counts (C,)."""
-        # Relative to the largest, which no power brings out of range.
+        # Relative to the largest class, so that no power overflows.
         relative = counts / counts.max()
         weights = relative**-self.weight_power
         self.class_weights.copy_(weights / weights.mean())
         self.sampling_weights.copy_(relative**-self.sampling_power)
 
     def set_progress(self, progress: float) -> None:
-        """Set which share of the training is done, in [0, 1)."""
+        """Set the finished share of the training, in [0, 1)."""
         self.conventional_share.fill_(1 - progress**2)
         self.has_progress = True
 
@@ -147,13 +147,13 @@ class MixtureConsistency(ClassCountLoss):
     def mix(
         self, views: list[Tensor], labels: Tensor, partner: Tensor, share: Tensor, corner: Tensor
     ) -> tuple[list[Tensor], Tensor]:
-        """Mix every image with the one at its place in ``partner`` (N,).
+        """Mix image i with image ``partner[i]``.
 
         Args:
             views: As for :meth:`mix_views`.
             labels: Class indices (N,).
-            partner: Places in the batch (N,).
-            share: Share of the own image, a scalar in [0, 1].
+            partner: Indices into the batch (N,).
+            share: Share of image i, a scalar in [0, 1].
             corner: As for :func:`cut_box`.
         """
         mixed = share * views[0] + (1 - share) * views[0][partner]

@@ -1,4 +1,4 @@
-"""Linear classifiers: by cosine, and with a scale for each class."""
+"""Linear classifiers: cosine classifier, and classifier with one scale per class."""
 
 import torch
 import torch.nn.functional as F
@@ -14,13 +14,13 @@ MODELS.register_module('Linear', module=nn.Linear)
 class CosineLinear(nn.Linear):
     """Cosine classifier: scale * cos(feature, class weight) [lineage: LDAM, NCL].
 
-    Norms of features and weights grow with the class counts under long tails. These logits do not
-    depend on them.
+    On long-tailed data, norms of features and weights grow with the class counts. The logits of
+    this classifier do not depend on norms.
 
     Args:
         in_features: Dimension D of a feature.
         out_features: Number of classes C.
-        scale: Positive factor of the cosine; the field uses 16 to 32.
+        scale: Positive factor of the cosine; 16 to 32 are common.
         bias: Add a learnt bias, as NCL does.
 
     Raises:
@@ -45,12 +45,12 @@ class ScaledLinear(nn.Linear):
     """Linear classifier with one scale for each class: scale_c * (w_c, feature) + bias_c.
 
     Learnable weight scaling (LWS) [lineage: Kang et al., ICLR 2020, arXiv 1910.09217, section 4.3]
-    learns the scales alone in the second stage. They are 1 and frozen before.
+    learns only the scales in the second stage. In the first stage they are frozen at 1.
 
     Args:
         in_features: Dimension D of a feature.
         out_features: Number of classes C.
-        bias: Add a learnt bias. The scales do not change it.
+        bias: Add a learnt bias, which the scales do not multiply.
 
     Example:
         >>> ScaledLinear(4, 3)(torch.zeros(2, 4)).shape

@@ -12,24 +12,24 @@ from ecl.settings import Number, validate_params
 
 @MODELS.register_module()
 class ConsistencyDistillation(nn.Module):
-    """Self-distillation from a weak to a strong view, in the place of ``model.contrast`` [lineage].
+    """Self-distillation from a weak to a strong view, used as ``model.contrast`` [lineage].
 
     Zhao et al., ICCV 2023 (arXiv 2308.09922), section 3: consistency self-distillation with
     confident instance sampling. With p_k the softmax of the logits of expert k (plus tau_k * log
     prior where :class:`~ecl.models.losses.BalancedSoftmaxLoss` trains it), the loss of expert k is
-    the mean of KL(sg(p_k(weak)) || p_k(strong)) over the images whose weak view the expert predicts
-    rightly. The mean is over these images of all processes.
+    the mean of KL(sg(p_k(weak)) || p_k(strong)) over the images whose weak view the expert
+    classifies correctly. The mean is over these images of all processes.
 
     Labels supervise both views: the head computes the label loss of the strong one, this module
-    adds that of the weak one. Give the label losses ``loss_weight=0.5`` for their mean, as in the
-    released code.
+    adds that of the weak view. Set ``loss_weight=0.5`` in the label losses for their mean, as in
+    the released code.
 
     Args:
         encoder: Network from images to K features; the classifier passes it.
-        head: Head of the K experts; likewise.
+        head: Head of the K experts; the classifier passes it.
         loss_weight: Factor of the distillation, at least 0.
         warmup: Share of the training over which that factor grows from 0, in [0, 1].
-            :class:`~ecl.engine.TrainingProgressHook` tells how much of the training is done.
+            :class:`~ecl.engine.TrainingProgressHook` passes the finished share of the training.
 
     Raises:
         UserError: If an option is out of range.
@@ -43,7 +43,7 @@ class ConsistencyDistillation(nn.Module):
         self, encoder: nn.Module, head: ECLHead, loss_weight: float = 0.6, warmup: float = 0.05
     ) -> None:
         super().__init__()
-        # In a tuple, which does not register them: the classifier owns them.
+        # A tuple does not register them as submodules: the classifier owns them.
         self._network = (encoder, head)
         self.loss_weight = loss_weight
         self.warmup = warmup
@@ -51,7 +51,7 @@ class ConsistencyDistillation(nn.Module):
         self.register_buffer('ramp', torch.ones(()), persistent=False)
 
     def set_progress(self, progress: float) -> None:
-        """Set which share of the training is done, in [0, 1)."""
+        """Set the finished share of the training, in [0, 1)."""
         self.ramp.fill_(min(progress / self.warmup, 1.0) if self.warmup else 1.0)
         self.has_progress = True
 
@@ -82,12 +82,12 @@ class ConsistencyDistillation(nn.Module):
 
 
 def confident_divergence(weak: Tensor, strong: Tensor, labels: Tensor) -> Tensor:
-    """Compute KL(weak || strong) of each expert, the mean over the images it knows.
+    """Compute KL(weak || strong) of each expert, averaged over the images it knows.
 
     Args:
         weak: Logits (K, N, C) of the teachers, detached here.
         strong: Logits (K, N, C) of the students.
-        labels: (N,). An expert knows an image if the largest weak logit is at its label.
+        labels: (N,). An expert knows an image if the weak logit of the label is the largest.
 
     Returns:
         (K,): the mean over the images of all processes, 0 where an expert knows none. Its mean

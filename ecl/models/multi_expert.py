@@ -1,4 +1,4 @@
-"""Backbone of K experts, whole networks or on a shared trunk, for any architecture."""
+"""Backbone of K experts for any architecture: separate networks, or with a shared trunk."""
 
 import re
 from typing import Any
@@ -11,15 +11,15 @@ from ecl.errors import UserError
 from ecl.registry import MODELS, type_name
 from ecl.settings import Whole, validate_params
 
-#: Where networks keep the blocks that can be shared one after another: names of the children
-#: themselves (ResNet, MobileNet), or of one child that holds them.
+#: Where networks keep the blocks that can be shared: names of the children themselves (ResNet,
+#: MobileNet), or of one child that contains them.
 _STAGE_NAMES = ('res_layers', 'stages', 'layers', 'blocks')
 
 
 class _Record:
     """Forward hook that keeps the last output of a module of the trunk.
 
-    An object and not a closure, so that ``deepcopy`` of the backbone copies it along.
+    This is an object and not a closure, so that ``deepcopy`` of the backbone also copies it.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class _Replay(nn.Module):
 
     def __init__(self, module: nn.Module, record: _Record) -> None:
         super().__init__()
-        # In a tuple, which does not register it: the trunk owns the module.
+        # A tuple does not register it as a submodule: the trunk owns the module.
         self._shared = (module,)
         self.record = record
 
@@ -55,7 +55,7 @@ class _Replay(nn.Module):
         return self._shared[0]
 
     def forward(self, *args: object, **kwargs: object) -> Tensor | tuple | None:
-        """Return the recorded output, whatever the input."""
+        """Return the recorded output; the input is ignored."""
         return self.record.output
 
 
@@ -68,16 +68,16 @@ class MultiExpertBackbone(BaseModule):
     the first expert's module, so any architecture's own forward works unchanged.
 
     Args:
-        backbone: Config of one expert: any backbone of MMPretrain, timm's among them. Its last
-            output is used. An ``init_cfg`` of type ``Pretrained`` inside it loads the weights of a
-            plain network into every expert. One that wraps a network has an attribute
-            ``inner_network``, the name of the attribute that holds it.
+        backbone: Config of one expert: any backbone of MMPretrain, including those of timm. Its
+            last output is used. An ``init_cfg`` of type ``Pretrained`` inside it loads the weights
+            of a plain network into every expert. A backbone that wraps a network has an attribute
+            ``inner_network``: the name of the attribute that holds the network.
         num_experts: K, at least 1.
         shared_stages: 0 shares nothing. s > 0 computes the stem and the first s stages once
             (ResNet, ConvNeXt, Swin) or the first s blocks (ViT, EfficientNet, MobileNet).
-        frozen_stages: Stem and stages (or blocks) that keep their weights, counted likewise; their
-            norm layers keep their statistics. For fine-tuning with few images, or in less time.
-        init_cfg: Initialisation of the whole, after that of the experts.
+        frozen_stages: Stem and stages (or blocks) to freeze, counted in the same way; their norm
+            layers keep their statistics. Useful for fine-tuning with few images or in less time.
+        init_cfg: Initialisation of the whole backbone, after that of the experts.
 
     Raises:
         UserError: If K < 1, or the backbone has no such stages to share or to freeze.
@@ -104,7 +104,7 @@ class MultiExpertBackbone(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         self.num_experts = num_experts
-        # MMEngine's list, unlike PyTorch's, passes init_weights on.
+        # Unlike PyTorch's list, MMEngine's list calls init_weights of its modules.
         self.experts = ModuleList(MODELS.build(backbone) for _ in range(num_experts))
         self._records: list[_Record] = []
         if shared_stages and num_experts > 1:
@@ -120,7 +120,7 @@ class MultiExpertBackbone(BaseModule):
         self.to(memory_format=torch.channels_last)
 
     def init_weights(self) -> None:
-        """Initialise the experts; weights of a file are read once, into the first expert."""
+        """Initialise the experts; a weight file is read only once, for the first expert."""
         first, *others = self.experts
         init_cfg = getattr(first, 'init_cfg', None)
         configs = init_cfg if isinstance(init_cfg, list) else [init_cfg or {}]
@@ -133,7 +133,7 @@ class MultiExpertBackbone(BaseModule):
         super().init_weights()
 
     def train(self, mode: bool = True) -> 'MultiExpertBackbone':
-        """Set the mode of all stages but the frozen ones, which stay in evaluation mode."""
+        """Set the mode of all stages; frozen stages stay in evaluation mode."""
         super().train(mode)
         for module in self._frozen():
             module.eval()
@@ -169,7 +169,7 @@ class MultiExpertBackbone(BaseModule):
             self._forget()
 
     def _stages(self, x: Tensor) -> list[tuple[Tensor, ...]]:
-        """Return the outputs of each network; in a CUDA graph, separate networks run at once."""
+        """Return the outputs of each network; separate networks run in parallel in a graph."""
         if self._records or not (x.is_cuda and torch.cuda.is_current_stream_capturing()):
             return [expert(x) for expert in self.experts]
         main, streams, outputs = torch.cuda.current_stream(), [], []
@@ -188,15 +188,15 @@ class MultiExpertBackbone(BaseModule):
         return outputs
 
     def output(self, k: int, stages: tuple[Tensor, ...]) -> Tensor:
-        """Return the output of expert k, of 0 to K - 1, from the outputs of its network.
+        """Return the output of expert k, 0 to K - 1, from the outputs of its network.
 
-        A subclass uses more than the last one, for example maps of several depths. The
-        ``out_indices`` of the backbone say which stages are output.
+        A subclass can use more than the last output, for example maps of several depths. The
+        ``out_indices`` of the backbone select the stages.
         """
         return stages[-1]
 
     def keep(self, k: int) -> None:
-        """Drop all experts but k, of 0 to K - 1, in place. It takes over the shared modules."""
+        """Remove all experts except k, 0 to K - 1, in place. Expert k gets the shared modules."""
         network = _network(self.experts[k])
         for name, module in list(network.named_modules()):
             if isinstance(module, _Replay):
@@ -205,14 +205,14 @@ class MultiExpertBackbone(BaseModule):
         self.num_experts = 1
 
     def _forget(self) -> None:
-        """Drop what the trunk recorded for the other experts."""
+        """Delete the outputs that the trunk recorded for the other experts."""
         for record in self._records:
             record.output = None
 
 
 @MODELS.register_module()
 class FeaturePooling(nn.Module):
-    """Mean over positions, for whatever a backbone gives: K maps, token sequences or vectors."""
+    """Average over positions, for backbones that output K maps, token sequences or vectors."""
 
     def forward(self, outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Map K tensors (N, D, h, w), (N, L, D) or (N, D) to K vectors (N, D)."""
@@ -226,7 +226,7 @@ def _pooled(output: Tensor) -> Tensor:
 
 
 def _network(expert: nn.Module) -> nn.Module:
-    """The network itself, inside a wrapper that names it, or MMPretrain's of timm's models."""
+    """Return the network inside a wrapper, such as MMPretrain's wrapper of timm models."""
     return getattr(expert, getattr(expert, 'inner_network', 'timm_model'), expert)
 
 
@@ -269,7 +269,7 @@ def first_modules(network: nn.Module, number: int, option: str) -> list[str]:
     first = []
     for name in children[: children.index(holder)]:
         child = network.get_submodule(name)
-        # ConvNeXt keeps the downsampling before each stage in a list of its own.
+        # ConvNeXt keeps the downsampling before each stage in a separate list.
         if isinstance(child, nn.ModuleList) and len(child) == len(names):
             first += [f'{name}.{i}' for i in range(number)]
         else:

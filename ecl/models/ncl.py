@@ -15,25 +15,25 @@ from ecl.settings import Number, SettingError, Whole, validate_params
 class NCLLoss(nn.Module):
     """Hard classes and mutual distillation of NCL [lineage].
 
-    Li et al., CVPR 2022 (arXiv 2203.15359). A loss between experts beside ``BalancedSoftmaxLoss``.
-    With b_k the logits of expert k plus the log prior, and H_k(x) the label of image x and the
-    classes that expert k scores highest besides, ``num_hard`` in all: mean over experts k and
-    images of
+    Li et al., CVPR 2022 (arXiv 2203.15359). A loss between experts, used together with
+    ``BalancedSoftmaxLoss``. Let b_k be the logits of expert k plus the log prior, and H_k(x) the
+    hard classes: the label of image x and the other classes with the highest scores of expert k,
+    ``num_hard`` in total. The loss is the mean over experts k and images of
 
-    - cross-entropy of b_k over the classes H_k alone,
+    - cross-entropy of b_k over the classes H_k only,
     - ``kl_weight`` times the mean over peers j of KL(softmax(sg(b_j)) || softmax(b_k)),
-    - ``hard_kl_weight`` times the same over the classes H_k alone.
+    - ``hard_kl_weight`` times the same over the classes H_k only.
 
-    Where the released code differs from the paper's idea this follows the idea: peers teach but do
-    not learn from it (sg), every expert has hard classes of its own, and the other classes leave
-    the softmax (there their logits become 0).
+    Where the released code differs from the paper, this class follows the paper: the teacher gets
+    no gradient (sg), every expert has its own hard classes, and the other classes are removed from
+    the softmax (the released code sets their logits to 0).
 
     Args:
         num_classes: C.
         num_hard: Size of H_k, the label included; NCL takes 30 of 100 classes, 300 of 1,000.
         kl_weight: Weight of the distillation over all classes.
         hard_kl_weight: Weight of that over the hard classes.
-        loss_weight: Factor of the whole.
+        loss_weight: Factor of the total loss.
 
     Raises:
         UserError: If ``num_hard`` is not in 2..C, or a weight is negative.

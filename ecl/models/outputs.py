@@ -1,4 +1,4 @@
-"""The contract between the network, the head and the losses: what K experts output, and targets."""
+"""Outputs of K experts and targets, as the losses and aggregators receive them."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ class ExpertOutputs:
 
 
 class Reading(NamedTuple):
-    """One way to read what the paper's abstract says of the two classifiers.
+    """One interpretation of the two classifiers in the paper's abstract.
 
     Attributes:
         labels_teach_aux: Labels supervise the distill classifiers too.
@@ -46,11 +46,12 @@ class Reading(NamedTuple):
 
 #: The readings of ECL by name [abstract for the two classifiers, their roles are ours].
 READINGS: dict[str, Reading] = {
-    # One classifier an expert, supervised by labels and peers: NCL, mutual distillation.
+    # One classifier per expert, supervised by labels and peers: NCL, mutual distillation.
     'single': Reading(False, 'logits', ('logits',)),
-    # Labels supervise both classifiers, peers the second one only, which also teaches.
+    # Labels supervise both classifiers. The second classifier also learns from its peers, and
+    # teaches.
     'shared_labels': Reading(True, 'aux_logits', ('aux_logits',)),
-    # Labels supervise the first classifier, peers alone the second one.
+    # Labels supervise the first classifier. The second one learns only from peers.
     'peers_only': Reading(False, 'logits', ('aux_logits',)),
     # As 'peers_only', and the first classifier learns from the peers too.
     'peers_and_labels': Reading(False, 'logits', ('logits', 'aux_logits')),
@@ -58,15 +59,15 @@ READINGS: dict[str, Reading] = {
 
 
 def require_scalar(loss: Any, key: str, part: object) -> Tensor:
-    """Return a loss that is a scalar tensor, or refuse it.
+    """Return a loss if it is a scalar tensor, else raise an error.
 
     Args:
-        loss: What a part returned.
-        key: Dotted key of the part in the configuration.
-        part: The part.
+        loss: The value that a component returned.
+        key: Dotted key of the component in the configuration.
+        part: The component.
 
     Raises:
-        UserError: If the loss is no tensor or has dimensions, naming the part.
+        UserError: If the loss is not a scalar tensor. The message names the component.
     """
     if isinstance(loss, Tensor) and loss.ndim == 0:
         return loss
@@ -79,18 +80,19 @@ def require_scalar(loss: Any, key: str, part: object) -> Tensor:
 
 
 def require_gradient(loss: Tensor, logits: Tensor, key: str, part: object) -> None:
-    """Refuse a loss that does not depend on the logits by its gradient.
+    """Raise an error if a loss has no gradient with respect to the logits.
 
-    A loss that is constantly 0 is allowed.
+    A loss that is always 0 is allowed.
 
     Args:
-        loss: Scalar that a part returned.
-        logits: What the part got.
-        key: Dotted key of the part in the configuration.
-        part: The part.
+        loss: Scalar that a component returned.
+        logits: Logits that the component received.
+        key: Dotted key of the component in the configuration.
+        part: The component.
 
     Raises:
-        UserError: If the logits have a gradient and the loss has none, naming the part.
+        UserError: If the logits have a gradient and the loss has none. The message names the
+            component.
     """
     if loss.requires_grad or not logits.requires_grad:
         return
@@ -113,14 +115,14 @@ def target_distribution(targets: Tensor, num_classes: int) -> Tensor:
 
 
 def require_hard_targets(owner: object, targets: Tensor) -> Tensor:
-    """Return class indices (N,), or refuse mixed targets.
+    """Return class indices (N,); raise an error for mixed targets.
 
     Args:
-        owner: The loss that asks.
-        targets: What it received.
+        owner: The loss that needs them.
+        targets: The targets that it received.
 
     Raises:
-        UserError: If the targets are probabilities (N, C), as Mixup and CutMix make them.
+        UserError: If the targets are probabilities (N, C), as after Mixup and CutMix.
     """
     if targets.ndim == 2:
         raise UserError(
@@ -131,15 +133,15 @@ def require_hard_targets(owner: object, targets: Tensor) -> Tensor:
 
 
 def require_progress(owner: object, otherwise: str = '') -> None:
-    """Refuse to go on without the progress of the training.
+    """Raise an error if the progress of the training is not set.
 
     Args:
-        owner: The module that asks. Its ``has_progress`` says whether the progress was set, or is
+        owner: The module that needs it. Its ``has_progress`` is True if the progress was set or is
             not needed.
         otherwise: Setting that needs no progress, such as 'warmup=0'.
 
     Raises:
-        UserError: If it was not set.
+        UserError: If the progress is needed and not set.
     """
     if not getattr(owner, 'has_progress', False):
         raise UserError(

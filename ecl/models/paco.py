@@ -1,4 +1,4 @@
-"""PaCo: supervised contrast in one softmax with the classifier."""
+"""PaCo: supervised contrastive loss in one softmax with the classifier."""
 
 from typing import Any
 
@@ -24,8 +24,8 @@ def parametric_contrastive_loss(
 
     Args:
         logits: (K, N, C), with the log prior added.
-        similarities: (K, N, M), of each image to M images, divided by the temperature. The first N
-            of them are the images themselves.
+        similarities: (K, N, M), of each image with M images, divided by the temperature. The first
+            N of the M images are the images themselves.
         labels: Class indices (N,).
         others: Class indices (M,) of the M images; -1 leaves an image out.
         alpha: At least 0.
@@ -48,26 +48,26 @@ def parametric_contrastive_loss(
 
 @MODELS.register_module()
 class ParametricContrast(MomentumQueue):
-    """Parametric contrastive learning (PaCo): the classifier's weights are centres of the classes.
+    """Parametric contrastive learning (PaCo), with the classifier's weights as class centres.
 
     See :func:`parametric_contrastive_loss`. The queries come from the first view. An image is
     compared with the C centres, by its logits + log prior, the other queries of the
     batch, the keys of the batch, and the keys in the queue. The keys are projections of the second
-    view by the momentum encoder. The loss is the classification loss too, so ``label_loss`` of the
-    head has the weight 0.
+    view by the momentum encoder. This loss contains the classification loss, so set the weight of
+    ``label_loss`` to 0.
 
-    The batch is that of all processes. The queue is empty at first, and empty places do not count
-    [ours; the released code starts with random keys of random classes].
+    The loss uses the images of all processes. The queue is empty at the start, and empty entries
+    are ignored [ours; the released code starts with random keys of random classes].
 
     Args:
         num_classes: C.
-        alpha: Weight of each image of the own class relative to the class's centre.
-        temperature: Positive temperature of the similarities; the logits have none.
+        alpha: Weight of each image of the same class, relative to the class centre.
+        temperature: Positive temperature of the similarities; the logits are not divided by it.
         loss_weight: Factor of the loss.
         **kwargs: As for :class:`~ecl.models.contrast.MomentumQueue`.
 
     Raises:
-        UserError: If an option is out of range, naming it.
+        UserError: If an option is out of range. The message names the option.
     """
 
     queue_labels: Tensor
@@ -119,7 +119,7 @@ class ParametricContrast(MomentumQueue):
         queries = gather_batch(self.neck(outputs.feats), dim=1)
         logits = gather_batch(self.prior.adjust(outputs.logits), dim=1)
         with torch.autocast(queries.device.type, enabled=False):
-            # The backward pass reads the queue of now; the new keys are written in place.
+            # The backward pass needs the current queue, but the new keys overwrite it in place.
             images = torch.cat([queries, keys, self.queue.transpose(1, 2)], dim=1)
             similarities = queries @ images.transpose(1, 2) / self.temperature
             others = torch.cat([labels, labels, self.queue_labels])

@@ -1,4 +1,4 @@
-"""ProCo: contrast with infinitely many samples of the distribution of each class."""
+"""ProCo: contrastive loss for infinitely many samples from the distribution of each class."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from ecl.models.outputs import ExpertOutputs, require_hard_targets
 from ecl.registry import MODELS
 from ecl.settings import Number, SettingError, Whole, validate_params
 
-#: Largest concentration: that of a class whose features are all the same.
+#: Largest concentration, for a class whose features are all equal.
 MAX_CONCENTRATION = 1e5
 #: Smallest dimension for which the expansion of the Bessel function is exact to 1e-4.
 MIN_DIMENSION = 16
@@ -36,14 +36,14 @@ def concentration(length: Tensor, dimension: int) -> Tensor:
 
 
 def expected_logits(cosines: Tensor, kappa: Tensor, temperature: float, dimension: int) -> Tensor:
-    """Compute the log of the expected exp(similarity / temperature) to samples of each class.
+    """Compute the log of the expected exp(similarity / temperature) for samples of each class.
 
     Du et al., 2024 (arXiv 2403.06726) [lineage]: log C(kappa) - log C(kappa'), with
     kappa' = |kappa * mean + z / temperature| and the normaliser C of the von Mises-Fisher
-    distribution. It contains the Bessel function of order v = d / 2 - 1, whose expansion for large
-    orders is used (DLMF 10.41.3, three terms). The expansion is smooth down to concentration 0.
-    The differences are computed without cancellation [ours; the released code runs a recurrence in
-    float64, and forms the sums of d-vectors for each feature and class].
+    distribution. C contains the Bessel function of order v = d / 2 - 1, which is computed by its
+    expansion for large orders (DLMF 10.41.3, three terms). The expansion is smooth down to
+    concentration 0. The differences are computed without cancellation [ours; the released code runs
+    a recurrence in float64, and forms the sums of d-vectors for each feature and class].
 
     Args:
         cosines: Of features and mean directions, (..., N, C).
@@ -79,12 +79,12 @@ class ProbabilisticContrast(ProjectedViews):
     """Probabilistic contrastive learning (ProCo): see :func:`expected_logits`.
 
     The projections of a class follow a von Mises-Fisher distribution. Its mean is estimated from
-    all features of the class in the last complete pass over its images and in the present pass. A
-    pass is counted for each class, so no hook has to tell the epoch [ours]. In the first pass, one
-    feature of a random direction stands for the pass before [ours].
+    all features of the class in the last complete pass over its images and in the current pass. A
+    pass is counted for each class, so this class does not need the epoch [ours]. In the first pass,
+    one feature with a random direction replaces the previous pass [ours].
 
     The loss is the balanced softmax loss of the expected logits, mean over the views
-    after the first. The first view is classified by the head, with balanced softmax.
+    after the first. The head classifies the first view with balanced softmax.
 
     Args:
         encoder: Network from images to K features.
@@ -97,7 +97,7 @@ class ProbabilisticContrast(ProjectedViews):
         loss_weight: Factor of the loss.
 
     Raises:
-        UserError: If an option is out of range, naming it.
+        UserError: If an option is out of range. The message names the option.
     """
 
     sums: Tensor
@@ -129,7 +129,7 @@ class ProbabilisticContrast(ProjectedViews):
         self.prior = BalancedSoftmaxLoss(num_classes)
         self.temperature = temperature
         self.loss_weight = loss_weight
-        # Sums and numbers of the features in the pass before and in the present one.
+        # Sums and numbers of the features in the previous pass and in the current one.
         start = F.normalize(torch.randn(num_experts, num_classes, self.dimension), dim=-1)
         self.register_buffer('sums', torch.stack([0.9 * start, torch.zeros_like(start)]))
         self.register_buffer('counts', torch.zeros(2, num_classes))
@@ -173,7 +173,7 @@ class ProbabilisticContrast(ProjectedViews):
             A scalar.
 
         Raises:
-            UserError: If the targets are mixed, there are less than three views, or the class
+            UserError: If the targets are mixed, there are fewer than three views, or the class
                 counts are not set.
         """
         labels = require_hard_targets(self, targets)

@@ -1,4 +1,4 @@
-"""Remix: Mixup whose labels favour the rarer class."""
+"""Remix: Mixup with labels in favour of the rarer class."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from ecl.settings import Number, validate_params
 
 @BATCH_AUGMENTS.register_module()
 class Remix:
-    """Mix images as Mixup does, and give the label to the rarer class where the counts differ much.
+    """Mixup of images; the mixed label is the rarer class if the class counts differ strongly.
 
     Chou et al., ECCV workshops 2020 (arXiv 2007.03943), equation 9 [lineage]. Image i is mixed with
     image j by lambda * x_i + (1 - lambda) * x_j. The share of label i is 0 if n_i / n_j >= kappa
@@ -26,7 +26,7 @@ class Remix:
         tau: In [0, 1]; 0 is plain Mixup.
 
     Raises:
-        UserError: If an option is out of range, naming it.
+        UserError: If an option is out of range. The message names the option.
     """
 
     @validate_params(
@@ -64,7 +64,7 @@ class Remix:
     def mix(
         self, images: Tensor, labels: Tensor, lam: float, order: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Mix every image with the one at its place in ``order`` (N,), by ``lam`` in [0, 1]."""
+        """Mix image i with image ``order[i]``; ``lam`` in [0, 1] is the share of image i."""
         assert self.class_counts is not None
         # A matrix product would round the counts under mixed precision.
         self.class_counts = self.class_counts.to(labels)

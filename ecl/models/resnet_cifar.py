@@ -13,8 +13,8 @@ from ecl.settings import Each, OneOf, SettingError, Whole, validate_params
 class ResNetCIFAR(ResNet_CIFAR):
     """ResNet of 6n + 2 layers for small images: three stages of widths 16, 32 and 64.
 
-    The network of He et al. (2016) that the field trains on CIFAR-LT (ResNet-32: 0.47 M
-    parameters). Where a block changes the width its shortcut is a 1 x 1 convolution.
+    The network of He et al. (2016) that is common for CIFAR-LT (ResNet-32: 0.47 M parameters). If a
+    block changes the width, its shortcut is a 1 x 1 convolution.
 
     Args:
         depth: 8, 14, 20, 32, 44, 56 or 110.
@@ -67,7 +67,7 @@ class ResNetCIFAR(ResNet_CIFAR):
         )
 
     def make_res_layer(self, **kwargs: Any) -> ResLayer:
-        """Build the next stage, as wide as ``stage_channels`` says."""
+        """Build the next stage with its width in ``stage_channels``."""
         stage = len(self.res_layers)
         kwargs['in_channels'] = self.stage_channels[max(stage - 1, 0)]
         kwargs['out_channels'] = self.stage_channels[stage]

@@ -1,4 +1,4 @@
-"""RIDE: experts that differ, and a router that asks as few of them as needed."""
+"""RIDE: diversity loss between experts, and routers that select the number of experts."""
 
 import torch
 import torch.nn.functional as F
@@ -12,25 +12,26 @@ from ecl.settings import Number, Whole, validate_params
 
 @MODELS.register_module()
 class ExpertDiversityLoss(DeferredLoss):
-    """Reward experts whose predictions differ from their mean [lineage].
+    """Diversity loss: reward experts whose predictions differ from their mean [lineage].
 
     Wang et al., ICLR 2021 (arXiv 2010.01809), equation 3: minus the KL divergence of the mean
     prediction (constant) from that of each expert, averaged over experts and images. In the last
     part of the training the logits of class c are divided by T_c, proportional to
     1 - gamma + gamma * n_c / mean n and ``temperature`` for the largest class. T_c is smaller for
     rare classes, so that experts differ more there. Before that, T_c is ``temperature`` for all
-    classes, as in the released code. :class:`~ecl.engine.TrainingProgressHook` tells how much of
-    the training is done.
+    classes, as in the released code. :class:`~ecl.engine.TrainingProgressHook` passes the finished
+    share of the training.
 
     Args:
         num_classes: C.
         temperature: Positive factor of the temperatures.
-        gamma: How much the temperatures follow the class counts, in [0, 1).
-        reweight_from: Share of the training after which they do; 1 is never.
+        gamma: How strongly the temperatures depend on the class counts, in [0, 1).
+        reweight_from: Share of the training after which they depend on the class counts; 1 is
+            never.
         loss_weight: Factor of the divergence, at least 0.
 
     Raises:
-        UserError: If an option is out of range, naming it.
+        UserError: If an option is out of range. The message names the option.
     """
 
     needs_peers = True
@@ -73,33 +74,34 @@ class ExpertDiversityLoss(DeferredLoss):
         mean = (outputs.logits.detach().mean(0) / temperatures).log_softmax(-1)
         experts = (outputs.logits / temperatures).log_softmax(-1)
         divergence = (mean.exp() * (mean - experts)).sum(-1).mean()
-        # As in distillation, the square keeps the gradient's size.
+        # As in distillation, the square keeps the scale of the gradient.
         return -self.loss_weight * temperatures.mean() ** 2 * divergence
 
 
 @MODELS.register_module()
 class RouterAggregator(nn.Module):
-    """Mean of the first experts, as many as the routers ask for [lineage: RIDE, section 3.3].
+    """Average the first experts, as many as the routers select [lineage: RIDE, section 3.3].
 
-    After expert k a router sees its feature and the highest probabilities of the mean so far, and
-    says whether the next expert is needed. It learns by binary cross-entropy: needed if the mean so
-    far is wrong and a later expert is right. Nothing of its gradient reaches the experts [ours].
-    The released code shows a router the 5 highest logits, weights the images that need another
-    expert by 20, and shares one last layer among the routers.
+    After expert k, a router gets the feature of this expert and the highest probabilities of the
+    mean so far, and decides whether the next expert is needed. It is trained with binary
+    cross-entropy: the next expert is needed if the mean so far is wrong and a later expert is
+    right. Its gradient does not reach the experts [ours]. In the released code, a router gets the 5
+    highest logits. That code also weights the images that need another expert by 20, and shares one
+    last layer among the routers.
 
-    All experts are computed; :meth:`experts_used` tells how many would have been enough.
+    All experts are computed; :meth:`experts_used` returns which ones would have been enough.
 
     Args:
         num_classes: C.
         num_experts: K.
         in_channels: D.
-        hid_channels: Units that a router makes of a feature.
-        num_logits: How many of the highest probabilities a router sees.
+        hid_channels: Hidden units of a router.
+        num_logits: Number of the highest probabilities that a router gets.
         needed_weight: Weight of the images that need the next expert, at least 1.
         loss_weight: Factor of the loss.
 
     Raises:
-        UserError: If an option is out of range, naming it.
+        UserError: If an option is out of range. The message names the option.
     """
 
     @validate_params(
@@ -145,7 +147,7 @@ class RouterAggregator(nn.Module):
         return torch.stack(decisions)
 
     def experts_used(self, outputs: ExpertOutputs) -> Tensor:
-        """Return which experts an image asks, as 0 and 1 of shape (K, N)."""
+        """Return the experts that an image uses, as 0 and 1 of shape (K, N)."""
         asked = (self.decide(outputs) > 0).to(outputs.logits.dtype).cumprod(0)
         return torch.cat([torch.ones_like(outputs.logits[:1, :, 0]), asked])
 
@@ -163,7 +165,7 @@ class RouterAggregator(nn.Module):
         so_far = _running_means(outputs.logits.detach())
         wrong = so_far.argmax(-1) != label
         right = outputs.logits.detach().argmax(-1) == label
-        # Whether any expert after k is right: from the last one backwards.
+        # Whether any expert after k is right, computed from the last expert backwards.
         later = right.int().flip(0).cummax(0).values.flip(0).bool()
         needed = (wrong[:-1] & later[1:]).to(decisions.dtype)
         weights = 1 + (self.needed_weight - 1) * needed
@@ -171,6 +173,6 @@ class RouterAggregator(nn.Module):
 
 
 def _running_means(logits: Tensor) -> Tensor:
-    """Mean of the first k experts for each k: (K, N, C)."""
+    """Return the mean of the first k experts for each k: (K, N, C)."""
     number = torch.arange(1, len(logits) + 1, device=logits.device)[:, None, None]
     return logits.cumsum(0) / number

@@ -43,7 +43,8 @@ class InverseSoftmaxLoss(ClassCountLoss):
         order = counts.argsort(stable=True)
         inverse = torch.empty_like(counts)
         inverse[order] = counts[order.flip(0)]
-        # Both priors have the same sum, so counts serve as priors up to a common factor.
+        # Both priors have the same sum, so counts can be used instead of priors: a common factor
+        # has no effect.
         self.shift.copy_(counts.log() - self.tau * inverse.log())
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -61,7 +62,7 @@ class InverseSoftmaxLoss(ClassCountLoss):
 class WeightedAggregator(nn.Module):
     """Weighted mean of the experts' logits [lineage: SADE, equation 4].
 
-    The weights start equal. Test-time adaptation sets them for a test set.
+    The weights are equal until test-time adaptation sets them for a test set.
 
     Args:
         num_experts: K.
@@ -79,9 +80,9 @@ class WeightedAggregator(nn.Module):
         return torch.einsum('k,knc->nc', self.weights, outputs.logits)
 
 
-#: Smallest weight of an expert at which the search stops, as in the released code.
+#: The search stops if a weight falls to this value, as in the released code.
 SMALLEST = 0.05
-#: Largest number of steps of Adam of the search, and its learning rate.
+#: Largest number of Adam steps of the search, and its learning rate.
 STEPS = 100
 RATE = 0.05
 #: Images whose logits are in double precision at the same time.
@@ -91,11 +92,11 @@ CHUNK = 1000
 def agreement(weights: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """Compute how far the predictions for two views of an image agree [lineage: SADE].
 
-    The released code takes the cosine of the two predicted distributions, and so does this. The
-    product of equation 5 grows with the confidence too, so it prefers an overconfident expert.
+    As in the released code, the agreement is the cosine of the two predicted distributions. The
+    product of equation 5 also grows with the confidence, so it prefers an overconfident expert.
 
     Args:
-        weights: Of the experts, (K,).
+        weights: Weights of the experts, (K,).
         first, second: Logits of the two views, (K, N, C).
 
     Returns:
@@ -116,11 +117,11 @@ def _chunks(first: Tensor, second: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def find_weights(first: Tensor, second: Tensor) -> Tensor:
-    """Find the weights of the experts by which two views of unlabelled images agree most.
+    """Find the weights of the experts for which two views of unlabelled images agree most.
 
     Test-time adaptation [lineage: Zhang et al., NeurIPS 2022, arXiv 2107.09249, section 4.3]: an
-    expert that suits the test distribution predicts its images more stably. The weights start
-    equal and follow the gradient of the mean :func:`agreement`, until one falls to
+    expert that suits the test distribution predicts its images more stably. The weights are equal
+    at the start. Gradient ascent maximises the mean :func:`agreement` until one weight falls to
     ``SMALLEST``.
 
     Args:

@@ -1,4 +1,4 @@
-"""SHIKE: experts that fuse features of several depths, and learn about their hardest negatives."""
+"""SHIKE: experts that fuse features of several depths, and hardest-negative distillation."""
 
 from itertools import pairwise
 
@@ -17,14 +17,14 @@ from ecl.settings import Number, validate_params
 
 @MODELS.register_module()
 class DepthFusionBackbone(MultiExpertBackbone):
-    """K experts, each with the map of another earlier stage fused into its last map [lineage].
+    """K experts; each fuses the map of a different earlier stage into its last map [lineage].
 
     Depth-wise knowledge fusion of Jin et al., CVPR 2023 (arXiv 2304.01279), section 3: the map of
     the earlier stage is brought to the shape of the last map, and the two are multiplied element
-    by element. Expert k takes the stage at place k of ``out_indices``, and starts again from the
-    first one when only the last is left.
+    by element. Expert k uses entry k of ``out_indices``. If only the last entry is left, the next
+    expert starts again with the first one.
 
-    A neck makes one step a stage: convolution 3 x 3 to the width and size of the next stage,
+    A neck has one step per stage: convolution 3 x 3 to the width and size of the next stage,
     BatchNorm and ReLU. The second step has no ReLU, as in the released code.
 
     Args:
@@ -32,8 +32,8 @@ class DepthFusionBackbone(MultiExpertBackbone):
             ResNets, ConvNeXt and Swin do with ``out_indices``; transformers that output tokens
             have no such maps.
         num_experts: K, at least 1.
-        shared_stages: As in :class:`MultiExpertBackbone`; SHIKE shares all stages but the last.
-        init_cfg: Likewise.
+        shared_stages: As in :class:`MultiExpertBackbone`; SHIKE shares all stages except the last.
+        init_cfg: As in :class:`MultiExpertBackbone`.
 
     Raises:
         UserError: If the backbone outputs a single stage, or no maps.
@@ -71,7 +71,7 @@ class DepthFusionBackbone(MultiExpertBackbone):
         return stages[-1] * self.necks[k](stages[self.earlier[k]])
 
     def keep(self, k: int) -> None:
-        """Drop all experts but k and their necks, in place."""
+        """Remove all experts except k, and their necks, in place."""
         super().keep(k)
         self.necks = self.necks[k : k + 1]
         self.earlier = self.earlier[k : k + 1]
@@ -97,13 +97,13 @@ def _fusion_neck(stages: tuple[Tensor, ...]) -> Sequential:
 
 @MODELS.register_module()
 class HardestNegativeLoss(nn.Module):
-    """Distillation among the wrong classes, where the hardest one is toned down [lineage].
+    """Distillation among the wrong classes, with a lower logit of the hardest one [lineage].
 
     Dynamic knowledge transfer of Jin et al., CVPR 2023 (arXiv 2304.01279), section 3. The hardest
     negative h of an image is the wrong class with the largest mean logit of the experts. The
     teacher's logit is that mean for h, and the largest logit of any expert for every other wrong
-    class: so h stands out less. Both distributions are softmaxes over the C - 1 wrong classes:
-    mean over experts k and images of KL(softmax(sg(t)) || softmax(z_k)).
+    class. So h is less dominant. Both distributions are softmaxes over the C - 1 wrong classes. The
+    loss is the mean over experts k and images of KL(softmax(sg(t)) || softmax(z_k)).
 
     Args:
         loss_weight: Factor of the loss, at least 0. The released code has 10 and divides by C too.

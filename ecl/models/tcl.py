@@ -10,11 +10,11 @@ from ecl.settings import Number, validate_params
 
 @MODELS.register_module()
 class ConsensusErrorLoss(nn.Module):
-    """Lower the logits that exceed the target's where every expert is wrong [lineage; form ours].
+    """Penalise logits above the target's if every expert is wrong [lineage; form ours].
 
-    Part of trust-gated distillation (TCL, CVPR 2026), from its description. With z the mean of the
-    experts' logits: mean over images of the sum over classes c of max(z_c - z_y, 0), counted only
-    on images that no expert predicts rightly.
+    Part of trust-gated distillation (TCL, CVPR 2026), from its description. Let z be the mean of
+    the experts' logits. The loss is the mean over images of the sum over classes c of max(z_c -
+    z_y, 0). It is 0 for images that at least one expert classifies correctly.
 
     Args:
         loss_weight: Factor of the loss.

@@ -6,7 +6,7 @@ from torch.func import functional_call
 
 from ecl.errors import UserError
 
-#: Sizes of the image, of which the first that the network takes is used.
+#: Image sizes to try; the first one that the network accepts is used.
 _TRIAL_SIZES = (224, 32)
 
 
@@ -20,7 +20,7 @@ def trial_outputs(encoder: nn.Module) -> tuple[Tensor, ...]:
         Its outputs for one image, on the ``meta`` device.
 
     Raises:
-        UserError: If the network refuses the images of the trial.
+        UserError: If the network accepts none of the trial images.
     """
     tensors = dict(encoder.named_parameters()) | dict(encoder.named_buffers())
     state = {name: tensor.to('meta') for name, tensor in tensors.items()}

@@ -20,7 +20,7 @@ from ecl.visualization.style import (
     short_name,
 )
 
-#: The largest number of classes whose names fit beside their points.
+#: The largest number of classes whose names fit next to their points.
 NAMED = 12
 
 
@@ -108,7 +108,7 @@ def class_accuracy(
     Args:
         accuracies: Accuracy of each class in percent, shape (C,); NaN for an untested class.
         class_counts: Training images of each class, length C.
-        names: Class names in label order, written beside the points of up to twelve classes.
+        names: Class names in label order, written next to the points of up to twelve classes.
         thresholds: ``(low, high)``; see :func:`ecl.shots.shot_groups`.
 
     Returns:
@@ -147,7 +147,7 @@ def class_accuracy(
                 axes.annotate(
                     short_name(str(names[index]), 14),
                     (max(counts[index], 0.7), accuracy),
-                    (0, -12 if accuracy > 10 else 5),  # clear of the axis
+                    (0, -12 if accuracy > 10 else 5),  # away from the axis
                     textcoords='offset points',
                     ha='center',
                     fontsize='small',

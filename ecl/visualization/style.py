@@ -7,16 +7,16 @@ from matplotlib.colors import LinearSegmentedColormap
 
 #: Colours of the shot groups.
 GROUP_COLOURS = {'many': '#0072B2', 'medium': '#E69F00', 'few': '#D55E00'}
-#: Their markers, for readers who see no colours at all.
+#: Markers of the shot groups, for readers who do not see colours.
 GROUP_MARKERS = {'many': 'o', 'medium': 's', 'few': '^'}
-#: Colours and dashes of other lines, in their order.
+#: Colours and dashes of other lines, in the order of use.
 LINE_COLOURS = ('#333333', '#009E73', '#CC79A7', '#56B4E9', '#8C6BB1', '#7F7F7F')
 LINE_STYLES = ('-', '--', '-.', ':', (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
-#: From nothing to much; nothing is the page itself, whatever its colour.
+#: Colour map from zero (transparent) to large values.
 SHADES = LinearSegmentedColormap.from_list('shades', ['#1764AB08', '#1764AB'])
-#: Writing on a strong colour and on a light one.
+#: Text colour on a dark and on a light background.
 ON_DARK, ON_LIGHT = '#F7F7F7', '#111111'
-#: Inches of a figure that stays legible on a telephone.
+#: Size in inches of a figure that is still readable on a phone.
 SMALL = (4.0, 3.2)
 
 
@@ -33,7 +33,7 @@ def short_name(name: str, length: int = 24) -> str:
 
 
 def shaded_cells(axes: Axes, percent: np.ndarray) -> None:
-    """Draw a matrix of percentages as shaded cells with their numbers, less those near zero.
+    """Draw a matrix of percentages as shaded cells with numbers; numbers near zero are omitted.
 
     Args:
         axes: Where to draw.
@@ -49,7 +49,7 @@ def shaded_cells(axes: Axes, percent: np.ndarray) -> None:
     axes.spines[:].set_visible(False)
 
 
-#: Families with Chinese, Japanese and Korean, in the order they are looked for.
+#: Font families with Chinese, Japanese and Korean, in the order of search.
 _CJK = (
     'Noto Sans CJK SC',
     'Noto Sans CJK JP',

@@ -1,4 +1,4 @@
-"""Time the loop of the runner in turns with barer loops."""
+"""Time the loop of the runner and simpler loops in turn."""
 
 import random
 import resource
@@ -104,7 +104,7 @@ def peak_memory_mb(device: torch.device) -> float:
 
 
 class Enough(Exception):
-    """End a training after the last timed step."""
+    """Exception that ends a training after the last timed step."""
 
 
 def alone() -> AbstractContextManager:
@@ -207,7 +207,7 @@ def _blur(image: Image.Image) -> Image.Image:
 class PILViews:
     """Views of NCL's recipe for CIFAR-LT by torchvision, scaled to the size of the images.
 
-    The images are in memory, as those of CIFAR. Reading and decoding are not timed.
+    The images are in memory, like those of CIFAR. Reading and decoding are not timed.
 
     Args:
         images: A batch (N, 3, H, W) of uint8.

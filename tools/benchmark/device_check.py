@@ -46,8 +46,8 @@ class Clock(Hook):
 
     Args:
         first: Steps before the first timed one.
-        steps: Timed steps. The kernels of three further ones are counted, and the places where
-            one more waits.
+        steps: Timed steps. After these, the kernels of three further steps are counted, and the
+            waits in one more step.
     """
 
     priority = 'LOWEST'
@@ -115,14 +115,14 @@ class StopAfter(Hook):
         data_batch: DATA_BATCH = None,
         outputs: dict | None = None,
     ) -> None:
-        """Ask for the end."""
+        """Request the end."""
         if runner.iter + 1 == self.steps:
             loop: Any = runner.train_loop
             loop.stop.received = 15
 
 
 class Burst(Hook):
-    """Take one step that no weights survive, after the warm-up of a graph."""
+    """Take one step with a far too high learning rate, after the warm-up of a graph."""
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: DATA_BATCH = None
@@ -134,7 +134,7 @@ class Burst(Hook):
 
 
 class TakeAll(Hook):
-    """Ask for more memory than any device has."""
+    """Allocate more memory than any device has."""
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: DATA_BATCH = None
@@ -173,7 +173,7 @@ def difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> 
 
 
 def graph_agrees(folder: Path) -> str:
-    """Compare replayed steps with steps one by one."""
+    """Compare replayed steps with single steps."""
     plain = weights(folder / 'plain')
     graphed = weights(folder / 'graph', **{'train_cfg.graph': True})
     found = difference(plain, graphed)
@@ -183,7 +183,7 @@ def graph_agrees(folder: Path) -> str:
 
 
 def resumes(folder: Path, graph: bool) -> str:
-    """Interrupt and resume a training, and compare it bit by bit with one that was not."""
+    """Compare an interrupted and resumed training bit by bit with an uninterrupted one."""
     options = {'train_cfg.graph': graph}
     whole = weights(folder / 'whole', **options)
     with suppress(SystemExit):
@@ -192,7 +192,7 @@ def resumes(folder: Path, graph: bool) -> str:
 
 
 def together_agrees(config: Path, folder: Path) -> str:
-    """Compare a training beside another one bit by bit with the same training alone."""
+    """Compare one of two alternating trainings bit by bit with the same training alone."""
     options = {**SHORT, 'train_cfg.max_epochs': 1, 'train_cfg.graph': True}
     slow = {'optim_wrapper.optimizer.lr': 0.01}
     rows = [

@@ -22,7 +22,7 @@ from ecl.registry import DATASETS
 def benchmark_loading(
     config: str | Path, images: int = 200, cfg_options: Mapping[str, Any] | None = None
 ) -> dict[str, float]:
-    """Time decoding and the whole pipeline, each in turns over the same images.
+    """Time decoding and the whole pipeline in turn, over the same images.
 
     Args:
         config: A training configuration.
@@ -34,7 +34,7 @@ def benchmark_loading(
         ``megapixels`` of an image.
 
     Raises:
-        UserError: If the images are no files.
+        UserError: If the images are not files.
     """
     cfg = load_config(config, cfg_options=cfg_options)
     init_default_scope(cfg.default_scope)

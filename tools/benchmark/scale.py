@@ -45,7 +45,7 @@ def benchmark_losses(
         config: A training configuration with contrast.
         batches: Images per step.
         size: Side of an image in pixels.
-        repeats: Steps of each measurement. The least processor time counts.
+        repeats: Steps of each measurement. The result is the least processor time.
 
     Returns:
         ``config``, ``classes``, ``image`` and ``batches``. Each batch has milliseconds of the whole
@@ -128,7 +128,7 @@ def benchmark_scale(
         config: A training configuration with contrast, of 32-pixel images.
         axes: Values of 'experts', 'batch', 'classes', 'queue' and 'image'. One changes at a time;
             the others are those of the configuration, ``batch`` and 32 pixels.
-        repeats: Steps of each measurement. The least processor time counts.
+        repeats: Steps of each measurement. The result is the least processor time.
         batch: Images per step.
 
     Returns:
@@ -142,7 +142,7 @@ def benchmark_scale(
         for value in values:
             options = {KEYS[axis]: value} if axis in KEYS else {}
             number = value if axis == 'batch' else batch
-            # As many pixels at every size, so that the largest fits.
+            # The same number of pixels at every size, so that the largest size fits.
             size = value if axis == 'image' else IMAGE
             shown = max(1, number * IMAGE**2 // size**2) if axis == 'image' else number
             cfg = load_config(config, cfg_options=options)

@@ -1,7 +1,7 @@
 """CIFAR-100-LT, IF 100, from the original pickles, with the augmentations of NCL's recipe.
 
-The exponential profile keeps int(500 * 100 ** (-i / 99)) images of class i, those of LDAM-DRW and
-most code since (``subset='cao'``).
+The exponential profile keeps int(500 * 100 ** (-i / 99)) images of class i, as in LDAM-DRW and most
+later code (``subset='cao'``).
 """
 
 view = [

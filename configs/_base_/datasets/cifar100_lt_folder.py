@@ -6,7 +6,7 @@ from those that are there, so the subset is not that of the pickles.
 
 _base_ = './cifar100_lt.py'
 
-# Files are read as BGR; by way of PIL they become the RGB arrays that the pickles give.
+# Files are read as BGR; the conversion to PIL makes them the RGB arrays that the pickles give.
 load = [
     dict(type='LoadImageFromFile'),
     dict(type='NumpyToPIL', to_rgb=True),
@@ -15,7 +15,8 @@ load = [
 
 train_dataloader = dict(
     dataset=dict(
-        # Files have lost the order of the original archive, on which the usual subset depends.
+        # The usual subset depends on the order of the original archive, which these files do not
+        # have.
         subset='random',
         dataset=dict(type='ImageFolder', pipeline=load + _base_.train_pipeline),
     )

@@ -4,7 +4,7 @@ The images and distributions of cifar100_lt_folder.py at a fraction of the time:
 ``key_view`` are those of NCL's recipe, ``light_view`` is that of single networks (RIDE, OpenLT).
 """
 
-# Files are read as BGR; by way of PIL they become RGB arrays.
+# Files are read as BGR; the conversion to PIL makes them RGB arrays.
 pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='NumpyToPIL', to_rgb=True),
@@ -46,7 +46,8 @@ train_dataloader = dict(
             type='LongTailDataset',
             imbalance_factor=100,
             max_per_class=500,
-            # Files have lost the order of the original archive, on which the usual subset depends.
+            # The usual subset depends on the order of the original archive, which these files do
+            # not have.
             subset='random',
             dataset=dict(
                 type='ImageFolder', data_root='data/cifar100', split='train', pipeline=pipeline

@@ -15,7 +15,7 @@ two_view_pipeline = [
 ]
 train_pipeline = [*view, dict(type='PackInputs')]
 test_pipeline = [dict(type='PackInputs')]
-# A mirrored digit is no digit: the views of --tta are the image and its shifts by a pixel.
+# A mirrored digit is not a digit: the views of --tta are the image and its shifts by one pixel.
 shift = dict(type='Translate', prob=1.0, random_negative_prob=0.0, pad_val=0)
 shifts = [dict(**shift, magnitude=0.0)] + [
     dict(**shift, magnitude=magnitude, direction=direction)

@@ -9,7 +9,7 @@ policies = [
     dict(type='AutoContrast'),
     dict(type='Equalize'),
     dict(type='Invert'),
-    # Of one value, OpenCV would fill the corners blue.
+    # If this were one value, OpenCV would fill the corners blue.
     dict(type='Rotate', magnitude_key='angle', magnitude_range=(0, 30), pad_val=(128, 128, 128)),
     dict(type='Posterize', magnitude_key='bits', magnitude_range=(0, 4)),
     dict(type='Solarize', magnitude_key='thr', magnitude_range=(0, 256)),

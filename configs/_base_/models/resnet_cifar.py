@@ -13,6 +13,6 @@ model = dict(
         classifier=dict(type='Linear'),
         label_loss=dict(type='CrossEntropyLoss'),
     ),
-    # Losses add up over the experts: each learns at the rate of a single network.
+    # Losses are summed over the experts, so each expert has the learning rate of a single network.
     expert_reduction='sum',
 )

@@ -1,4 +1,4 @@
-"""The field's recipe for one ResNet-32 on CIFAR-LT: 200 epochs of batch 128 in bfloat16.
+"""Common recipe for one ResNet-32 on CIFAR-LT: 200 epochs of batch 128 in bfloat16.
 
 Warm-up 5, then 0.1, times 0.01 at epochs 160 and 180 (OpenLT, RIDE; SADE takes 0.1); weight decay
 5e-4.

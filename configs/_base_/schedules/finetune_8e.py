@@ -5,7 +5,7 @@ The classifiers start from random weights and learn ten times as fast as the net
 
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=3e-4, weight_decay=0.05),
-    # By whole prefixes: a network may have a layer named conv_head.
+    # Use whole prefixes: a network may have a layer named conv_head.
     paramwise_cfg=dict(
         norm_decay_mult=0,
         bias_decay_mult=0,

@@ -1,1 +1,1 @@
-"""Command lines of the applications: one function a command, which parses its own arguments."""
+"""Commands of the applications: one function per command, which parses its arguments."""

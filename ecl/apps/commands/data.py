@@ -1,4 +1,4 @@
-"""Command lines that prepare data or look at them."""
+"""Commands that prepare, check or draw data."""
 
 import json
 import sys

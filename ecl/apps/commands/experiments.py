@@ -1,4 +1,4 @@
-"""Command lines that train several methods and compare trainings."""
+"""Commands that train several methods and compare trainings."""
 
 import signal
 from argparse import ArgumentParser
@@ -44,7 +44,7 @@ def matrix(argv: Sequence[str] | None = None) -> None:
 
 
 def _interrupt_once(number: int, frame: FrameType | None) -> None:
-    """End like Ctrl-C, so that the trainings are saved; launchers send the signal twice."""
+    """Raise KeyboardInterrupt once, so that the trainings are saved; launchers signal twice."""
     for stopping in SIGNALS:
         signal.signal(stopping, signal.SIG_IGN)
     raise KeyboardInterrupt

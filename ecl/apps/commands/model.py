@@ -1,4 +1,4 @@
-"""Command lines that train a model or use a trained one."""
+"""Commands that train a model or use a trained model."""
 
 import sys
 from argparse import ArgumentParser
@@ -134,7 +134,7 @@ def test(argv: Sequence[str] | None = None) -> None:
 
 
 def predict(argv: Sequence[str] | None = None) -> None:
-    """Predict images; exit with 1 if a file is no valid image."""
+    """Predict images; exit with 1 if a file is not a valid image."""
     parser = ArgumentParser(description='Predict images and folders of images.')
     _add_checkpoint(parser)
     parser.add_argument(

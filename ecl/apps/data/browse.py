@@ -26,9 +26,9 @@ from ecl.visualization.style import short_name
 
 #: Height and width of a view, in inches.
 _SIZE = 0.9
-#: Inches between the images of a row; a third of it between the views of one image.
+#: Inches between the images of a row; a third of this distance between the views of one image.
 _GAP = 0.12
-#: Suffixes of a file to draw into.
+#: Suffixes of an output file.
 _SUFFIXES = ('.png', '.pdf', '.svg')
 
 
@@ -49,8 +49,8 @@ def browse(
     """Draw a sheet of images as the network gets them, by class.
 
     They are drawn before normalisation, and without Mixup and CutMix. The classes are spread evenly
-    from the largest to the smallest. A training image of a small class may come more than once,
-    each time augmented anew.
+    from the largest to the smallest. A training image of a small class may appear several times,
+    each time with new augmentation.
 
     Args:
         config: A configuration file.
@@ -82,7 +82,7 @@ def browse(
     for label in (ranked[place] for place in places):
         members = np.flatnonzero(labels == label)
         drawn = np.random.permutation(members)
-        # A training image may repeat, since it is augmented differently each time.
+        # A training image may repeat, because it is augmented differently each time.
         drawn = np.resize(drawn, num_images) if split == 'train' else drawn[:num_images]
         given = [dataset[int(i)]['inputs'] for i in drawn]
         rows.append([_views(inputs, preprocessor, split == 'train') for inputs in given])
@@ -98,7 +98,7 @@ def distribution(
     out: str | Path | None = None,
     cfg_options: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Draw the class sizes of the training data beside those of the test data.
+    """Draw the class sizes of the training and test data.
 
     Args:
         config: A configuration file.

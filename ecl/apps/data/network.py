@@ -1,4 +1,4 @@
-"""The network of a prepared configuration: the default one, timm's or MMPretrain's by name."""
+"""Network of a prepared configuration: the default, or by name from timm or MMPretrain."""
 
 from importlib import import_module
 from importlib.util import find_spec
@@ -15,12 +15,12 @@ DEFAULT = 'EfficientNet-Lite0 (3.4 M parameters, 0.4 G multiply-adds an image)'
 
 
 class Network(NamedTuple):
-    """Backbone and what its weights expect.
+    """Backbone and the normalisation of its weights.
 
     Attributes:
         name: Name for the summary.
         backbone: Config of the backbone.
-        mean, std: Of the channels in RGB, 0 to 255.
+        mean, std: Mean and standard deviation of the RGB channels, 0 to 255.
     """
 
     name: str
@@ -34,7 +34,7 @@ def find_network(name: str, weights: str | None = None) -> Network:
 
     Args:
         name: A model of timm or MMPretrain.
-        weights: A checkpoint to take instead of the published weights; see
+        weights: A checkpoint to use instead of the published weights; see
             :func:`ecl.checkpoint_file.read_checkpoint`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Prepare images for training: lists, class names and a configuration that trains."""
+"""Prepare images for training: write lists, class names and a configuration."""
 
 import os
 import shutil
@@ -34,8 +34,8 @@ class Prepared(NamedTuple):
         out: The folder that was written.
         classes: Class names in label order.
         split: The images of each split and those left out.
-        kinds: Unusual kinds of image among the sound ones, with their number.
-        division: How the images were divided, if not at random.
+        kinds: Unusual kinds of valid images, with their number.
+        division: How the images were split, if not at random.
         similar: Test and validation images that look like a training image.
         notes: Lines about the network that the configuration trains.
     """
@@ -116,20 +116,20 @@ def prepare_images(
     untested_below: int = 0,
     keep: str | Path | None = None,
 ) -> Prepared:
-    """Divide images, and write lists, class names and a configuration.
+    """Split images, and write lists, class names and a configuration.
 
     ``out`` gets ``train.txt``, ``test.txt``, ``val.txt`` if asked for, with lines of
     ``path label``; ``classes.txt``; ``config.py``, and for photographs ``probe.py``, the linear
     probe; if files were left out, ``left_out.txt`` with path and reason; and if test images look
     like training images, ``similar.txt`` with both paths. The images stay where they are. If
-    anything fails, nothing is written. Images that are divided already keep their division.
+    anything fails, nothing is written. Images that are already split keep their split.
 
     Args:
         source: The images.
         out: Folder to create.
         test: Test images of each class, see :func:`~ecl.apps.data.split.split_images`.
-        val: Validation images of each class, likewise.
-        seed: Seed of the division.
+        val: Validation images of each class; see :func:`~ecl.apps.data.split.split_images`.
+        seed: Seed of the split.
         group_by: Groups of images that stay in one split, by their paths; see
             :func:`~ecl.apps.data.sources.group_paths`.
         base: Configuration to inherit from, a file or a name. Default: one for the size of the
@@ -139,10 +139,10 @@ def prepare_images(
             :func:`~ecl.apps.data.network.find_network`. Default: EfficientNet-Lite0.
         pretrained: Checkpoint to start from instead of the network's published weights.
         experts: Number of experts. Default: one network for photographs, three experts for small
-            images. Those of photographs share all blocks but the last; with ``network``, the stem
-            and the first stage.
-        untested_below: Classes with fewer different images are for training only. Without groups,
-            since classes of one group are not tested anyway.
+            images. For photographs, the experts share all blocks except the last; with ``network``,
+            the stem and the first stage.
+        untested_below: Classes with fewer different images are for training only. Not allowed with
+            groups, because a class with only one group is never tested.
         keep: Folder of an earlier preparation, whose test and validation images stay in their
             splits; see :func:`~ecl.apps.data.sources.keep_held_out`.
 
@@ -197,7 +197,7 @@ def prepare_images(
 def _check_division(
     source: Source, test: float | None, val: float, untested_below: int, keep: str | Path | None
 ) -> None:
-    """Check that the images are divided in one way only."""
+    """Check that only one option splits the images."""
     divides = test is not None or val or untested_below or source.groups
     if source.division and (divides or keep is not None):
         raise UserError(
@@ -222,7 +222,7 @@ def _divide(
     seed: int,
     untested_below: int,
 ) -> tuple[Split, str]:
-    """Divide the sound images; also return how, if not at random."""
+    """Split the valid images; also return how, if not at random."""
     if source.division:
         told = 'The division into training and test images is kept.'
         return keep_division(sound, digests, source.division), told
@@ -233,7 +233,7 @@ def _divide(
 
 
 def _describe_groups(groups: Mapping[str, str], division: Mapping[str, str]) -> str:
-    """Say how many groups each split has."""
+    """Describe the number of groups of each split."""
     splits = {groups.get(path, path): split for path, split in division.items()}
     numbers = Counter(splits.values())
     parts = ', '.join(f'{numbers[split]} for {split}' for split in ('train', 'val', 'test'))
@@ -243,8 +243,7 @@ def _describe_groups(groups: Mapping[str, str], division: Mapping[str, str]) -> 
 def _check_free(out: str | Path) -> None:
     if Path(out).exists() or Path(out).is_symlink():
         raise UserError(f'{out} exists already; remove it or choose another folder with --out')
-    # MMEngine puts the folder, with the slashes of Windows turned, between the quotes of a string
-    # in the configuration.
+    # MMEngine inserts the folder, with forward slashes, into a string of the configuration.
     if {'"', '\\'} & set(Path(out).absolute().as_posix()):
         raise UserError(
             f'--out {out}: got a path with a double quote or a backslash, expected none, since a '

@@ -1,4 +1,4 @@
-"""Link downloads of public benchmarks to the places that the configurations expect."""
+"""Link downloads of public benchmarks to the folders that the configurations expect."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -45,7 +45,7 @@ BENCHMARKS = (*_LISTED, *_ARCHIVES)
 def prepare_public(
     name: str, images: str | Path, lists: str | Path | None = None, root: str | Path = 'data'
 ) -> list[str]:
-    """Link a download to the place where the configurations expect it.
+    """Link a download to the folder that the configurations expect.
 
     Nothing is copied, moved or deleted. All links are checked before the first one is made.
 
@@ -54,14 +54,15 @@ def prepare_public(
         images: The unpacked download: the folder with ``train/`` and ``val/`` (ImageNet),
             ``data_256/`` and ``val_256/`` or ``train/`` and ``val/`` (Places), ``train_val2018/``
             (iNaturalist), ``cifar-100-python/`` or that folder itself (CIFAR).
-        lists: Folder with the split lists; they may lie deeper. None for CIFAR, which has none.
+        lists: Folder with the split lists, at any depth. None for CIFAR, which has no lists.
         root: Folder of the data, where the configurations start from.
 
     Returns:
         One line for each link, and for each list whether it is the public one.
 
     Raises:
-        UserError: If a list or an image folder is missing, or another file has the name of a link.
+        UserError: If a list or an image folder is missing, or another file already has the name of
+            a link.
     """
     images, root = Path(images), Path(root)
     if not images.is_dir():
@@ -90,7 +91,7 @@ def _archive_links(cls: type[CIFAR10], images: Path, target: Path) -> dict[Path,
 
 
 def _find_lists(benchmark: _Benchmark, folder: Path, images: Path) -> dict[str, Path]:
-    """Return one file for each list; of several, the one whose paths fit the images."""
+    """Return one file for each list; if there are several, the file whose paths fit the images."""
     found = {}
     for stem in (*benchmark.required, *benchmark.optional):
         candidates = sorted(folder.rglob(f'{stem}.txt'))
@@ -110,7 +111,7 @@ def _find_lists(benchmark: _Benchmark, folder: Path, images: Path) -> dict[str, 
 
 
 def _source_of(path: str, images: Path) -> Path | None:
-    """Return the file of an image of a list: at its path, or without its class folder."""
+    """Return the file of a listed image: at its path, or without the class folder."""
     top = images / Path(path).parts[0]
     for candidate in (images / path, top / Path(path).name):
         if candidate.is_file():

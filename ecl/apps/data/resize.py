@@ -1,4 +1,4 @@
-"""Copy images at a smaller size, so that reading them does not hold up a training."""
+"""Copy images at a smaller size, so that training reads them faster."""
 
 import shutil
 from functools import partial
@@ -26,8 +26,8 @@ def resize_images(
 ) -> tuple[int, int]:
     """Copy the images of a folder with the same names, resized to a short side.
 
-    Smaller images are copied as they are. Files that exist are kept, so a second call goes on
-    where the first was interrupted.
+    Smaller images are copied as they are. Existing files are kept, so a second call continues where
+    the first was interrupted.
 
     Args:
         source: A folder of images, at any depth.
@@ -69,7 +69,7 @@ def resize_images(
 
 
 def _listed(lists: Path, source: Path) -> list[str]:
-    """Return the images that lists name; those that are not there belong to other lists."""
+    """Return the existing images that the lists name."""
     if not lists.is_dir():
         raise UserError(f'--lists {lists} is not a folder')
     names: dict[str, None] = {}
@@ -79,7 +79,7 @@ def _listed(lists: Path, source: Path) -> list[str]:
 
 
 def _copy(name: str, source: Path, out: Path, short_side: int) -> str | None:
-    """Write one copy; return what is wrong with the image."""
+    """Write one copy; return the fault of the image, if any."""
     target = out / name
     part = target.with_name(f'.{target.name}.part')
     try:
@@ -87,7 +87,7 @@ def _copy(name: str, source: Path, out: Path, short_side: int) -> str | None:
             kind, size = image.format or 'PNG', image.size
             factor = short_side / min(size)
             if factor < 1:
-                # A JPEG is decoded at an eighth, a quarter or a half where that is enough.
+                # A JPEG is decoded at 1/8, 1/4 or 1/2 of its size if that is enough.
                 image.draft('RGB', (round(2 * size[0] * factor), round(2 * size[1] * factor)))
                 upright = _with_colours(ImageOps.exif_transpose(image))
                 factor = short_side / min(upright.size)
@@ -98,7 +98,7 @@ def _copy(name: str, source: Path, out: Path, short_side: int) -> str | None:
             else:
                 shutil.copyfile(source / name, part)
         part.replace(target)
-    # Whatever a damaged file makes a decoder raise.
+    # A decoder may raise any exception for a damaged file.
     except Exception as error:
         part.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename and Path(error.filename) == part:
@@ -108,7 +108,7 @@ def _copy(name: str, source: Path, out: Path, short_side: int) -> str | None:
 
 
 def _with_colours(image: Image.Image) -> Image.Image:
-    """Return an image of a palette in colours: Pillow would resize it to the nearest pixel."""
+    """Convert a palette image to colours; Pillow would resize it without interpolation."""
     if image.mode != 'P':
         return image
     return image.convert('RGBA' if 'transparency' in image.info else 'RGB')

@@ -1,4 +1,4 @@
-"""Inspect many image files at once, and remember what was found."""
+"""Inspect many image files in threads, and cache the results."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ def scan_images(paths: Sequence[str], workers: int | None = None) -> Iterator[Im
         The results of :func:`~ecl.datasets.image_file.inspect_image`, in the order of the files.
     """
     with warnings.catch_warnings():
-        # Reported as a fault of the file. Filters are common to all threads.
+        # Warnings are reported as a fault of the file. Filters are shared by all threads.
         warnings.simplefilter('ignore', Image.DecompressionBombWarning)
         yield from map_files(inspect_image, paths, 'reading images', workers)
 
@@ -47,9 +47,9 @@ def map_files(
     """Apply a function to files in threads, with a progress bar.
 
     Args:
-        function: Of a path; most of its time without the global interpreter lock.
+        function: Function of a path that runs mostly without the global interpreter lock.
         paths: The files.
-        what: What is done, for the bar.
+        what: Description, for the bar.
         workers: Threads. Defaults to the number of cores, at most 16.
 
     Yields:
@@ -64,7 +64,7 @@ def map_files(
         ThreadPoolExecutor(workers) as pool,
     ):
         task = progress.add_task('', total=len(paths))
-        # In parts, since submitting a million files at once takes much memory.
+        # In parts, because submitting a million files together takes much memory.
         for start in range(0, len(paths), 32 * workers):
             batch = paths[start : start + 32 * workers]
             yield from pool.map(function, batch)
@@ -78,8 +78,8 @@ def image_keys(dataset: Any) -> list[str]:
         dataset: A dataset or wrapper with ``get_data_info``.
 
     Returns:
-        Paths, or ``pixels:<sum>``. Empty if the dataset gives neither ``img_path`` nor ``img`` of
-        an image, as one whose pipeline reads from an archive.
+        Paths, or ``pixels:<sum>``. Empty if the dataset has neither ``img_path`` nor ``img`` of an
+        image, for example because the pipeline reads from an archive.
     """
     keys = [_key(dataset.get_data_info(index)) for index in range(len(dataset))]
     return keys if all(keys) else []
@@ -101,8 +101,8 @@ def inspect_all(
 
     Args:
         keys: What :func:`image_keys` returned; repetitions are read once.
-        memory: File that remembers the facts, one JSON line each. It is written while the images
-            are read, so an interrupted examination goes on where it was.
+        memory: Cache file with one JSON line per image. It is written while the images are read, so
+            an interrupted check continues where it stopped.
         workers: Threads that read images.
 
     Returns:
@@ -117,7 +117,8 @@ def inspect_all(
             continue
         stamps[key] = _stamp(key)
         stamp, remembered = known.get(key, (None, None))
-        # A fault may have gone with the file as it is, such as with a package for its format.
+        # A fault may disappear without a change of the file, such as after the installation of a
+        # package.
         if remembered and not remembered.fault and stamp == stamps[key]:
             facts[key] = remembered
     unread = [key for key in stamps if key not in facts]
@@ -131,7 +132,7 @@ def inspect_all(
 
 
 def _stamp(path: str) -> list[int] | None:
-    """Return size and time of the last change of a file; None if that is unknown."""
+    """Return size and modification time of a file; None if unknown."""
     try:
         status = os.stat(path)
     except OSError:

@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-#: Images that are compared with all others at a time.
+#: Number of images in one comparison with all others.
 _CHUNK = 256
 
 
 class Pair(NamedTuple):
-    """Two similar images, and the different bits of their hashes."""
+    """Two similar images, and the number of different bits of their hashes."""
 
     held_out: str
     trained: str
@@ -38,7 +38,7 @@ def similar_distance(pairs: int) -> int:
 
 
 def similar_images(held_out: Mapping[str, str], trained: Mapping[str, str]) -> list[Pair]:
-    """Find the images that look like one of others.
+    """Find images that look like an image of another set.
 
     A perceptual hash stays nearly the same when an image is resized, compressed again or slightly
     changed, as in a burst of photographs. Hashes of similar images differ by
@@ -47,7 +47,7 @@ def similar_images(held_out: Mapping[str, str], trained: Mapping[str, str]) -> l
     Args:
         held_out: Test and validation images -> hash, 16 hexadecimal digits; see
             :class:`~ecl.datasets.image_file.ImageFacts`.
-        trained: Training images, likewise. Images without a hash are left out.
+        trained: Training images -> hash. Images without a hash are left out.
 
     Returns:
         Each image with the most similar training image, the most similar pairs first.

@@ -1,4 +1,4 @@
-"""Read the images to prepare: class folders, divided or not, or a CSV file."""
+"""Read the images to prepare: class folders, with or without splits, or a CSV file."""
 
 import os
 import re
@@ -24,7 +24,7 @@ class Source:
     Attributes:
         root: Folder that the paths start from.
         classes: Class name -> paths of its images, in label order.
-        division: Path -> 'train', 'val' or 'test'; empty for images that are not divided.
+        division: Path -> 'train', 'val' or 'test'; empty for images without a split.
         groups: Path -> group of images that must stay in one split; empty without groups.
         left_out: Other files -> reason.
     """
@@ -39,16 +39,16 @@ class Source:
 def read_folder(root: str | Path) -> Source:
     """Read a folder with the layout ``<class>/**/<image>`` or ``<split>/<class>/**/<image>``.
 
-    Folders named train, val and test, or as usual for these, are a division, which is kept. Every
-    file is an image, by suffix or content, or is left out with a reason.
+    Folders named train, val and test (or usual variants) are an existing split, which is kept. A
+    file is an image by its suffix or content; other files are left out with a reason.
 
     Args:
         root: The folder.
 
     Raises:
         UserError: If the folder is missing, has fewer than two classes, a class without images, an
-            image beside the class folders, or a folder that may not be read; if it is divided and
-            has other folders beside, no folder for training or none for testing, or a class that
+            image outside of the class folders, or a folder without read permission; if it has
+            splits and also other folders, no folder for training or for testing, or a class that
             the training data lack.
     """
     root = Path(root)
@@ -103,14 +103,14 @@ def read_csv(
 ) -> Source:
     """Read a CSV file of images and classes; see :func:`~ecl.datasets.image_csv.parse_image_table`.
 
-    A column of splits with rows for training and for testing or validation is a division, which is
-    kept.
+    A column of splits with rows for training and for testing or validation is an existing split,
+    which is kept.
 
     Args:
         table: The CSV file.
-        root: Folder that the paths in the table start from, or that absolute paths lie in. Defaults
-            to the folder of the table.
-        suffix: Suffix to append to each image, for tables of names without it, such as '.jpg'.
+        root: Folder that the paths in the table start from, or that contains absolute paths.
+            Defaults to the folder of the table.
+        suffix: Suffix to append to each image name, such as '.jpg', if the table has none.
         **columns: Names of the columns ``image``, ``label``, ``split`` and ``group``, where they
             are not recognized.
 
@@ -181,7 +181,7 @@ def _check_names_of_files(rows: list[Row], table: Path, folder: Path, suffix: st
 
 
 def _relative(path: str, folder: Path) -> str:
-    """Return an absolute path in a folder as one that starts from it; others as they are."""
+    """Return an absolute path relative to a folder; other paths are not changed."""
     whole = PurePosixPath(folder.absolute())
     inside = PurePosixPath(path).is_relative_to(whole)
     return str(PurePosixPath(path).relative_to(whole)) if inside else path
@@ -196,7 +196,7 @@ def group_paths(source: Source, rule: str) -> None:
             expression that is searched in the path: its groups name the group, or the whole match.
 
     Raises:
-        UserError: If it is no regular expression, or an image has no such folder or match.
+        UserError: If ``rule`` is not a regular expression, or an image has no such folder or match.
 
     Example:
         >>> source = Source(Path('photos'), {'owl': ['owl/zoo/1.jpg', 'owl/park/2.jpg']})
@@ -218,10 +218,10 @@ def group_paths(source: Source, rule: str) -> None:
 
 
 def keep_held_out(source: Source, lists: str | Path) -> None:
-    """Divide a source as an earlier preparation did; images that are new are for training.
+    """Split a source as an earlier preparation did; new images are for training.
 
     Args:
-        source: Changed in place. Images are the same as before if their paths are.
+        source: Changed in place. Images are identified by their paths.
         lists: Folder that the earlier preparation wrote.
 
     Raises:
@@ -243,7 +243,7 @@ def keep_held_out(source: Source, lists: str | Path) -> None:
 
 
 def check_names(source: Source) -> None:
-    """Check that a list of one name a line can hold the class names.
+    """Check that the class names can be written to a list, one name per line.
 
     Raises:
         UserError: At the first name that is not UTF-8, or has line ends or outer spaces.
@@ -290,7 +290,7 @@ def _folders(folder: Path) -> list[str]:
 
 
 def _loose_files(root: Path, inside: str) -> dict[str, str]:
-    """Return the files beside the class folders, which must not be images."""
+    """Return the files outside of the class folders, which must not be images."""
     loose = [name for name in _entries(root / inside) if not (root / inside / name).is_dir()]
     if images := [name for name in loose if name.lower().endswith(EXTENSIONS)]:
         raise UserError(

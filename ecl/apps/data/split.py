@@ -1,4 +1,4 @@
-"""Divide the images of each class into training, validation and test."""
+"""Split the images of each class into training, validation and test."""
 
 import warnings
 from collections import Counter, defaultdict
@@ -42,17 +42,17 @@ def split_images(
 ) -> Split:
     """Draw the test and validation images of each class at random; the others are for training.
 
-    Files with the same content are one image: all of them go to training, or a single one to
-    validation or test, the other copies being left out. An image found in two classes has no
-    certain label and is left out everywhere.
+    Files with the same content are one image: either all copies go to training, or one copy goes to
+    validation or test and the others are left out. An image in two classes has no certain label and
+    is left out.
 
     Args:
-        classes: Class name -> paths of its sound images, in label order.
-        digests: Path -> sum of its content.
+        classes: Class name -> paths of its valid images, in label order.
+        digests: Path -> checksum of its content.
         test: Test images of each class: a number, the same for all; or a fraction below 1 of each
             class, at least one image. Defaults to a third of the smallest class that is tested, 50
             at most.
-        val: Validation images of each class, likewise; 0 for none.
+        val: Validation images of each class, as for ``test``; 0 for none.
         seed: Seed of the draw.
         untested_below: Classes with fewer different images are for training only.
 
@@ -129,7 +129,7 @@ def _describe_small(
 
 
 def _describe_left_out(paths: Sequence[str], left_out: Mapping[str, str]) -> str:
-    """Say how many of the images of a class were left out, and why the first was."""
+    """Describe how many images of a class were left out, and why the first one was."""
     gone = [path for path in paths if path in left_out]
     if not gone:
         return ''
@@ -148,16 +148,16 @@ def divide_groups(
     val: int | float = 0,
     seed: int = 0,
 ) -> dict[str, str]:
-    """Divide images so that those of a group stay together.
+    """Split images so that the images of a group stay together.
 
     scikit-learn's StratifiedGroupKFold holds out one of n folds. n is the integer nearest to 1 /
-    fraction, so the share is 1 / 2, 1 / 3 and so on, and approximate for each class. A class whose
-    images are in held-out groups alone gets the smallest of these groups back for training. A class
-    with no image in a held-out split gives its smallest group to it, if it and the other classes of
-    the group have another one to train on.
+    fraction, so the share is 1 / 2, 1 / 3 and so on, and approximate for each class. If all images
+    of a class are in held-out groups, the smallest of these groups moves back to training. If a
+    class has no image in a held-out split, its smallest group moves to this split, provided that
+    all classes in the group have another training group.
 
     Args:
-        classes: Class name -> paths of its sound images.
+        classes: Class name -> paths of its valid images.
         groups: Path -> group. An image without one is a group of its own.
         test: Fraction of the images to test, at most a half. Default: a quarter.
         val: Fraction of the images to validate, at most half of those that are not tested; 0 for
@@ -168,8 +168,8 @@ def divide_groups(
         Path -> 'train', 'val' or 'test', as :func:`keep_division` takes it.
 
     Raises:
-        UserError: If numbers of images or too large fractions are asked for, there are too few
-            groups, or the seed is negative.
+        UserError: If ``test`` or ``val`` is a number of images or too large a fraction, there are
+            too few groups, or the seed is negative.
     """
     test = GROUPED if test is None else test
     if isinstance(test, int) or (isinstance(val, int) and val):
@@ -248,10 +248,10 @@ def _smallest_groups(
 def keep_division(
     classes: Mapping[str, Sequence[str]], digests: Mapping[str, str], division: Mapping[str, str]
 ) -> Split:
-    """Keep a division into splits, without training images that are tested too.
+    """Keep an existing split, without training images that are also test images.
 
-    Without test images, the validation images are tested. An image found in two classes has no
-    certain label and is left out everywhere.
+    Without test images, the validation images are the test images. An image in two classes has no
+    certain label and is left out.
 
     Args:
         classes, digests: As in :func:`split_images`.

@@ -1,4 +1,4 @@
-"""Print what was prepared: counts, shot groups, images that were left out, the next command."""
+"""Print a summary: counts, shot groups, images that were left out, the next command."""
 
 import math
 import shlex
@@ -13,7 +13,7 @@ from ecl.shots import shot_groups
 
 #: Files that the summary names.
 _NAMED = 5
-#: Half of the 95 % interval of an accuracy, in points, above which the summary says so.
+#: Half of the 95 % interval of an accuracy, in points, above which the summary prints it.
 _WIDE = 10
 
 
@@ -50,7 +50,7 @@ def print_summary(prepared: Prepared, console: Console | None = None) -> None:
     lines += _precision(prepared)
     if prepared.similar:
         held_out = sum(counts['val'] + counts['test'])
-        # A division that exists is kept, whatever the groups.
+        # An existing split is kept, even if groups are given.
         advice = '' if prepared.division else ': keep what belongs together with --group-by'
         lines.append(
             f'{len(prepared.similar)} of {held_out} test and validation images look like a '
@@ -76,7 +76,7 @@ def _quoted(path: Path) -> str:
 
 
 def _precision(prepared: Prepared) -> list[str]:
-    """Say how exactly few test images tell an accuracy: 95 % interval at an accuracy of 50 %."""
+    """Describe the precision with few test images: 95 % interval at an accuracy of 50 %."""
     tested, trained = len(prepared.split.test), len(prepared.split.train)
     half_width = 98 / math.sqrt(max(1, tested))
     if half_width <= _WIDE:

@@ -26,7 +26,7 @@ from ecl.errors import UserError
 from ecl.registry import DATASETS
 
 _SHOWN = 10
-#: Kinds of fault, and what they are called in print.
+#: Kinds of fault, and their titles in the report.
 KINDS = {
     'source': 'Data that cannot be read',
     'labels': 'Labels out of range',
@@ -48,7 +48,7 @@ class Report:
         splits: 'train', 'val', 'test' (or 'val, test' where they are the same data) -> protocol,
             ``largest`` and ``smallest`` class size.
         faults: Kind of fault, of ``KINDS`` -> one line each, naming file, line or class.
-        notes: What is worth knowing but no fault, one line each.
+        notes: Remarks that are not faults, one line each.
     """
 
     config: str
@@ -58,7 +58,7 @@ class Report:
 
     @property
     def sound(self) -> bool:
-        """Whether there is no fault."""
+        """True if there are no faults."""
         return not self.faults
 
 
@@ -93,7 +93,7 @@ def print_report(report: Report, console: Console | None = None) -> None:
     line('No fault found.' if report.sound else 'Faults found: correct the data before training.')
 
 
-#: Beside the logs of the training; a second examination reads only what changed since.
+#: Cache in the work dir; a second check reads only changed files.
 MEMORY = 'checked_images.jsonl'
 
 
@@ -106,17 +106,18 @@ def check_data(
 ) -> Report:
     """Examine the training, validation and test data of a configuration.
 
-    Lists must parse and name no image twice; labels must lie below ``num_classes`` and every class
-    have a training image; every image file must be there and decode; no image may be both trained
-    on and tested on, copies included; a list under a public name must have the public counts.
+    The checks are: lists can be parsed and contain no image twice; labels are below
+    ``num_classes``; every class has a training image; every image file exists and can be decoded;
+    no image is both a training and a test image, copies included; a list with a public name has the
+    public counts.
 
     Args:
         config: A configuration; see :func:`~ecl.apis.config.load_config`.
-        work_dir: Folder of the training, where the facts of images are kept for the next time.
+        work_dir: Folder of the training, which stores the results for the next check.
         workers: Threads that read images.
         cfg_options: Values by dotted key that replace those of the file.
-        accept: Kinds of fault, of ``KINDS``, to report as notes. Published data have faults that
-            must stay, such as the copies between CIFAR's training and test images.
+        accept: Kinds of fault, of ``KINDS``, to report as notes. Published data have known faults,
+            such as the copies between CIFAR's training and test images.
 
     Returns:
         The report.
@@ -173,7 +174,7 @@ def _build(cfg: Config, report: Report) -> dict[str, Any]:
     for key, bare in configs.items():
         split = ', '.join(names[key])
         try:
-            # What a dataset logs must not mix with the report on standard output.
+            # Log lines of a dataset must not mix with the report on standard output.
             with redirect_stdout(sys.stderr):
                 datasets[split] = DATASETS.build(bare)
                 count_classes(datasets[split])
@@ -270,14 +271,14 @@ def _examine_copies(
 
 
 def repeated_lines(content: str, name: str) -> Iterator[str]:
-    """Find lines that name an image again.
+    """Find lines with an image that is already in the list.
 
     Args:
-        content: Text of a list whose lines are all sound.
-        name: What to call it.
+        content: Text of a list without invalid lines.
+        name: Name of the list in the lines.
 
     Yields:
-        One line of words for each.
+        One line for each.
     """
     first: dict[str, tuple[int, str]] = {}
     for number, line in enumerate(content.split('\n'), 1):
@@ -298,7 +299,7 @@ def unlike_public(dataset: ImageList) -> str:
         dataset: The list.
 
     Returns:
-        One line of words; empty where they agree or the name is no public one.
+        One line; empty if they agree or the name is not that of a public list.
     """
     public = [entry for entry in PUBLIC_LISTS if entry.name == dataset.split]
     counts = count_classes(dataset)

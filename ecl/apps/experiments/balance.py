@@ -31,7 +31,7 @@ def balance_figure(curves: Mapping[str, np.ndarray], strengths: tuple[float, ...
 
     Returns:
         A figure without a window: the mean over seeds as a line, their sample standard
-        deviation as bars, a mark for each strength, the first and the last of them named.
+        deviation as bars, a mark for each strength, with labels for the first and the last.
 
     Example:
         >>> figure = balance_figure({'one seed': np.ones((1, 3, 2))}, (0, 0.5, 1))

@@ -1,4 +1,4 @@
-"""Compare methods: accuracies side by side, and tests of their differences."""
+"""Compare methods: print accuracies side by side, and test their differences."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -29,8 +29,8 @@ class Method:
 
     Attributes:
         name: Its name in the tables.
-        records: Content of ``results.json`` of each training, one a seed.
-        work_dirs: Folder of each training; empty where there are records alone.
+        records: Content of ``results.json`` of each training, one per seed.
+        work_dirs: Folder of each training; empty if there are only records.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Method:
         return low, high
 
     def values(self, key: str) -> list[float]:
-        """Return a metric of each training; empty if one lacks it."""
+        """Return a metric of each training; empty if a training does not have it."""
         found = [record['metrics'].get(key) for record in self.records]
         return [] if None in found else found
 
@@ -55,7 +55,7 @@ def read_methods(paths: Sequence[str | Path]) -> list[Method]:
 
     Args:
         paths: Each is the work dir of a training; a folder of work dirs (seeds of one method); the
-            JSON file of a matrix (a method a row); or ``results.json`` or the output of
+            JSON file of a matrix (each row is a method); or ``results.json`` or the output of
             ``tools/test.py``.
 
     Raises:
@@ -169,7 +169,7 @@ def _figure(first: Method, last: Method, predictions: Mapping[str, Predictions])
 
 
 def _checkpoints(methods: list[Method]) -> dict[str, str]:
-    """Return a checkpoint by method, where images replace seeds; else nothing."""
+    """Return the checkpoint of each method if the test is over images; else nothing."""
     if any(len(method.records) > 1 for method in methods):
         return {}
     found = {
@@ -193,7 +193,7 @@ def _differences(
             pair = predictions[first.name], predictions[other.name]
             images = _images(column, first, *pair)
             if images.any():
-                # The records may have the accuracies on other images, those of the validation.
+                # The records may have the accuracies on the validation images.
                 before, after = (_accuracy(each, images, column) for each in pair)
                 found[column] = between_networks(after - before, *pair, images)
     return found

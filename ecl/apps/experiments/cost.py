@@ -1,4 +1,4 @@
-"""Cost of a model, and the figure of accuracy against it."""
+"""Compute the cost of a model, and draw accuracy over cost."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,14 +28,14 @@ BATCH = 8
 def model_cost(cfg: Config) -> dict[str, int]:
     """Count parameters and operations of the model of a configuration, on images of its data.
 
-    The operations do not depend on the machine, as times do.
+    Unlike times, the operations do not depend on the machine.
 
     Args:
         cfg: A configuration with training and test data.
 
     Returns:
-        - ``parameters``: those that the training updates, all experts and auxiliary layers. A
-          linear probe trains the classifiers alone, on features of a forward pass.
+        - ``parameters``: parameters that the training updates, of all experts and auxiliary layers.
+          A linear probe trains only the classifiers, on features of a forward pass.
         - ``multiply_adds``: of the prediction for one image by all experts together, in its
           convolutions and matrix products.
         - ``training_multiply_adds``: of a training step, forward and backward, for one image.
@@ -78,11 +78,11 @@ def _convolution_backward(
     *args: Any,
     **kwargs: Any,
 ) -> int:
-    """Count a convolution's backward pass: as much for the inputs, and for the weights.
+    """Count a convolution's backward pass: as many operations as forward for each gradient.
 
-    PyTorch's own count takes grouped convolutions for full ones.
+    PyTorch's own count treats grouped convolutions as full ones.
     """
-    inputs, weights, *_ = args[-1]  # whether each gradient is asked for
+    inputs, weights, *_ = args[-1]  # whether each gradient is needed
     forward = 2 * grad_shape[0] * math.prod(grad_shape[2:]) * math.prod(w_shape)
     return forward * (bool(inputs) + bool(weights))
 
@@ -149,7 +149,7 @@ def cost_figure(lines: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def _clusters(costs: np.ndarray) -> list[np.ndarray]:
-    """Return the places of rows whose labels stand in one column, from cheap to costly."""
+    """Return the indices of rows whose labels are in one column, from cheap to expensive."""
     order = np.argsort(costs, kind='stable')
     cuts = np.flatnonzero(np.diff(costs[order]) > 0.4 * costs[order][:-1]) + 1
     return [part for part in np.split(order, cuts) if len(part)]

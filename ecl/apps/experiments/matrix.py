@@ -22,7 +22,7 @@ from ecl.errors import UserError
 
 #: Seconds between two checks of the trainings.
 INTERVAL = 1.0
-#: Share of a time that is planned for: validations and tests come on top of the epochs.
+#: Share of the time limit for epochs; the rest is for validations and tests.
 MARGIN = 0.9
 GROUPS = ('overall', 'many', 'medium', 'few')
 
@@ -42,8 +42,8 @@ def run_matrix(
     All configurations are trained with the first seed, then all with the second, so that the table
     of an interrupted matrix is a fair comparison. The table is updated after each training. A
     second call skips the trainings that are complete, in the work dir or in a table at ``out`` from
-    another machine, and resumes the others. A training that fails is reported; the others go on. A
-    variant that fails leaves its cells empty.
+    another machine, and resumes the others. A training that fails is reported; the others continue.
+    A variant that fails leaves its cells empty.
 
     The matrix is a YAML or JSON file:
 
@@ -67,15 +67,15 @@ def run_matrix(
         out: Where the table goes, without extension: ``OUT.md``, ``OUT.json`` and ``OUT.png``, the
             accuracy against the cost of training. By default
             ``table`` in the work dir.
-        jobs: Trainings at the same time. As processes they share the processor's cores equally,
+        jobs: Number of parallel trainings. As processes they share the processor's cores equally,
             unless OMP_NUM_THREADS is set.
         cfg_options: Values by dotted key for all rows, over those at the top of the matrix.
-        config: Configuration of the rows that name none, so that one matrix serves any data; see
-            :func:`~ecl.apps.experiments.plan.read_matrix`.
-        together: The trainings at the same time share one process and its GPU, in turns of a step;
+        config: Configuration of the rows that name none, so that one matrix can be used for any
+            data; see :func:`~ecl.apps.experiments.plan.read_matrix`.
+        together: The parallel trainings share one process and its GPU and alternate step by step;
             see :class:`~ecl.apps.experiments.workers.Turns`.
-        minutes: Time for this call. After the first epochs the last trainings are left out if not
-            all fit, and at the end those that still run are saved; a later call goes on with them.
+        minutes: Time limit of this call. After the first epochs, the last trainings are left out if
+            not all fit. At the end, running trainings are saved; a later call continues with them.
 
     Returns:
         The rows of the table, as in the JSON file: see
@@ -123,7 +123,7 @@ def _run_all(
     minutes: float | None,
     renew_table: Callable[[], Any],
 ) -> tuple[list[Run], list[Run]]:
-    """Carry out the runs, ``jobs`` at a time; return those that failed and those left over."""
+    """Carry out the runs, ``jobs`` in parallel; return failed and remaining runs."""
     waiting = [run for run in runs if not run.is_complete]
     failed: list[Run] = []
     left_over: list[Run] = []
@@ -137,7 +137,7 @@ def _run_all(
         TimeElapsedColumn(),
         TextColumn('{task.fields[left]}'),
     )
-    # Trainings in turns redirect the output of the process.
+    # Alternating trainings redirect the output of the process.
     console = Console(file=sys.stdout)
     with Progress(
         *columns, console=console, redirect_stdout=False, redirect_stderr=False
@@ -176,7 +176,7 @@ def _run_all(
 
 
 class _Budget:
-    """Which trainings fit into a time, told by the pace of their first epochs."""
+    """Estimate which trainings fit into a time limit, from the speed of their first epochs."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
@@ -186,7 +186,7 @@ class _Budget:
         self._stopped: set[Run] = set()
 
     def exceeded_by(self, running: list[Run], waiting: list[Run]) -> list[Run]:
-        """Return further trainings to leave out: the last ones, as soon as the pace is known."""
+        """Return further trainings to leave out: the last ones, as soon as the speed is known."""
         now = time.monotonic()
         done = {run: run.finished_epochs() for run in running}
         new = [done[run] - self._at_start.setdefault(run, done[run]) for run in running]
@@ -196,12 +196,13 @@ class _Budget:
             keep = 0
         elif running and not self._chosen and min(new) >= 1:
             if self._first is None:
-                # The first epoch builds, and measures, what later ones find.
+                # The first epoch is slower: it builds and measures what later epochs reuse.
                 self._first = (now, done)
             elif min(new) >= 3 and now - self._first[0] >= 10 * INTERVAL:
                 self._chosen = True
                 begin, at_begin = self._first
-                # A run that ended meanwhile counts in full, one that began from its first epoch.
+                # A run that has ended counts completely; a run that has begun counts from its first
+                # epoch.
                 epochs = {run: run.finished_epochs() for run in at_begin} | done
                 since = self._at_start | at_begin
                 pace = sum(epochs[run] - since[run] for run in epochs) / (now - begin)

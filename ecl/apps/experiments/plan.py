@@ -1,4 +1,4 @@
-"""Read a matrix of trainings and tell which of them are complete."""
+"""Read a matrix of trainings and find the complete ones."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from ecl.settings import Each, Whole
 
 #: File of a run's cost; see :func:`ecl.apps.experiments.cost.model_cost`.
 COST = 'cost.json'
-#: The parts of a configuration that the weights and their accuracy depend on.
+#: Parts of a configuration that change the weights or their accuracy.
 DECISIVE = (
     'model',
     'data_preprocessor',
@@ -82,7 +82,7 @@ class Run:
 
     @property
     def is_trained(self) -> bool:
-        """Whether the results of the training exist, if not those of all variants."""
+        """Whether the results of the training exist, perhaps without all variants."""
         return self.earlier is not None or self._has(RECORD, COST)
 
     @property
@@ -94,8 +94,8 @@ class Run:
         return all((self.work_dir / name).is_file() for name in names)
 
     def record(self) -> dict[str, Any]:
-        """Return the results of a training, with cost and variants; one that failed is missing."""
-        # Those over the configuration as it is now: its defaults may have changed.
+        """Return the results of a training, with cost and variants; failed variants are missing."""
+        # Options relative to the current configuration, because its defaults may have changed.
         options = {'cfg_options': self.row.cfg_options}
         if self.earlier is not None:
             return self.earlier | options
@@ -125,7 +125,7 @@ class Run:
         """Write the fingerprint of the configuration into the folder of the run.
 
         Raises:
-            UserError: If it holds results or a checkpoint of another configuration.
+            UserError: If the folder holds results or a checkpoint of another configuration.
         """
         mark = self.work_dir / 'fingerprint'
         used = any((self.work_dir / name).is_file() for name in (RECORD, 'last_checkpoint'))
@@ -148,11 +148,11 @@ def read_matrix(
     Args:
         path: The file.
         cfg_options: Values by dotted key for all rows, over those of the file.
-        config: Configuration of the rows that name none. A row's configuration that is not beside
-            the matrix file is looked up beside this one.
+        config: Configuration of the rows that name none. If a row's configuration is not in the
+            folder of the matrix file, it is looked up in the folder of this one.
 
     Raises:
-        UserError: If it cannot be read, or is not of that form.
+        UserError: If it cannot be read, or does not have this form.
     """
     shipped = configs_root().parent / path
     if not path.is_file() and shipped.is_file():  # such as configs/comparison/digits-lt.yaml
@@ -161,7 +161,7 @@ def read_matrix(
         raise UserError(f'matrix {path} does not exist')
     try:
         content = load(str(path))
-    except Exception as error:  # whatever the parser of the format raises
+    except Exception as error:  # any error of the parser
         raise UserError(f'{path} cannot be read: {" ".join(str(error).split())}') from error
     needed = ('title', 'seeds', 'rows')
     _check_keys(content, (*needed, 'cfg_options'), needed, str(path))
@@ -262,7 +262,7 @@ def plan(rows: Sequence[Row], seeds: Sequence[int], folder: Path, table: Path) -
 
 
 def _decisive(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return what decides on the weights: settings, initial weights, hooks beyond those of all."""
+    """Return the settings that change the weights, including initial weights and extra hooks."""
     decisive = {key: settings.get(key) for key in DECISIVE}
     if settings.get('load_from'):
         decisive['load_from'] = settings['load_from']

@@ -32,7 +32,7 @@ def mean_std(values: Sequence[float], decimals: int = 2) -> str | None:
     """Return 'mean ± sample standard deviation'; the value alone where there is one.
 
     Args:
-        values: One value a seed; without any, the result is None.
+        values: One value per seed; without values, the result is None.
         decimals: Digits after the point.
     """
     if not len(values):

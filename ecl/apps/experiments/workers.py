@@ -1,4 +1,4 @@
-"""Carry out the trainings of a matrix: in processes, or in turns of a step in one process."""
+"""Run the trainings of a matrix: in processes, or alternating steps in one process."""
 
 import json
 import os
@@ -42,7 +42,7 @@ class Processes:
     """A process for each training.
 
     Args:
-        jobs: Trainings at the same time; they share the processor's cores equally, unless
+        jobs: Number of parallel trainings. They share the processor's cores equally, unless
             OMP_NUM_THREADS is set.
     """
 
@@ -72,7 +72,7 @@ class Processes:
     def ended(self) -> dict[Run, int]:
         """Return the trainings that have ended since the last call, with their exit status.
 
-        That of a process that a signal ended is minus the number of the signal.
+        If a signal ended a process, the status is minus the number of the signal.
         """
         status = {run: process.poll() for run, process in self._processes.items()}
         over = {run: code for run, code in status.items() if code is not None}
@@ -94,18 +94,18 @@ class Processes:
 
 @dataclass(eq=False)
 class _Seat:
-    """A training among those that take turns."""
+    """One of several trainings that alternate."""
 
     run: Run
     log: TextIO
     random_state: torch.Generator | None
     signal: int = 0
-    status: int = 1  # until it ended by itself
+    status: int = 1  # None until it has ended
     over: bool = False
 
 
 def gpu_generator() -> torch.Generator | None:
-    """Return what draws the random numbers of the GPU in use; None without one."""
+    """Return the random number generator of the GPU in use; None without a GPU."""
     if not torch.cuda.is_available():
         return None
     torch.cuda.init()
@@ -113,12 +113,12 @@ def gpu_generator() -> torch.Generator | None:
 
 
 class Turns:
-    """A thread for each training; one of them runs at a time, for a step, in a fixed order.
+    """Alternate trainings: one thread each; one thread runs at a time, for a step, in fixed order.
 
     On a GPU a training passes its turn on while the GPU works on its step, so the steps of several
     small networks overlap, each on its own stream. Random numbers are seeded before each step, so
-    each training is the one it would be alone, and those with equal seeds and views see the same
-    images in the same order, pixel by pixel.
+    each training gives the same result as alone. Trainings with equal seeds and views see the same
+    pixels in the same order.
     """
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ class Turns:
         self._seats: list[_Seat] = []
         self._holder: _Seat | None = None
         self._console = sys.stdout, sys.stderr
-        # A step that is still running reads its seed from the state, so each training has its own.
+        # A running step reads its seed from the state, so each training has its own state.
         self._random = gpu_generator()
 
     @property
@@ -165,7 +165,7 @@ class Turns:
             self._change.wait_for(lambda: all(seat.over for seat in self._seats))
 
     def pass_on(self, seat: _Seat) -> None:
-        """Let the other trainings take their steps, then go on."""
+        """Let the other trainings take their steps, then continue."""
         with self._change:
             following = self._following(seat)
             if following is None:
@@ -231,7 +231,7 @@ class TurnHook(Hook):
         for shared in (MMLogger, MessageHub, DefaultScope):
             # The last one is the current one.
             shared._instance_dict.move_to_end(runner.experiment_name)
-        stop: Any = getattr(runner.train_loop, 'stop', None)  # a loop of iterations has none
+        stop: Any = getattr(runner.train_loop, 'stop', None)  # IterBasedTrainLoop has none
         if stop is not None:
             stop.received = stop.received or self._seat.signal
 
@@ -276,6 +276,6 @@ def run_job(
 
 
 if __name__ == '__main__':
-    # Nobody would wait for the training of a matrix that was killed.
+    # End with the parent: if the matrix is killed, the training is not needed any more.
     end_with(int(sys.argv[2]), signal.SIGTERM)
     run_tool(lambda: run_job(**json.loads(sys.argv[1])))

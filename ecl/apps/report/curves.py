@@ -30,9 +30,9 @@ def read_scalars(work_dir: str | Path) -> list[dict[str, float]]:
         work_dir: Folder of a training.
 
     Returns:
-        One dict for each line of ``*/vis_data/scalars.json``, in the order of the training. Where
-        a resume or a new start repeats a stretch, what it logged stands. Lines that a crash cut
-        short are left out, and so are tests.
+        One dict for each line of ``*/vis_data/scalars.json``, in the order of the training. If a
+        resume or a new start repeats some steps, its lines replace the earlier ones. Lines that a
+        crash truncated and lines of tests are left out.
     """
     lines: list[dict[str, float]] = []
     for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
@@ -71,7 +71,7 @@ def loss_curves(lines: list[dict[str, float]]) -> Curves:
     training = [line for line in lines if 'loss' in line]
     names = [key for key in (training[-1] if training else ()) if 'loss' in key]
     names.sort(key=lambda name: name != 'loss')
-    if len(names) == 2:  # the sum has a single part
+    if len(names) == 2:  # the sum has only one part
         names = names[:1]
     place = [line.get('epoch', line['step']) for line in training]
     return {
@@ -89,7 +89,7 @@ def accuracy_curves(lines: list[dict[str, float]]) -> Curves:
         lines: Of :func:`read_scalars`.
 
     Returns:
-        Percentages by group, less the groups that were never validated.
+        Percentages by group, without groups that were never validated.
     """
     curves = {}
     for name in COLUMNS[:4]:

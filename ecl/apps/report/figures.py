@@ -202,7 +202,7 @@ def reliability_diagram(confidence: np.ndarray, right: np.ndarray, bins: int = 1
     return figure
 
 
-#: The largest number of classes whose names fit into the map.
+#: The largest number of classes whose names fit into the figure.
 NAMED = 20
 #: Principal components from which t-SNE computes distances.
 DIMENSIONS = 50

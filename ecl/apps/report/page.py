@@ -289,7 +289,7 @@ def _facts(run: Run) -> dict[str, str]:
     tested = protocol['evaluated']
     low, high = run.thresholds
     right = run.predictions.right[0]
-    # The record may have the accuracy on other images, those of the validation.
+    # The record may have the accuracy on the validation images.
     interval = accuracy_interval({'shot/overall': 100 * right.mean()}, len(right)) or ()
     facts = {
         'configuration': record.get('config'),

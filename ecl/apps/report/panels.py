@@ -1,4 +1,4 @@
-"""Draw the figures of a report, each with a heading and a sentence."""
+"""Draw the figures of a report, each with a title and a short explanation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -15,9 +15,9 @@ from ecl.engine.resume.atomic_file import warn_on_write_error
 from ecl.engine.resume.checkpoint_hook import GREATER_KEYS, LESS_KEYS
 from ecl.registry import HOOKS, quiet_console
 
-#: Steps after the first one that are timed.
+#: Timed steps after the first one.
 TIMED = 2
-#: Values of a scalar that stay in memory and in the checkpoints. The files of the log have all.
+#: Number of values of a scalar in memory and in checkpoints. The log files have all values.
 KEPT = 10_000
 #: Accuracies on the line of an epoch, by their keys among the metrics.
 SHOWN = {'shot/overall': 'accuracy', 'shot/many': 'many', 'shot/few': 'few'}
@@ -25,12 +25,12 @@ SHOWN = {'shot/overall': 'accuracy', 'shot/many': 'many', 'shot/few': 'few'}
 
 @HOOKS.register_module()
 class ConsoleHook(Hook):
-    """Print one line an epoch: epoch, loss, accuracy where it was validated, and time left.
+    """Print one line per epoch: epoch, loss, accuracy if it was validated, and time left.
 
-    A training that takes more than half a minute says so after its third step.
+    If a training takes more than half a minute, the hook prints an estimate after the third step.
 
-    While a training or a test runs, the console shows no other lines but warnings. The log file
-    keeps all of them.
+    While a training or a test runs, the console shows only these lines and warnings. The log file
+    keeps all lines.
 
     Example:
         >>> custom_hooks = [dict(type='ConsoleHook')]
@@ -69,7 +69,7 @@ class ConsoleHook(Hook):
         data_batch: DATA_BATCH = None,
         outputs: dict | None = None,
     ) -> None:
-        """Print after the third step how long a step takes, and all of them."""
+        """Print the time of a step and of the training after the third step."""
         if runner.epoch != self._begun:
             return
         self._steps += 1  # a resumed training begins within an epoch
@@ -131,7 +131,7 @@ def duration(seconds: float) -> str:
 
 @HOOKS.register_module()
 class LoggerHook(EngineLoggerHook):
-    """Log as MMEngine's hook of that name does, with two differences.
+    """Log like MMEngine's LoggerHook, with two differences.
 
     A scalar that cannot be written does not end the training. Only the newest 10,000 values of a
     scalar stay in memory.
@@ -150,7 +150,7 @@ class LoggerHook(EngineLoggerHook):
         data_batch: DATA_BATCH = None,
         outputs: dict | None = None,
     ) -> None:
-        """Log a step, and forget old values, which each step would copy."""
+        """Log a step, and delete old values, which each step would copy."""
         with warn_on_write_error(runner.logger, 'scalars of the log'):
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
         if self.every_n_inner_iters(batch_idx, self.interval):
@@ -170,10 +170,10 @@ class LoggerHook(EngineLoggerHook):
 
 @HOOKS.register_module()
 class EarlyStoppingHook(EngineEarlyStoppingHook):
-    """Stop as MMEngine's hook of that name does, also in a resumed training.
+    """Stop like MMEngine's EarlyStoppingHook, also in a resumed training.
 
-    A checkpoint keeps the best score and the validations since it. ``monitor='shot/overall'``,
-    ``'shot/few'`` and so on need no ``rule``.
+    A checkpoint stores the best score and the number of validations since then.
+    ``monitor='shot/overall'``, ``'shot/few'`` and so on need no ``rule``.
 
     Args:
         kwargs: Arguments of :class:`mmengine.hooks.EarlyStoppingHook`.

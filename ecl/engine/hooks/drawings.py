@@ -20,8 +20,8 @@ from ecl.weights import bare_model
 class DrawPredictionsHook(Hook):
     """Draw each test image with its label and prediction, each in a file of its own.
 
-    MMPretrain's ``VisualizationHook`` takes images in BGR for RGB, names files by the last part of
-    a path, which images of several classes may share, and draws those of the main process alone.
+    MMPretrain's ``VisualizationHook`` confuses BGR with RGB, uses only the last part of a path as
+    file name, which may be the same in several classes, and draws only images of the main process.
 
     Args:
         out_dir: Folder of the files ``<place in the test data>_<name of the image>.png``.

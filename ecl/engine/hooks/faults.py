@@ -28,7 +28,7 @@ NAMED_IMAGES = 3
 
 
 class _Losses(NamedTuple):
-    """Losses of one forward pass, on their way from the device to the CPU."""
+    """Losses of one forward pass that are being copied from the device to the CPU."""
 
     names: list[str]
     values: Tensor  # (2, L): the losses of this rank; whether those of all ranks are finite
@@ -41,12 +41,12 @@ class InvalidLossHook(Hook):
     """End the training at the first loss of any rank that is NaN or infinite.
 
     The error names the losses, epoch, iteration and images. ``invalid_loss.json`` in the work dir
-    has all images of the batch. The optimizer does not take the step, and
+    has all images of the batch. The optimizer step is not executed, and
     :class:`~ecl.engine.CheckpointHook` saves the training as it was before the step, for
     ``--resume``: weights, optimizer, and the buffers and the momentum encoder that the forward pass
     changed. Gradients that were accumulated in earlier iterations are dropped.
 
-    A step hardly waits for the check. The losses leave the device during the backward pass and are
+    The check costs little time. The losses leave the device during the backward pass and are
     checked before the optimizer steps. Buffers and frozen parameters are copied on the device
     before each forward pass. A module must update its buffers in place; otherwise the training is
     not saved.

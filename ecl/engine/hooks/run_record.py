@@ -73,7 +73,7 @@ class RunRecordHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Start the clock."""
-        if runner.iter == 0:  # weights to start from bring no time along
+        if runner.iter == 0:  # initial weights have no training time
             self._seconds_before = 0.0
         self._start = time.monotonic()
 
@@ -99,7 +99,7 @@ class RunRecordHook(Hook):
         number = (record['protocol']['evaluated'] or {}).get('num_images', 0)
         parts = metric_table(metrics), interval_line(metrics, number), further_line(metrics)
         table = '\n'.join(filter(None, parts))
-        # Before the file, which a full disk refuses.
+        # Show the table before the file is written, because a full disk raises an error.
         runner.logger.info(f'Results, for {path}' + (f':\n{table}' if table else ''))
         write_text(path, json.dumps(record, indent=2, allow_nan=False) + '\n')
 
@@ -136,7 +136,7 @@ def device_name(device: torch.device) -> str:
 
 
 def machine(device: torch.device) -> dict[str, str | int]:
-    """Describe what trains: ``device``, ``processor``, ``cores`` and ``threads``."""
+    """Describe the machine: ``device``, ``processor``, ``cores`` and ``threads``."""
     info = Path('/proc/cpuinfo')
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]

@@ -1,4 +1,4 @@
-"""Test-time adaptation: weights of the experts for the test images at hand."""
+"""Test-time adaptation: find weights of the experts for the given test images."""
 
 import copy
 from typing import Any
@@ -20,19 +20,19 @@ from ecl.models.expert_head import MeanAggregator
 from ecl.models.sade import WeightedAggregator, agreement, find_weights
 from ecl.registry import DATASETS
 
-#: Fewest test images that weights are found on.
+#: Smallest number of test images for an adaptation.
 FEWEST = 200
 #: Smallest growth of the agreement that changes a model.
 LEAST_GAIN = 0.01
 
 
 def adapt_model(model: BaseClassifier, cfg: Config) -> dict[str, Any]:
-    """Set the weights of the experts for the test images, in place, and tell how.
+    """Adapt the weights of the experts to the test images, in place, and return the result.
 
     The test images are augmented as in training, twice. Labels are not used. The weights stay equal
-    where they cannot be trusted [ours]: with fewer than ``FEWEST`` images, or if the agreement of
-    the two views grows by less than ``LEAST_GAIN`` or two standard errors. On test images of few
-    classes the weights may follow those classes alone.
+    if they are not reliable [ours]: with fewer than ``FEWEST`` images, or if the agreement of the
+    two views grows by less than ``LEAST_GAIN`` or two standard errors. If the test images have few
+    classes, the weights may suit only these classes.
 
     Args:
         model: A trained model of several experts, without wrapper, whose logits are averaged.
@@ -79,7 +79,7 @@ def adapt_model(model: BaseClassifier, cfg: Config) -> dict[str, Any]:
 
 
 def describe(told: dict[str, Any]) -> str:
-    """Say in one line how a model was adapted; see :func:`adapt_model`."""
+    """Describe in one line how a model was adapted; see :func:`adapt_model`."""
     weights = ' '.join(f'{weight:.2f}' for weight in told['weights'])
     before, after = told['agreement']
     seen = f'{told["images"]} unlabelled test images'
@@ -115,7 +115,7 @@ def _augmented_test_data(cfg: Config) -> DataLoader:
             ),
             seed=0,
         )
-    prepare_workers(loader)  # or they would draw the same numbers for both views
+    prepare_workers(loader)  # otherwise both views would use the same random numbers
     return loader
 
 

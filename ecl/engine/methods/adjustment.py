@@ -1,4 +1,4 @@
-"""Adjust the classifiers after training, with a strength that is not chosen on test images."""
+"""Adjust classifiers after training; the strength is never chosen on test images."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from ecl.registry import DATASETS, HOOKS
 from ecl.settings import Number, OneOf, SettingError
 from ecl.weights import bare_model
 
-#: Largest number of training images that a strength is chosen on.
+#: Largest number of training images for choosing a strength.
 TRAINING_IMAGES = 20_000
 #: File of the adjusted model in the work dir.
 ADJUSTED = 'adjusted.pth'
@@ -35,11 +35,11 @@ def adjust_model(
     tau: float | str,
     class_counts: list[int] | None,
 ) -> dict[str, Any]:
-    """Adjust a model in place and return how.
+    """Adjust a model in place and return what was done.
 
     With ``tau='auto'`` the strength is chosen on the validation data if they differ from the test
-    data. Otherwise it is chosen on augmented training images, the same number of each class as far
-    as there are enough. Every class has the same weight.
+    data. Otherwise it is chosen on augmented training images, the same number of each class if
+    there are enough. Every class has the same weight.
 
     Args:
         model: A trained model, without wrapper.
@@ -147,7 +147,7 @@ def balanced_subset(labels: np.ndarray, largest: int) -> list[int]:
 
 
 def validates_on_test(cfg: Config) -> bool:
-    """Return whether validation and test data have the same images, or one of them is missing."""
+    """Return whether validation and test data are the same, or one of them is missing."""
     val, test = (cfg.get(f'{name}_dataloader') for name in ('val', 'test'))
     if not val or not test:
         return True
@@ -168,9 +168,9 @@ class AdjustmentHook(Hook):
         tau: Strength, or ``'auto'``.
 
     Raises:
-        UserError: If there is no such method, or tau is neither; before the training, if it has
-            EMAHook as well, or a classifier lacks the bias that logit adjustment changes; at its
-            end, if the model cannot be adjusted.
+        UserError: If there is no such method, or tau is neither a number nor ``'auto'``. Before the
+            training, if EMAHook is also used, or a classifier lacks the bias that logit adjustment
+            changes. At its end, if the model cannot be adjusted.
 
     Example:
         >>> default_hooks = dict(adjustment=dict(type='AdjustmentHook', method='tau-norm'))

@@ -1,4 +1,4 @@
-"""Pass facts of the training to the model: class counts and progress."""
+"""Pass class counts and training progress to the model."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -72,7 +72,7 @@ class ClassCountsHook(Hook):
         self.classes = class_names(dataset)
         _check_num_classes(model, len(counts))
         _check_no_class_empty(counts, self.classes)
-        # Weights to start from may come from other data. A resumed training must not.
+        # Initial weights may come from other data, but a resumed training must use the same data.
         if runner.iter > 0 and self.class_counts not in (None, counts):
             runner.logger.warning(
                 'The training data changed: the checkpoint was trained on '
@@ -165,7 +165,7 @@ def _check_no_class_empty(counts: list[int], names: Sequence[str] | None) -> Non
 
 
 def require_epochs(runner: Runner, name: str) -> None:
-    """Check that a training counts epochs, for what is called ``name``.
+    """Check that a training counts epochs, which ``name`` needs.
 
     Raises:
         UserError: If it does not.
@@ -179,10 +179,10 @@ def require_epochs(runner: Runner, name: str) -> None:
 
 @HOOKS.register_module()
 class TrainingProgressHook(Hook):
-    """Pass the share of the training that is done to every module with ``set_progress``.
+    """Pass the finished share of the training to every module with ``set_progress``.
 
     The share is the number of finished epochs over all epochs, in [0, 1). Modules receive it before
-    each epoch. :class:`~ecl.models.losses.LDAMLoss` defers its class weights by it. A resumed
+    each epoch. :class:`~ecl.models.losses.LDAMLoss` uses it to defer its class weights. A resumed
     training needs no state but its epoch.
 
     Raises:

@@ -42,22 +42,22 @@ class DistillWeightHook(Hook):
     - ``distill_weights.png`` after the training: the heat map of
       :func:`~ecl.visualization.weight_heatmap`.
 
-    The weights stay on their device until they are logged, so a step waits for nothing. A model
-    that weights no images gets one line in the log and no file.
+    The weights stay on their device until they are logged, so a step does not wait. If no loss of
+    the model weights images, the log has one line about it and there is no file.
 
     Args:
-        interval: Steps between two scalars; best that of the LoggerHook.
+        interval: Steps between two scalars; the interval of the LoggerHook is recommended.
         thresholds: ``(low, high)``; see :func:`ecl.shots.shot_groups`.
 
     Raises:
-        UserError: If a setting is out of range; before training, if there is no ClassCountsHook
-            to tell the class counts.
+        UserError: If a setting is out of range; before training, if there is no ClassCountsHook for
+            the class counts.
 
     Example:
         >>> custom_hooks = [dict(type='DistillWeightHook')]
     """
 
-    # Before LoggerHook, which logs what it finds.
+    # Before LoggerHook, which logs the values.
     priority = 'NORMAL'
 
     @validate_params(interval=Whole(at_least=1), thresholds=Range(at_least=0))
@@ -66,7 +66,7 @@ class DistillWeightHook(Hook):
         self.thresholds = thresholds
         self._handles: list[RemovableHandle] = []
         self._sums: Tensor | None = None
-        self._step: Tensor | None = None  # the share of the step that is running; stays in place
+        self._step: Tensor | None = None  # weights of the current step; updated in place
         self._history: np.ndarray | None = None
 
     def before_train(self, runner: Runner) -> None:
@@ -135,7 +135,7 @@ class DistillWeightHook(Hook):
         weights, images = _reduced(self._sums)
         epoch = np.full_like(weights, np.nan)
         np.divide(weights, images, out=epoch, where=images > 0)
-        # Epochs that no file tells of stay NaN, so that the index is the epoch.
+        # Epochs without a record stay NaN, so that the index is the epoch.
         history = np.full((runner.epoch + 1, *epoch.shape), np.nan, dtype=np.float32)
         if self._history is not None:
             history[: len(self._history)] = self._history
@@ -150,7 +150,7 @@ class DistillWeightHook(Hook):
         self._sums = None
 
     def after_train(self, runner: Runner) -> None:
-        """Draw the heat map and leave the model alone."""
+        """Draw the heat map and remove the hooks from the model."""
         if self._handles and self._history is not None and is_main_process():
             figure = weight_heatmap(self._history, self._class_counts, self.thresholds)
             with (
@@ -164,15 +164,15 @@ class DistillWeightHook(Hook):
         self._handles = []
 
     def state_dict(self) -> dict[str, Tensor | None]:
-        """The sums of this process in the epoch so far."""
+        """Return the sums of this process in the epoch so far."""
         return {'sums': None if self._sums is None else self._sums.cpu()}
 
     def load_state_dict(self, state: dict[str, Tensor | None]) -> None:
-        """Go on in an epoch with the sums of :meth:`state_dict`."""
+        """Continue an epoch with the sums of :meth:`state_dict`."""
         self._sums = state['sums']
 
     def _read(self, runner: Runner) -> np.ndarray | None:
-        """The epochs before the resumed one, if a file of this model's shape tells of them."""
+        """Return the epochs before the resumed one, if a file of this model's shape has them."""
         if not self._path.exists():
             return None
         try:
@@ -188,7 +188,7 @@ class DistillWeightHook(Hook):
 
 
 def _reduced(sums: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Sum of weights and number of images, over all processes, each (K, C)."""
+    """Return the sum of weights and the number of images over all processes, each (K, C)."""
     total = sums.clone()
     all_reduce(total)
     weights, images = total.cpu().numpy()

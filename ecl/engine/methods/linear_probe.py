@@ -32,8 +32,8 @@ class LinearProbeLoop(ResumableTrainLoop):
 
     Args:
         max_epochs: More than one epoch repeats the same fit.
-        inverse_regularization: C of scikit-learn's ``LogisticRegression``, positive: the smaller,
-            the stronger the L2 penalty.
+        inverse_regularization: C of scikit-learn's ``LogisticRegression``, positive. A smaller
+            value means a stronger L2 penalty.
         **kwargs: As for :class:`~ecl.engine.resume.loop.ResumableTrainLoop`.
 
     Raises:
@@ -103,7 +103,7 @@ def fit_classifier(
         inverse_regularization: C of scikit-learn's ``LogisticRegression``.
 
     Raises:
-        UserError: If the classifier is no ``nn.Linear`` with a bias, or a class does not occur.
+        UserError: If the classifier is not an ``nn.Linear`` with a bias, or a class does not occur.
     """
     if type(classifier) is not nn.Linear or classifier.bias is None:
         raise UserError(
@@ -119,7 +119,7 @@ def fit_classifier(
     regression = LogisticRegression(C=inverse_regularization, max_iter=1000)
     regression.fit(inputs, labels.numpy())
     weight, bias = regression.coef_, regression.intercept_
-    if classes == 2:  # scikit-learn has one logit then, that of the second class
+    if classes == 2:  # scikit-learn then has one logit, for the second class
         weight, bias = np.stack([-weight[0], weight[0]]) / 2, np.stack([-bias[0], bias[0]]) / 2
     weight = weight / scaler.scale_
     with torch.no_grad():

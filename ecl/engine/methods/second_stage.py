@@ -1,4 +1,4 @@
-"""Second stage of a training: some parameters are trained further, all others are frozen."""
+"""Second stage of a training: train some parameters and freeze all others."""
 
 import copy
 import math
@@ -22,12 +22,12 @@ from ecl.weights import bare_model
 
 #: Classifiers of ECLHead, and of the heads of MMPretrain.
 CLASSIFIERS = ('head.*classifiers.*', 'head.fc.*', 'head.layers.head.*')
-#: Last number of the entropy of the new classifiers; see :mod:`ecl.engine.resume.rank_state`.
+#: Last number of the seed entropy of the new classifiers; see :mod:`ecl.engine.resume.rank_state`.
 _RESET = 2
 
 
 def first_epoch(begin: float, max_epochs: int) -> int:
-    """Return the epoch, counted from 0, that the second stage starts with.
+    """Return the first epoch of the second stage, counted from 0.
 
     Args:
         begin: Share of the epochs before it, at least 0 and below 1.
@@ -38,7 +38,7 @@ def first_epoch(begin: float, max_epochs: int) -> int:
 
 @HOOKS.register_module()
 class SecondStageHook(Hook):
-    """Begin a second stage after a share of the epochs: decoupling [lineage].
+    """Begin a second stage after a share of the epochs (decoupling) [lineage].
 
     Kang et al., ICLR 2020 (arXiv 1910.09217), sections 4.1 to 4.3: features are learnt first, then
     the classifier on frozen features.
@@ -46,19 +46,19 @@ class SecondStageHook(Hook):
     - The parameters of ``train`` are trained. All others are frozen: no gradient, no weight decay,
       no momentum. Modules without a trained parameter stay in evaluation mode, so the statistics
       of their norm layers stay too.
-    - With ``reset`` the trained parameters are initialised anew.
+    - With ``reset`` the trained parameters are initialised again.
     - Optimizer and learning rate start again.
     - Modules with a method ``set_stage`` receive 2, such as :class:`~ecl.models.TwoStageLoss`.
 
     Both stages are one training: one config, one record, and checkpoints that resume in either
-    stage. The record has the last validation of the first stage under ``first_stage``. A model that
-    is trained already needs ``begin=0`` and ``load_from``.
+    stage. The record has the last validation of the first stage under ``first_stage``. To start
+    from a trained model, set ``begin=0`` and ``load_from``.
 
     Args:
         begin: Share of the epochs after which the second stage begins, at least 0 and below 1. 0:
             the whole training is the second stage.
         train: Patterns of the parameters to train, with ``*`` for any text.
-        reset: Initialise the trained parameters anew.
+        reset: Initialise the trained parameters again.
         sampler: Config of a sampler for the second stage. None keeps the sampler.
         optimizer: Values that replace those of ``optim_wrapper.optimizer``, such as ``lr``.
         param_scheduler: Learning rate of the second stage, whose epochs are counted from 0. None
@@ -111,7 +111,7 @@ class SecondStageHook(Hook):
         self._radii: dict[str, float] = {}
 
     def before_train(self, runner: Runner) -> None:
-        """Check that the model can go through a second stage."""
+        """Check that the model supports a second stage."""
         require_epochs(runner, 'SecondStageHook')
         self._training = True
         model = bare_model(runner.model)
@@ -142,7 +142,7 @@ class SecondStageHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: DATA_BATCH = None
     ) -> None:
-        """Put the frozen modules into evaluation mode, which each epoch ends."""
+        """Put the frozen modules into evaluation mode, because each epoch sets training mode."""
         for module in self._frozen:
             if module.training:
                 module.eval()
@@ -200,7 +200,7 @@ class SecondStageHook(Hook):
         return found
 
     def _start(self, runner: Runner) -> None:
-        """Initialise what is trained, and the optimizer, and begin the stage."""
+        """Initialise the trained parameters and the optimizer, and begin the stage."""
         model = bare_model(runner.model)
         trained = self._trained(model)
         if self.reset:
@@ -210,7 +210,7 @@ class SecondStageHook(Hook):
                 if isinstance(hook, EMAHook):
                     hook.ema_model.steps.zero_()  # the next update copies the new weights
         self._enter(runner)
-        runner.param_schedulers = []  # MMEngine scales no rate that has a schedule
+        runner.param_schedulers = []  # MMEngine does not scale learning rates that have a schedule
         self._restart_optimizer(runner)
         runner.param_schedulers = self._schedule(runner)
         if self.max_norm is not None and not math.isinf(self.max_norm):
@@ -227,7 +227,7 @@ class SecondStageHook(Hook):
         )
 
     def _enter(self, runner: Runner) -> None:
-        """Freeze parameters and modules; exchange losses, sampler and schedule."""
+        """Freeze parameters and modules; replace losses, sampler and schedule."""
         self.stage = 2
         model = bare_model(runner.model)
         trained = self._trained(model)
@@ -238,12 +238,12 @@ class SecondStageHook(Hook):
         if is_model_wrapper(runner.model):
             # The wrapper would wait for the gradients of the frozen parameters.
             runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
-        self._frozen = list(_frozen_modules(model))  # the wrapper may exchange norm layers
+        self._frozen = list(_frozen_modules(model))  # the wrapper may replace norm layers
         if self.sampler is not None:
             _exchange_sampler(runner, self.sampler)
 
     def _restart_optimizer(self, runner: Runner) -> None:
-        """Forget momentum and learning rate. Hooks hold the optimizer, so it stays the object."""
+        """Reset momentum and learning rate. The optimizer object is kept, because hooks hold it."""
         cfg = copy.deepcopy(runner.cfg.optim_wrapper)
         cfg.optimizer.update(self.optimizer)
         fresh = runner.build_optim_wrapper(cfg)
@@ -289,7 +289,7 @@ def _reset(model: nn.Module, trained: dict[str, nn.Parameter]) -> None:
 
 
 def _frozen_modules(module: nn.Module) -> list[nn.Module]:
-    """Return the largest modules that have parameters, none of them trained."""
+    """Return the largest modules with parameters, none of which is trained."""
     parameters = list(module.parameters())
     if not parameters:
         return []

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from ecl.errors import UserError
 
 _TEMPORARY = '.tmp'
-#: Answers of file systems that flush files, but not folders.
+#: Errors of file systems that flush files, but not folders.
 _CANNOT_FLUSH_FOLDERS = (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.ENOSYS)
 
 
@@ -57,7 +57,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def check_folder(path: str | Path) -> None:
-    """Check that the folder of a file to write exists, before the work that the file is to hold.
+    """Check that the folder of an output file exists, before the long work.
 
     Raises:
         UserError: If it does not exist.
@@ -67,7 +67,7 @@ def check_folder(path: str | Path) -> None:
 
 
 def relative_path(path: str | Path, start: str | Path = os.curdir) -> str:
-    """Return a path relative to a folder, or the absolute path where there is no relative one.
+    """Return a path relative to a folder, or the absolute path if there is no relative path.
 
     On Windows no relative path leads from one drive to another.
 
@@ -106,7 +106,7 @@ def warn_on_write_error(logger: logging.Logger, what: str) -> Iterator[None]:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Flush a folder, so that the new name of a file lasts."""
+    """Flush a folder, so that the new name of a file is on the disk."""
     if not hasattr(os, 'O_DIRECTORY'):  # Windows
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

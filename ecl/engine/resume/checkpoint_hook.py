@@ -17,13 +17,13 @@ from ecl.errors import UserError
 from ecl.registry import HOOKS
 from ecl.settings import Whole, validate_params
 
-#: File in the work dir that names the checkpoints of the training, newest first, one a line.
+#: File in the work dir that names the checkpoints of the training, newest first, one per line.
 LAST_CHECKPOINT = 'last_checkpoint'
 #: Parts of the names of metrics for which larger, or smaller, values are better.
 GREATER_KEYS = ('shot', 'balance')
 LESS_KEYS = ('ece',)
 _INTERIM = 'resume_iter_'
-#: What must not change on resuming: key in the checkpoint, name in an error.
+#: Settings that must not change on resume: key in the checkpoint, name in an error.
 _COURSE = {
     'world_size': 'the number of processes',
     'batch_size': 'batch_size',
@@ -43,7 +43,7 @@ def kept_checkpoints(work_dir: str | Path) -> list[str]:
     """
     pointer = Path(work_dir, LAST_CHECKPOINT)
     lines = pointer.read_text(errors='replace').split('\n') if pointer.is_file() else []
-    # MMEngine writes an absolute path, which is wrong once the folder was moved.
+    # MMEngine writes an absolute path, which is wrong after the folder was moved.
     return [Path(line).name if os.path.isabs(line) else line for line in lines if line]
 
 
@@ -72,11 +72,12 @@ class AtomicBackend(LocalBackend):
 
 @HOOKS.register_module()
 class CheckpointHook(EngineCheckpointHook):
-    """Save checkpoints as MMEngine's hook of that name does, safe against crashes, and exact.
+    """Save checkpoints like MMEngine's CheckpointHook, but crash-safe and exact.
 
     - A file is written atomically. If it cannot be written, such as on a full disk, a warning says
       so and the training continues.
-    - Old files are removed after a newer one is complete. The best checkpoints count apart.
+    - Old files are removed after a newer one is complete. The best checkpoints are counted
+      separately.
     - ``last_checkpoint`` names the files of the training, newest first, relative to the work dir.
     - A checkpoint holds the state of each rank under ``ranks`` (see
       :func:`~ecl.engine.resume.rank_state.gather_states`). So a training can be saved between any
@@ -121,7 +122,7 @@ class CheckpointHook(EngineCheckpointHook):
         if runner._resume:
             resumed = relative_path(runner._load_from, runner.work_dir)
             names = kept_checkpoints(runner.work_dir)
-            # Newer ones than the resumed one are damaged or not wanted.
+            # Checkpoints newer than the resumed one are damaged or unwanted.
             self._kept = names[names.index(resumed) :] if resumed in names else []
             self._find_best(runner)
         elif is_main_process():
@@ -150,7 +151,7 @@ class CheckpointHook(EngineCheckpointHook):
         data_batch: DATA_BATCH = None,
         outputs: Any = None,
     ) -> None:
-        """Leave a validation after a signal. The training before it is saved."""
+        """End a validation after a signal. The training before it is saved."""
         stop = getattr(runner._train_loop, 'stop', None)
         if stop is not None:
             stop.leave()
@@ -164,18 +165,18 @@ class CheckpointHook(EngineCheckpointHook):
             iteration: Finished iterations, over all epochs.
 
         Returns:
-            Whether this rank met no error. Rank 0 writes.
+            True if this rank had no error. Rank 0 writes.
         """
         return self._save(runner, f'{_INTERIM}{iteration}.pth', epoch, iteration)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Add the state of the ranks, and what must not change on resuming."""
+        """Add the state of the ranks, and the settings that must not change on resume."""
         checkpoint['meta']['course'] = _course(runner)
         if self._states:
             checkpoint['ranks'] = self._states
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Check what must not change, and keep the state of the ranks, if this is a resume."""
+        """On resume, check the settings that must not change, and keep the state of the ranks."""
         if not runner._resume:
             return
         saved, now = checkpoint['meta'].get('course', {}), _course(runner)
@@ -227,7 +228,7 @@ class CheckpointHook(EngineCheckpointHook):
         self._save(runner, self.filename_tmpl.format(step), meta['epoch'], meta['iter'])
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
-        # What is validated after an adjustment is not the model of the last checkpoint.
+        # The model that is validated after an adjustment is not that of the last checkpoint.
         if not self.save_best or runner.message_hub.get_info('adjustment'):
             return
         for key in self.key_indicators:
@@ -244,7 +245,7 @@ class CheckpointHook(EngineCheckpointHook):
         except OSError as error:
             written = False
             _warn(runner, f'the best checkpoint in {self.out_dir}', error)
-        # Only rank 0 writes, and all ranks go on in the same way.
+        # Only rank 0 writes, and all ranks continue in the same way.
         written = of_main_process(written)
         improved = _best(runner) != known
         if not written:
@@ -259,7 +260,7 @@ class CheckpointHook(EngineCheckpointHook):
             self._save(runner, os.path.basename(newest), runner.epoch, runner.iter)
 
     def _find_best(self, runner: Runner) -> None:
-        """Look for the best checkpoints in the present folder, which may have been moved."""
+        """Look for the best checkpoints in the current folder, which may have been moved."""
         if not self.save_best:
             return
         paths = {
@@ -286,7 +287,7 @@ def _best(runner: Runner) -> dict[str, Any]:
 
 
 def _check_same_step(runner: Runner) -> None:
-    """Refuse processes that found different checkpoints, or only some of them one."""
+    """Raise an error if the processes found different checkpoints, or only some found one."""
     steps = all_gather_object((runner.epoch, runner.iter))
     if len(set(steps)) > 1:
         listed = ', '.join(

@@ -33,8 +33,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     Args:
         runner, dataloader, max_epochs, val_begin, val_interval, dynamic_intervals: See
             :class:`mmengine.runner.EpochBasedTrainLoop`.
-        graph: Replay the step as a CUDA graph: see :class:`~ecl.engine.graph.GraphedStep`. Where
-            that is not possible, the log says why and the steps run one by one.
+        graph: Replay the step as a CUDA graph: see :class:`~ecl.engine.graph.GraphedStep`. If that
+            is not possible, the log says why and the steps run without a graph.
 
     Raises:
         UserError: On resuming inside an epoch without StepSeedHook, or if an epoch has no batch.
@@ -106,7 +106,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self._epoch += 1
 
     def _batches(self) -> Iterable[Any]:
-        """The batches of an epoch."""
+        """Return the batches of an epoch."""
         if self._graphed is None:
             return self.dataloader
         self._graphed.begin_epoch()

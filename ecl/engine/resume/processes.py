@@ -1,4 +1,4 @@
-"""Processes of a training: the signals they receive, and when data workers end."""
+"""Signals of the processes of a training, and the end of data workers."""
 
 import ctypes
 import multiprocessing
@@ -43,7 +43,7 @@ def of_main_process(value: Value) -> Value:
 
 
 def handle_signals(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
-    """Set a handler for ``SIGNALS``. Where ``nohup`` has SIGHUP ignored, it stays ignored.
+    """Set a handler for ``SIGNALS``. If ``nohup`` ignores SIGHUP, it stays ignored.
 
     Args:
         handler: As for :func:`signal.signal`.
@@ -79,8 +79,8 @@ def unsaved(number: int) -> int:
 def exit_on_signal(status: Callable[[int], int] = stopped) -> Iterator[None]:
     """Exit on one of ``SIGNALS`` outside of :class:`StopSignals`, where nothing can be saved.
 
-    Ctrl-C keeps its usual effect. An error after the signal counts as its effect, such as the loss
-    of another rank.
+    Ctrl-C keeps its usual effect. An error after the signal, such as a lost connection to another
+    rank, is treated as its effect.
 
     Args:
         status: Called once, with the first signal; returns the exit status. By default
@@ -109,10 +109,10 @@ def exit_on_signal(status: Callable[[int], int] = stopped) -> Iterator[None]:
 
 
 class StopSignals:
-    """Note ``SIGNALS`` and SIGINT (Ctrl-C) instead of obeying them at once.
+    """Record ``SIGNALS`` and SIGINT (Ctrl-C) instead of ending immediately.
 
-    Inside the ``with`` block a training can finish its step and save its state. A second Ctrl-C is
-    obeyed at once if there is one process. With several, their launcher sends each signal on, so
+    Inside the ``with`` block a training can finish its step and save its state. With one process, a
+    second Ctrl-C ends it immediately. With several processes, the launcher forwards each signal, so
     they receive it twice.
 
     All ranks enter the block together.
@@ -183,8 +183,8 @@ def epoch_worker_init_fn(worker_id: int, then: Callable[[int], Any] | None = Non
     - End it when its parent ends, also by SIGKILL (on Linux). PyTorch's own check does not run
       while the worker waits for a full pipe.
     - Ignore SIGINT, SIGUSR1, SIGHUP, and (on Linux) any SIGTERM that another process than the
-      parent sent. A scheduler sends its signal to all processes of a job; a worker that ended at
-      once would end the training before it is saved.
+      parent sent. A scheduler sends its signal to all processes of a job; a worker that ended
+      immediately would end the training before it is saved.
 
     :class:`~ecl.engine.StepSeedHook` sets it for the loaders of a run.
 
@@ -223,7 +223,7 @@ def prepare_workers(loader: DataLoader) -> None:
 
 
 def end_with(parent: int, number: int) -> None:
-    """Let this process receive a signal when its parent ends, however it ends. Linux only.
+    """Let this process receive a signal when its parent ends, even by SIGKILL. Linux only.
 
     Args:
         parent: Process id of the parent.
@@ -238,7 +238,7 @@ def end_with(parent: int, number: int) -> None:
 def _ignore_signals(parent: int | None) -> None:
     for number in {signal.SIGINT, *SIGNALS} - {signal.SIGTERM}:
         signal.signal(number, signal.SIG_IGN)
-    if not hasattr(signal, 'sigwaitinfo'):  # macOS and Windows cannot tell who sent a signal
+    if not hasattr(signal, 'sigwaitinfo'):  # macOS and Windows do not report who sent a signal
         return
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=_wait_for_sigterm, args=(parent,), daemon=True).start()

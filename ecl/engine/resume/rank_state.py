@@ -1,4 +1,4 @@
-"""State of each rank: random numbers, and what the shared weights do not hold."""
+"""State of each rank: random numbers, and state that is not in the shared weights."""
 
 import random
 from collections.abc import Iterator
@@ -127,7 +127,8 @@ def _hooks(runner: Runner) -> list[Any]:
     return [hook for hook in runner.hooks if hasattr(hook, 'load_state_dict')]
 
 
-#: Last number of the entropy of a step of the model. Batches have none, so the two are unrelated.
+#: Last number of the seed entropy of a model step. The entropy of batches has no such number, so
+#: steps and batches have unrelated seeds.
 STEP = 1
 
 
@@ -141,7 +142,7 @@ def seed_generators(*entropy: int) -> None:
     for_random, for_numpy, for_torch = np.random.SeedSequence(entropy).generate_state(3)
     random.seed(int(for_random))
     np.random.seed(for_numpy)
-    if _cpu_alone():  # a hundred times faster: PyTorch notes where a GPU to come was seeded
+    if _cpu_alone():  # a hundred times faster: manual_seed keeps a stack trace for CUDA
         torch.default_generator.manual_seed(int(for_torch))
     else:
         torch.manual_seed(int(for_torch))
@@ -176,7 +177,7 @@ class SeededBatches(Sampler):
     """Wrap a batch sampler so that each batch carries the seed of its iteration.
 
     The random numbers of a batch then depend on its iteration only. The number of workers, their
-    lifetime and the place of a resume change nothing.
+    lifetime and the step of a resume have no effect.
 
     Args:
         batches: The batch sampler. Its attributes are attributes of this object too.
@@ -195,7 +196,7 @@ class SeededBatches(Sampler):
 
         Args:
             iteration: Iteration of the first batch, counted over all epochs.
-            skipped: Batches of the epoch that are done already.
+            skipped: Batches of the epoch that are already done.
         """
         self.iteration = iteration
         self.skipped = skipped
@@ -205,7 +206,7 @@ class SeededBatches(Sampler):
 
     def __iter__(self) -> Iterator[SeededBatch]:
         remaining = islice(self.batches, self.skipped, None)
-        # A loop that counts iterations passes over the data without telling where it is.
+        # A loop that counts iterations does not report its position in the data.
         first, self.skipped = self.iteration, 0
         for iteration, indices in enumerate(remaining, first):
             self.iteration = iteration + 1

@@ -1,4 +1,4 @@
-"""Runner that reads checkpoints safely and says what a training is."""
+"""Runner that reads checkpoints safely and logs the settings of a step."""
 
 import logging
 import os
@@ -28,7 +28,7 @@ from ecl.errors import UserError
 from ecl.registry import quiet_console
 from ecl.weights import bare_model, check_weights_fit, fit_weights, unwrap
 
-#: What is lost without a default hook.
+#: Effect of a missing default hook.
 WITHOUT = {
     'class_counts': 'losses, metrics and shot groups get no class counts',
     'step_seed': 'a resumed training is not exact',
@@ -48,7 +48,7 @@ ENGINE_HOOKS = (
 
 #: Norm layers that ``sync_bn`` may replace.
 PLAIN_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-#: One for each runner of this process.
+#: Counter of the runners of this process.
 _NUMBERS = count()
 #: Beginnings of warnings about MMEngine's own code.
 _OF_MMENGINE_ALONE = ('"FileClient" will be deprecated', '"HardDiskBackend" is the alias')
@@ -85,14 +85,15 @@ class ResumableRunner(Runner):
 
     - ``resume`` and ``load_from`` read a file by :func:`~ecl.checkpoint_file.read_checkpoint`.
     - A checkpoint to resume must hold exactly the weights of the model.
-    - Of a checkpoint to start from (``load_from``), the log says how many weights were loaded, are
-      missing and are unexpected. See :func:`~ecl.weights.fit_weights`.
-    - Environment, configuration and hooks go to the log file and not to the console. A training
-      says in one line how many images a step has, the learning rate, the device and the precision.
-    - A default hook of ``WITHOUT`` that the config sets to None is named with what is lost.
+    - For a checkpoint to start from (``load_from``), the log has the numbers of loaded, missing and
+      unexpected weights. See :func:`~ecl.weights.fit_weights`.
+    - Environment, configuration and hooks go to the log file and not to the console. One line shows
+      the images per step, the learning rate, the device and the precision.
+    - If the config sets a default hook of ``WITHOUT`` to None, the log names the hook and the
+      effect.
 
-    :func:`ecl.apis.train` and :func:`ecl.apis.test` use it. So does ``RUNNERS.build(cfg)`` for a
-    config with ``runner_type='ResumableRunner'``.
+    :func:`ecl.apis.train` and :func:`ecl.apis.test` use it. ``RUNNERS.build(cfg)`` also uses it,
+    for a config with ``runner_type='ResumableRunner'``.
 
     Args:
         args, cfg, kwargs: See :class:`mmengine.runner.Runner`.
@@ -123,7 +124,7 @@ class ResumableRunner(Runner):
         seed: int | None = None,
         diff_rank_seed: bool = False,
     ) -> DataLoader:
-        """Build a data loader; where there is a GPU, its batches lie in memory that it can read."""
+        """Build a data loader; with a GPU, its batches are in pinned memory."""
         if isinstance(dataloader, dict) and torch.cuda.is_available():
             dataloader = {'pin_memory': True, **dataloader}
         return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
@@ -152,7 +153,7 @@ class ResumableRunner(Runner):
             return super().build_model(*args, **kwargs)
 
     def build_optim_wrapper(self, *args: Any, **kwargs: Any) -> OptimWrapper:
-        """Build the optimizer. A line for each parameter goes to the log file alone."""
+        """Build the optimizer. The line for each parameter goes only to the log file."""
         with self._named('optim_wrapper'), quiet_console(self.logger):
             return super().build_optim_wrapper(*args, **kwargs)
 
@@ -174,7 +175,7 @@ class ResumableRunner(Runner):
 
     @contextmanager
     def _named(self, key: str) -> Iterator[None]:
-        """Turn a refused value, an unknown name or a missing package into a line with its key.
+        """Turn an invalid value, an unknown name or a missing package into a line with its key.
 
         The log file keeps the traceback.
         """
@@ -191,7 +192,7 @@ class ResumableRunner(Runner):
     def build_evaluator(self, evaluator: dict | list | Evaluator) -> Evaluator:
         """Build an evaluator whose metrics exchange results of the processes in the work dir.
 
-        MMEngine's default is the current folder, which each machine may have for itself.
+        MMEngine's default is the current folder, which may differ between machines.
         """
         evaluator = super().build_evaluator(evaluator)
         for metric in evaluator.metrics:
@@ -208,13 +209,13 @@ class ResumableRunner(Runner):
             metric.collect_dir = os.path.join(self._log_dir, 'collected')
 
     def load_or_resume(self) -> None:
-        """Say what a step of the training is, then load or resume."""
+        """Log the settings of a step, then load or resume."""
         if isinstance(self._train_loop, BaseLoop):
             self.logger.info(_describe_step(self))
         super().load_or_resume()
 
     def preload(self, path: str | Path, checkpoint: Any) -> None:
-        """Hand over a checkpoint that was read already. The runner frees it after loading.
+        """Pass a checkpoint that was already read. The runner frees it after loading.
 
         Args:
             path: Its file, as in ``load_from``.
@@ -244,7 +245,7 @@ class ResumableRunner(Runner):
         Args:
             filename: See :func:`~ecl.checkpoint_file.read_checkpoint`.
             map_location: Not used. Tensors are read onto the CPU and copied to the device.
-            strict: Refuse a checkpoint that does not hold exactly the weights of the model.
+            strict: Raise an error if the checkpoint does not hold exactly the weights of the model.
             revise_keys: Pairs (pattern, replacement) for the names of the weights.
 
         Returns:
@@ -268,7 +269,7 @@ class ResumableRunner(Runner):
             weights = fit.matching
         rest = content if isinstance(content.get('meta'), dict) else {'meta': {}}
         checkpoint = {**rest, 'state_dict': weights}
-        # A hook may exchange the weights, as EMAHook does.
+        # A hook may replace the weights, as EMAHook does.
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         model.load_state_dict(checkpoint['state_dict'], strict=False)
         self._has_loaded = True
@@ -276,7 +277,7 @@ class ResumableRunner(Runner):
 
 
 def _describe_step(runner: Runner) -> str:
-    """Return images a step, learning rate, device and precision of a training."""
+    """Return images per step, learning rate, device and precision of a training."""
     batch = getattr(runner.train_dataloader.batch_sampler, 'batch_size', None)
     accumulated = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
     parts = [f'{runner.world_size} process{"es" if runner.world_size > 1 else ""} x {batch} images']

@@ -1,4 +1,4 @@
-"""Losses: of labels, between experts, and the weights of images in them."""
+"""Label losses, losses between experts, and weights of images in these losses."""
 
 from ecl.models.losses.classification import (
     BalancedSoftmaxLoss,

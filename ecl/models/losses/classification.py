@@ -1,4 +1,4 @@
-"""Label losses: balanced softmax, class-balanced, focal, and one for each stage."""
+"""Label losses: balanced softmax, class-balanced, focal and two-stage loss."""
 
 from collections.abc import Sequence
 
@@ -13,11 +13,11 @@ from ecl.settings import Number, Whole, validate_params
 
 
 class ClassCountLoss(nn.Module):
-    """Base of the losses that depend on the number of training images of each class.
+    """Base class of losses that depend on the number of training images of each class.
 
     A subclass registers buffers of length C in its constructor and fills them in
-    :meth:`use_class_counts`. They are not saved: training sets them from its data, prediction
-    needs none.
+    :meth:`use_class_counts`. They are not saved: training sets them from its data, and prediction
+    does not need them.
 
     Args:
         num_classes: C.
@@ -53,7 +53,7 @@ class ClassCountLoss(nn.Module):
         raise NotImplementedError
 
     def require_class_counts(self) -> None:
-        """Refuse to go on without class counts.
+        """Raise an error if the class counts are not set.
 
         Raises:
             UserError: If they were not set.
@@ -70,7 +70,8 @@ class BalancedSoftmaxLoss(ClassCountLoss):
     """Balanced softmax loss: cross-entropy of logits + tau * log prior [lineage].
 
     Ren et al., NeurIPS 2020 (arXiv 2007.10740), equation 3; with a factor tau, Menon et al., ICLR
-    2021 (arXiv 2007.07314), equation 10. Trained so, the plain logits suit balanced test data.
+    2021 (arXiv 2007.07314), equation 10. After training with this loss, the plain logits suit
+    balanced test data.
 
     Args:
         num_classes: C.
@@ -126,16 +127,17 @@ class BalancedSoftmaxLoss(ClassCountLoss):
 class ClassBalancedLoss(ClassCountLoss):
     """Cross-entropy weighted by the effective number of images of a class [lineage].
 
-    Cui et al., CVPR 2019 (arXiv 1901.05555), equation 6: an image of class c counts
-    (1 - beta) / (1 - beta ** n_c), scaled so that the weights of the C classes have mean 1.
+    Cui et al., CVPR 2019 (arXiv 1901.05555), equation 6: an image of class c has the weight (1 -
+    beta) / (1 - beta ** n_c), scaled so that the weights of the C classes have mean 1.
 
     Args:
         num_classes: C.
-        beta: In [0, 1). 0 weights all classes alike; near 1 a class counts 1 / n_c.
+        beta: In [0, 1). 0 gives all classes the same weight; near 1 the weight of a class is about
+            1 / n_c.
         loss_weight: Factor of the loss.
 
     Raises:
-        UserError: If an option is out of range, naming it.
+        UserError: If an option is out of range. The message names the option.
     """
 
     class_weights: Tensor
@@ -169,8 +171,8 @@ class ClassBalancedLoss(ClassCountLoss):
 class SoftmaxFocalLoss(nn.Module):
     """Focal loss of a softmax classifier: mean of (1 - p_y) ** gamma * -log p_y [lineage].
 
-    Lin et al., ICCV 2017 (arXiv 1708.02002), equation 4, for one label an image. MMPretrain's
-    ``FocalLoss`` is the form with a sigmoid for each class.
+    Lin et al., ICCV 2017 (arXiv 1708.02002), equation 4, for one label per image. MMPretrain's
+    ``FocalLoss`` uses a sigmoid for each class instead.
 
     Args:
         gamma: At least 0; 0 is plain cross-entropy.

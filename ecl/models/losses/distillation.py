@@ -17,14 +17,14 @@ def peer_divergence(
     """Compute the KL divergence of each expert from its peers, averaged over the peers.
 
     For expert k: mean over j != k of v_j KL(softmax(sg(t_j) / T) || softmax(s_k / T)) * T ** 2.
-    The cross-entropy part is linear in the teacher, so the peers' (weighted) mean prediction
-    stands for them all and no K x K pairs are formed.
+    The cross-entropy part is linear in the teacher, so the peers' (weighted) mean prediction is
+    enough, and no K x K pairs are computed.
 
     Args:
         teacher_logits: (K, N, C), detached here. K is at least 2.
         student_logits: (K, N, C).
         temperature: T.
-        teacher_weights: v, (K, N); None for 1.
+        teacher_weights: v, (K, N); None means 1.
 
     Returns:
         (K, N).
@@ -46,8 +46,8 @@ def peer_divergence(
 class ReweightedDistillLoss(nn.Module):
     """Distillation from every expert to every other one, re-weighted [abstract; form ours].
 
-    Mean over images and ordered pairs of experts of the divergence, times the weights of
-    ``weighting``. ``model.head.reading`` says which classifiers teach and learn.
+    The loss is the divergence times the weights of ``weighting``, averaged over images and ordered
+    pairs of experts. ``model.head.reading`` says which classifiers teach and learn.
 
     Args:
         num_classes: C.
@@ -60,7 +60,7 @@ class ReweightedDistillLoss(nn.Module):
         loss_weight: Factor of the loss, at least 0.
 
     Raises:
-        UserError: If an option is out of range, naming it.
+        UserError: If an option is out of range. The message names the option.
     """
 
     needs_peers = True

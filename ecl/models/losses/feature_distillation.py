@@ -14,11 +14,11 @@ from ecl.settings import Number, Whole, validate_params
 
 @MODELS.register_module()
 class FeatureDistillLoss(nn.Module):
-    """Predict each peer's feature from the own one [abstract for its presence; form ours].
+    """Predict each peer's feature from the expert's own feature [abstract; form ours].
 
-    The experts' features share no basis, so a linear adapter for each ordered pair k <- j maps
-    f_k into the space of expert j: mean over pairs and images of
-    1 - cos(A_kj f_k, sg(f_j)). Adapters start as the identity.
+    The experts' features have different bases, so a linear adapter for each ordered pair k <- j
+    maps f_k into the space of expert j: mean over pairs and images of 1 - cos(A_kj f_k, sg(f_j)).
+    Adapters start as the identity.
 
     Args:
         in_channels: Dimension D of a feature.
@@ -58,11 +58,11 @@ class FeatureDistillLoss(nn.Module):
 
 @MODELS.register_module()
 class RelationDistillLoss(nn.Module):
-    """Match how the experts relate the images of a batch [abstract for its presence; form ours].
+    """Match the similarities between images of a batch across experts [abstract; form ours].
 
     With S_k the N x N matrix of cosine similarities between the features of expert k: mean over
     ordered pairs k <- j of the mean squared difference of S_k and sg(S_j). The experts need no
-    common basis. The batch is that of all processes.
+    common basis. The loss uses the images of all processes.
 
     Args:
         loss_weight: Factor of the loss.
@@ -89,5 +89,5 @@ class RelationDistillLoss(nn.Module):
         mean = (teacher.sum(0) - teacher) / num_peers
         mean_square = (teacher.square().sum(0) - teacher.square()) / num_peers
         loss = (relations.square() - 2 * relations * mean + mean_square).mean()
-        # S is symmetric: the columns, constant here, would add the gradient of the rows.
+        # The columns are detached: S is symmetric, so they would add the same gradient again.
         return self.loss_weight * (2 * loss - loss.detach())

@@ -1,4 +1,4 @@
-"""LDAM: margins that grow as the classes get rarer, and weights in the last part."""
+"""LDAM: larger margins for rarer classes, and class weights at the end of training."""
 
 import torch
 import torch.nn.functional as F
@@ -12,11 +12,12 @@ from ecl.settings import Number, validate_params
 
 
 class DeferredLoss(ClassCountLoss):
-    """Base of the losses that follow the class counts in the last part of the training.
+    """Base class of losses that depend on the class counts only at the end of the training.
 
     Args:
         num_classes: C.
-        reweight_from: Share of the training after which they do, in [0, 1]; 1 is never.
+        reweight_from: Share of the training after which they depend on the class counts, in [0, 1];
+            1 is never.
     """
 
     deferred: Tensor
@@ -29,12 +30,12 @@ class DeferredLoss(ClassCountLoss):
         self.register_buffer('deferred', torch.zeros((), dtype=torch.bool), persistent=False)
 
     def set_progress(self, progress: float) -> None:
-        """Set which share of the training is done, in [0, 1)."""
+        """Set the finished share of the training, in [0, 1)."""
         self.deferred.fill_(progress >= self.reweight_from)
         self.has_progress = True
 
     def require_progress(self) -> None:
-        """Refuse to go on without the progress of the training.
+        """Raise an error if the progress of the training is not set.
 
         Raises:
             UserError: If it was not set.
@@ -46,29 +47,29 @@ class DeferredLoss(ClassCountLoss):
 class LDAMLoss(DeferredLoss):
     """LDAM loss with deferred re-weighting (DRW) [lineage].
 
-    Cao et al., NeurIPS 2019 (arXiv 1906.07413), equations 10 to 13: cross-entropy after the
-    annotated class gave up a margin m_c, proportional to n_c ** -1/4 and ``max_margin`` for the
-    smallest class. It expects the logits of a cosine classifier, scale * cos, and takes
-    scale * m_c off them.
+    Cao et al., NeurIPS 2019 (arXiv 1906.07413), equations 10 to 13: cross-entropy with a margin m_c
+    for the annotated class. m_c is proportional to n_c ** -1/4, and ``max_margin`` for the smallest
+    class. The loss expects the logits of a cosine classifier, scale * cos, and subtracts scale *
+    m_c from the logit of the annotated class.
 
-    In the last part of the training an image counts by its class, with the inverse of the
-    effective number of images, (1 - beta) / (1 - beta ** n_c), and the mean over a batch is
-    weighted so. Several processes give the mean of one process with the whole batch.
-    :class:`~ecl.engine.TrainingProgressHook` tells how much of the training is done.
+    In the last part of the training, the weight of an image is the inverse of the effective number
+    of images of its class, (1 - beta) / (1 - beta ** n_c), and the loss is the weighted mean over
+    the batch. Several processes give the same mean as one process with the whole batch.
+    :class:`~ecl.engine.TrainingProgressHook` passes the finished share of the training.
 
     Args:
         num_classes: C.
-        scale: That of the classifier, ``CosineLinear``.
+        scale: Scale of the classifier ``CosineLinear``.
         max_margin: Margin of the smallest class, in units of the cosine.
         reweight_from: Share of the training after which the weights apply; 1 is never.
         beta: In [0, 1).
         loss_weight: Factor of the loss.
 
     Raises:
-        UserError: If an option is out of range, naming it.
+        UserError: If an option is out of range. The message names the option.
     """
 
-    #: The head refuses a classifier whose logits are not scale * cos.
+    #: The head raises an error if the logits of the classifier are not scale * cos.
     needs_cosine = True
     margins: Tensor
     class_weights: Tensor

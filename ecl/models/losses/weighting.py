@@ -25,7 +25,8 @@ def probability_difference(label_ce: Tensor, distill_ce: Tensor, eps: float) -> 
 def loss_ratio(label_ce: Tensor, distill_ce: Tensor, eps: float) -> Tensor:
     """Return (eps - log p_distill) / (eps - log p_label), a ratio of cross-entropies [ours].
 
-    It tends to 1 later than the ratio of probabilities, as both classifiers fit the images.
+    As both classifiers fit the images, this ratio approaches 1 later than the ratio of
+    probabilities.
     """
     return (eps + distill_ce) / (eps + label_ce)
 
@@ -39,7 +40,7 @@ COMPARISONS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
 
 
 class ImageWeighting(nn.Module):
-    """Base of the modules that weight images: (outputs, targets) -> weights (K, N) in float32.
+    """Base class of modules that weight images: (outputs, targets) -> weights (K, N) in float32.
 
     :class:`~ecl.engine.DistillWeightHook` records the weights of every such module.
 
@@ -53,13 +54,13 @@ class ImageWeighting(nn.Module):
 
 @MODELS.register_module()
 class DistillWeighting(ImageWeighting):
-    """Compare what labels and what peers taught, on each image [abstract; form ours].
+    """Weight images by comparing the label and the distill classifier [abstract; form ours].
 
     With p[y] the probability that a classifier of expert k gives to the annotated class,
     r = comparison(p_label[y], p_distill[y]) and w = clip(r ** gamma, 1 / w_max, w_max), scaled to
-    mean 1 over the batch of all processes for each expert. It is larger where the transfer lags
-    behind the labels. No gradient passes. With mixed labels, log p[y] is the mean of log p under
-    the label distribution.
+    mean 1 over the batch of all processes for each expert. The weight is large if the distill
+    classifier is less certain than the label classifier. No gradient flows through the weights.
+    With mixed labels, log p[y] is the mean of log p under the label distribution.
 
     Args:
         num_experts: K.
@@ -74,7 +75,7 @@ class DistillWeighting(ImageWeighting):
         class_momentum: Share of the old average that an update keeps, in [0, 1).
 
     Raises:
-        UserError: If an option is out of range, naming it.
+        UserError: If an option is out of range. The message names the option.
     """
 
     class_average: Tensor | None
@@ -143,23 +144,24 @@ class DistillWeighting(ImageWeighting):
 
 @MODELS.register_module()
 class TrustWeighting(ImageWeighting):
-    """Trust a teacher where it is right, and more on the classes that are still weak [lineage].
+    """Weight images by the correctness of the teacher and its accuracy on the class [lineage].
 
     After trust-calibrated collaborative learning (TCL, CVPR 2026), from its description. Expert k
-    teaches on an image only if its classifier predicts the annotated class. The image then counts
-    (1 - A_kc) ** gamma, where A_kc is the running accuracy of expert k on the images of class c.
-    The class factors have mean 1 over the batch of all processes before the gate applies [ours]. No
-    gradient passes.
+    teaches on an image only if its classifier predicts the annotated class. The weight is then (1 -
+    A_kc) ** gamma, where A_kc is the running accuracy of expert k on the images of class c. The
+    class factors have mean 1 over the batch of all processes before the condition applies [ours].
+    No gradient flows through the weights.
 
     Args:
         num_experts: K.
         num_classes: C.
-        reading: Filled in by the head: the classifier that teaches is the one that is judged.
-        gamma: Exponent of the class factor; 0 leaves the condition that the teacher is right.
+        reading: Filled in by the head. It says which classifier teaches; its accuracy is measured.
+        gamma: Exponent of the class factor; 0 leaves only the condition that the teacher is
+            correct.
         class_momentum: Share of the old accuracy that an update keeps, in [0, 1).
 
     Raises:
-        UserError: If an option is out of range, naming it.
+        UserError: If an option is out of range. The message names the option.
     """
 
     of = 'teacher'
@@ -189,11 +191,11 @@ class TrustWeighting(ImageWeighting):
 
     @torch.no_grad()
     def forward(self, outputs: ExpertOutputs, targets: Tensor) -> Tensor:
-        """Judge every teacher.
+        """Compute the weights of every teacher.
 
         Args:
             outputs: Outputs of the K experts.
-            targets: Class indices (N,), or probabilities (N, C), of which the largest counts.
+            targets: Class indices (N,), or probabilities (N, C), whose largest entry is the label.
 
         Returns:
             Weights (K, N) in float32 of what expert k teaches on an image.
@@ -214,7 +216,7 @@ def scale_to_mean_one(weights: Tensor) -> Tensor:
 
 
 def _follow_class_means(average: Tensor, values: Tensor, labels: Tensor, momentum: float) -> None:
-    """Let averages (K, C) follow the class means of values (K, N); labels are (N, C)."""
+    """Update moving averages (K, C) with the class means of values (K, N); labels are (N, C)."""
     sums = torch.cat([values, torch.ones_like(values[:1])]) @ labels
     all_reduce(sums)
     counts = sums[-1]
