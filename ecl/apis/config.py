@@ -294,4 +294,4 @@ def _check_option(cfg: Config, key: str, source: str) -> None:
     # A variable of the file has no effect any more: name the key that got its value.
     same = [f'{path}.{top}' for path, node in walk(cfg) if path and top in node]
     near = f'; did you mean {same[0]!r}?' if same else nearest(top, top_level_keys())
-    raise UserError(f'{source}: option {key}: nothing reads {top!r} once the file is loaded{near}')
+    raise UserError(f'{source}: option {key}: unknown key {top!r}{near}')

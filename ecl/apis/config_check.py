@@ -138,7 +138,7 @@ def check_config(cfg: Config, source: str) -> None:
     for key in cfg:
         near = nearest(key, known, cutoff=0.85)
         if key not in known and near and not key.startswith('_'):
-            raise UserError(f'{source}: nothing reads the key {key!r}{near}')
+            raise UserError(f'{source}: unknown key {key!r}{near}')
     for path, node in walk(cfg, skip=_FOREIGN):
         target = _target(path, node, cfg, source)
         if target:
@@ -199,8 +199,8 @@ def _target(path: str, node: Mapping, cfg: Config, source: str) -> list[Callable
         return [imported]
     near = nearest(name, registered_objects()) or '.'
     raise UserError(
-        f'{source}: {path}.type {kind!r} is not registered{near} Register a class of your own with '
-        '@MODELS.register_module(), or that of its registry, and name its module in '
+        f'{source}: {path}.type {kind!r} is not registered{near} Register your own class with '
+        '@MODELS.register_module(), or the decorator of its registry, and add its module to '
         'custom_imports.'
     )
 

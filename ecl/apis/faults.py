@@ -85,8 +85,8 @@ def _worker_fault(cfg: Config, error: BaseException) -> str | None:
     if waited := re.search(r'DataLoader timed out after (\S+) seconds', text):
         return (
             f'the data workers gave no batch for {waited[1]} seconds: the storage hangs or a '
-            'transform does not end. If reading is only slow, raise timeout of the data loader; '
-            'num_workers=0 shows where it hangs.'
+            'transform does not end. If reading is only slow, increase the timeout of the data '
+            'loader; num_workers=0 shows where it hangs.'
         )
     if 'Bus error' in text and 'DataLoader worker' in text:
         return f'a data worker found no shared memory: enlarge /dev/shm, or lower {workers}'

@@ -87,14 +87,14 @@ def divide_batch(cfg: Config, launcher: str, source: str) -> None:
         raise UserError(
             f'{source}: images_per_step: got {total}, expected a multiple of '
             f'{processes * accumulated} ({processes} processes x {accumulated} accumulated '
-            'iterations). Change one of the three.'
+            'iterations). Change one of these values.'
         )
     own = cfg.train_dataloader.get('batch_size', total)
     if own not in (total, share):
         raise UserError(
             f'{source}: train_dataloader.batch_size: got {own}, expected {total} as in '
             f'images_per_step. Set images_per_step={own} for {own} images over all processes, or '
-            f'images_per_step=None for {own} images a process.'
+            f'images_per_step=None for {own} images per process.'
         )
     cfg.train_dataloader.batch_size = share
 
@@ -113,7 +113,7 @@ def _check_gpus(launcher: str) -> None:
     if processes > torch.cuda.device_count():
         raise UserError(
             f'{processes} processes on this machine: got {torch.cuda.device_count()} GPUs, '
-            'expected one for each. Start fewer processes.'
+            'expected one GPU per process. Start fewer processes.'
         )
 
 

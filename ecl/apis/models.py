@@ -74,7 +74,7 @@ def get_model(
         if not isinstance(name, str) or name not in SHIPPED:
             raise UserError(
                 f'pretrained=True: no weights of {config_name(name)} come with the package, only '
-                f'those of {", ".join(SHIPPED)}. Give such a name, a file or a URL.'
+                f'those of {", ".join(SHIPPED)}. Give one of these names, a file or a URL.'
             )
         pretrained = str(name)
     cfg = load_config(name)

@@ -266,8 +266,8 @@ def _mirrored(cfg: Config, pipeline: list[dict] | None, source: str) -> list[dic
         'horizontal' in step.get('direction', 'horizontal') for step in flips
     ):
         raise UserError(
-            f'{source}: training does not mirror images, so the mirror image is no view to average '
-            'over; name the views in tta_pipeline'
+            f'{source}: training does not mirror images, so mirror images cannot be used as views. '
+            'Set tta_pipeline to other views.'
         )
     views = [dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in (0.0, 1.0)]
     return [*pipeline[:-1], dict(type='TestTimeAug', transforms=[views, [pipeline[-1]]])]

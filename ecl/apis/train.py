@@ -187,8 +187,9 @@ def _refuse_other_training(cfg: Config) -> None:
 def _scale_learning_rate(cfg: Config, source: str) -> None:
     if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
         raise UserError(
-            f'{source}: auto_scale_lr: got no base_batch_size, expected the images of a step that '
-            'the learning rate is for. Set auto_scale_lr=dict(base_batch_size=256).'
+            f'{source}: auto_scale_lr: got no base_batch_size, expected the number of images '
+            'per step for which the learning rate was chosen. Set '
+            'auto_scale_lr=dict(base_batch_size=256).'
         )
     cfg.auto_scale_lr.enable = True
 
@@ -198,8 +199,8 @@ def _refuse_compile(cfg: Config, source: str) -> None:
     compiled = cfg.get('compile')
     if compiled and type_name(cfg.model) == 'ECLClassifier':
         raise UserError(
-            f'{source}: compile: got {compiled}, expected False. The step of several experts '
-            'would compile for minutes, in many parts. Use --amp to train faster.'
+            f'{source}: compile: got {compiled}, expected False. Compiling the step of several '
+            'experts takes minutes. Use --amp to train faster.'
         )
 
 
@@ -214,22 +215,24 @@ def _resume(cfg: Config, resume: str | Path | None, seed: int | None) -> dict[st
         if resume is None and kept_checkpoints(cfg.work_dir):
             # A new training would overwrite checkpoints that can perhaps be repaired.
             raise UserError(
-                f'no checkpoint that {Path(cfg.work_dir, LAST_CHECKPOINT)} names can be loaded; '
-                'name another by --resume PATH, or remove that file to begin anew'
+                f'none of the checkpoints in {Path(cfg.work_dir, LAST_CHECKPOINT)} can be loaded; '
+                'give another one by --resume PATH, or remove that file to start a new training'
             )
         if resume is None:
             print(f'No checkpoint in {cfg.work_dir} yet: training starts from the beginning.')
     if resume is None:
         known = not load_from or load_from in SHIPPED or '://' in load_from
         if not known and not Path(load_from).is_file():
-            raise UserError(f'checkpoint {load_from}, to load from, does not exist')
+            raise UserError(f'load_from: checkpoint {load_from} does not exist')
         return None
     if checkpoint is None:
         checkpoint = load_checkpoint(resume)
     check_resumable(checkpoint, cfg, resume)
     saved_seed = checkpoint['meta'].get('seed')
     if seed is not None and saved_seed not in (None, seed):
-        raise UserError(f'cannot resume {resume} with seed {seed}: it was begun with {saved_seed}')
+        raise UserError(
+            f'cannot resume {resume} with seed {seed}: it was started with {saved_seed}'
+        )
     # MMEngine reads the seed of a checkpoint only after it has seeded the samplers.
     if saved_seed is not None:
         cfg.randomness.seed = saved_seed

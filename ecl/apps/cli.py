@@ -27,14 +27,14 @@ COMMANDS = {
     'demo': ('model', 'demo', 'try a model in the browser'),
     'report': ('experiments', 'report', 'write a page about trainings'),
     'review': ('experiments', 'review', 'find thresholds, worst errors and likely wrong labels'),
-    'export': ('model', 'export', 'write a model as ONNX or as a program of PyTorch'),
-    'publish': ('model', 'publish', 'write a checkpoint without the state of training'),
+    'export': ('model', 'export', 'write a model as ONNX or as a torch.export program'),
+    'publish': ('model', 'publish', 'write a checkpoint without the training state'),
     'prepare': ('data', 'prepare', 'prepare your images, or a public benchmark'),
     'check': ('data', 'check', 'verify the data of a configuration'),
     'browse': ('data', 'browse', 'draw images as the network gets them'),
     'distribution': ('data', 'distribution', 'draw the class sizes'),
     'matrix': ('experiments', 'matrix', 'train configurations with several seeds'),
-    'compare': ('experiments', 'compare', 'compare trainings, with tests of significance'),
+    'compare': ('experiments', 'compare', 'compare trainings, with significance tests'),
     'balance': ('experiments', 'balance', 'compare methods at equal balance'),
     'share': ('experiments', 'prediction_share', 'draw predictions and confidence per class'),
     'list': ('model', 'list_configs', 'list the configurations and their results'),
@@ -59,9 +59,9 @@ _REFUSALS = {
     errno.EROFS: 'the disk cannot be written to',
     errno.EACCES: 'no permission',
     errno.EPERM: 'no permission',
-    errno.EEXIST: 'a file is there already',
+    errno.EEXIST: 'the file already exists',
     errno.ENOTDIR: 'a part of the path is a file',
-    errno.EISDIR: 'a folder is where a file should be',
+    errno.EISDIR: 'found a folder, expected a file',
     errno.EIO: 'the disk cannot be read or written',
 }
 
@@ -104,7 +104,7 @@ def run_tool(main: Callable[[], None]) -> None:
     except OSError as error:
         if error.errno not in _REFUSALS:
             raise
-        where = f' for {error.filename}' if error.filename else ''
+        where = f': {error.filename}' if error.filename else ''
         _fail(f'{_REFUSALS[error.errno]}{where}')
     except ModuleNotFoundError as error:
         if error.name not in EXTRAS:

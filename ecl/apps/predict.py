@@ -168,7 +168,7 @@ def _check(topk: int, batch_size: int, out: str | Path | None) -> None:
 def _check_scores(tau: float | None, expert: int | None, thresholds: str | Path | None) -> None:
     if thresholds is not None and (expert is not None or tau is not None):
         raise UserError(
-            '--thresholds belong to the scores of the whole model as it was trained: remove '
+            '--thresholds are only valid for the whole model without adjustment: remove '
             '--expert, --tau and --adjust, or --thresholds'
         )
 

@@ -119,8 +119,8 @@ class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
             raise UserError(
-                f'{self.name} would run {module}.{name}, which no plain array file does. '
-                'It was not opened. Replace it by the original.'
+                f'{self.name} would run {module}.{name}, which a file of arrays never does. '
+                'It was not opened. Replace it with the original.'
             )
         return _ALLOWED[module, name]
 
@@ -132,5 +132,5 @@ class _ArrayUnpickler(pickle.Unpickler):
         # A damaged pickle may raise any exception; in every case the user must replace the file.
         except Exception as error:
             raise UserError(
-                f'{self.name} is not a complete pickle ({error}). Replace it by the original.'
+                f'{self.name} is not a complete pickle ({error}). Replace it with the original.'
             ) from error

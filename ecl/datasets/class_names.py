@@ -45,13 +45,13 @@ def check_same_classes(
     if unknown:
         fault = f'unknown classes {shorten(unknown)}'
     elif missing:
-        fault = f'no class {shorten(missing)}, so that labels shift'
+        fault = f'class {shorten(missing)} is missing, so the labels shift'
     else:
         label = next(i for i, name in enumerate(tested) if name != trained[i])
         fault = f'another order: label {label} is {tested[label]!r}, expected {trained[label]!r}'
     raise UserError(
-        f'{name} has other classes than the training data: {fault}. Give the dataset those of the '
-        'training data by its argument `classes`.'
+        f'{name} has other classes than the training data: {fault}. Set the argument `classes` '
+        'of the dataset to the classes of the training data.'
     )
 
 

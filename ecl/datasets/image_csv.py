@@ -134,8 +134,8 @@ def _find_columns(
     lacking = 'image' if 'image' not in places else 'label'
     raise UserError(
         f'{name} has no column for the {lacking}: got {", ".join(header)}, expected one of '
-        f'{", ".join(COLUMNS[lacking].split())}. Name it: ecl prepare csv has '
-        f'--{lacking}-column, the dataset ImageCSV the argument {lacking}_column.'
+        f'{", ".join(COLUMNS[lacking].split())}. Give its name: ecl prepare csv '
+        f'--{lacking}-column NAME, or the argument {lacking}_column of ImageCSV.'
     )
 
 

@@ -103,8 +103,8 @@ def check_memory(runner: Runner, data_batch: Any) -> str | None:
         fits = max(int(USABLE * (available - fixed) / per_image), 0)
         advice = (
             f'Set train_dataloader.batch_size={power_of_two(fits)}, with '
-            'optim_wrapper.accumulative_counts for the same images a step, or choose a smaller '
-            'network or image.'
+            'optim_wrapper.accumulative_counts for the same number of images per step, or choose '
+            'a smaller network or image.'
             if fits >= 2
             else 'Choose a smaller network or smaller images.'
         )

@@ -304,7 +304,7 @@ def _without_peers(losses: dict[str, dict]) -> dict[str, dict]:
     if dropped := losses.keys() - left.keys():
         MMLogger.get_current_instance().warning(
             f'model.head.expert_losses: got {", ".join(sorted(dropped))} and '
-            'model.backbone.num_experts=1. Training goes on without, because one expert has no '
+            'model.backbone.num_experts=1. These losses are removed, because one expert has no '
             'peers.'
         )
     return left

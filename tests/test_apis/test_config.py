@@ -61,11 +61,11 @@ def test_there_may_be_nothing_to_delete(tiny):
     [
         ('model.head.num_clases', "head.num_clases is not .* LinearClsHead; did you mean 'num_cl"),
         ('model.hed.num_classes', "model.hed is not an .* ImageClassifier; did you mean 'head'"),
-        ('modle.head.num_classes', "nothing reads 'modle'.*; did you mean 'model'"),
+        ('modle.head.num_classes', "unknown key 'modle'.*; did you mean 'model'"),
         ('val_evaluator.2.topk', '--cfg-options: Index 2 exceeds the length of list'),
         ('log_level.high', '--cfg-options: .*log_level'),
-        ('lr', "nothing reads 'lr' .*; did you mean 'optim_wrapper.optimizer.lr'"),
-        ('gibberish', "nothing reads 'gibberish' once the file is loaded$"),
+        ('lr', "unknown key 'lr'; did you mean 'optim_wrapper.optimizer.lr'"),
+        ('gibberish', "unknown key 'gibberish'$"),
     ],
 )
 def test_an_option_that_leads_nowhere_is_an_error(tiny, option, message):

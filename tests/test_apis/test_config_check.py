@@ -107,10 +107,10 @@ PIPELINE = 'train_dataloader.dataset.dataset.pipeline'
 @pytest.mark.parametrize(
     ('option', 'message'),
     [
-        ('train_cfgg', "nothing reads the key 'train_cfgg'; did you mean 'train_cfg'?"),
-        ('optim_wraper', "nothing reads the key 'optim_wraper'; did you mean 'optim_wrapper'?"),
-        ('param_schedulers', "the key 'param_schedulers'; did you mean 'param_scheduler'?"),
-        ('custom_hook', "the key 'custom_hook'; did you mean 'custom_hooks'?"),
+        ('train_cfgg', "unknown key 'train_cfgg'; did you mean 'train_cfg'?"),
+        ('optim_wraper', "unknown key 'optim_wraper'; did you mean 'optim_wrapper'?"),
+        ('param_schedulers', "unknown key 'param_schedulers'; did you mean 'param_scheduler'?"),
+        ('custom_hook', "unknown key 'custom_hook'; did you mean 'custom_hooks'?"),
         (
             'model.bakbone',
             "model.bakbone is not an argument of ImageClassifier; did you mean 'backb",
@@ -299,6 +299,6 @@ def test_a_hook_that_stores_its_keyword_arguments_may_take_any():
 def test_a_type_that_is_not_registered_says_how_to_register_it():
     with pytest.raises(UserError) as caught:
         _check({'model.type': 'Qqq'})
-    assert 'is not registered. Register a class of your own' in str(caught.value)
+    assert 'is not registered. Register your own class' in str(caught.value)
     assert '@MODELS.register_module()' in str(caught.value)
     assert 'custom_imports' in str(caught.value)

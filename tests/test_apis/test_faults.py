@@ -159,7 +159,7 @@ class Faulty(BaseTransform):
     ('kind', 'message'),
     [
         ('dies', r'a data worker died .*lower train_dataloader\.num_workers \(now 1\)'),
-        ('hangs', r'no batch for 2 seconds: .* raise timeout of '),
+        ('hangs', r'no batch for 2 seconds: .* increase the timeout of '),
     ],
 )
 def test_a_data_worker_that_fails_ends_the_training(digits_config, tmp_path, kind, message):

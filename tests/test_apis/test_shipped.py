@@ -48,7 +48,7 @@ def test_it_predicts_if_no_checkpoint_is_given(tmp_path, monkeypatch, capsys):
     assert end.value.code == 0
     printed = capsys.readouterr()
     assert f'{Digits(split="test")[3]["gt_label"]} (few-shot)' in printed.out
-    assert f'{NAME}, handwritten digits, predicts' in printed.err
+    assert f'using {NAME} (handwritten digits)' in printed.err
 
 
 def test_options_may_stand_between_checkpoint_and_images(tmp_path, capsys):

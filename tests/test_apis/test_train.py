@@ -73,7 +73,7 @@ def test_the_seed_decides_the_weights_and_is_resumed(digits_run, train_digits, t
     straight, resumed = (load_checkpoint(d / 'epoch_2.pth')['state_dict'] for d in (one, two))
     assert not _differing(straight, resumed)
 
-    with pytest.raises(UserError, match='with seed 5: it was begun with 1'):
+    with pytest.raises(UserError, match='with seed 5: it was started with 1'):
         train_digits(two, epochs=2, seed=5, resume=one / 'epoch_1.pth')
 
 
@@ -159,7 +159,7 @@ def test_a_configuration_without_training_is_refused(tmp_path):
 
 
 def test_weights_to_start_from_must_exist(digits_config, tmp_path):
-    with pytest.raises(UserError, match=r'nowhere\.pth, to load from, does not exist'):
+    with pytest.raises(UserError, match=r'load_from: .*nowhere\.pth does not exist'):
         train(digits_config, work_dir=tmp_path, cfg_options={'load_from': 'nowhere.pth'})
 
 

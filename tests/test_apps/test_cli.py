@@ -59,7 +59,7 @@ def test_a_full_disk_is_one_line_and_status_2(capsys):
     with pytest.raises(SystemExit) as caught:
         run_tool(lambda: _raise(OSError(errno.ENOSPC, 'No space left on device', 'a/results.json')))
     assert caught.value.code == 2
-    assert capsys.readouterr().err == 'error: no space left on the disk for a/results.json\n'
+    assert capsys.readouterr().err == 'error: no space left on the disk: a/results.json\n'
     with pytest.raises(FileNotFoundError):
         run_tool(lambda: _raise(FileNotFoundError(errno.ENOENT, 'No such file', 'b')))
 
@@ -67,8 +67,8 @@ def test_a_full_disk_is_one_line_and_status_2(capsys):
 def test_a_folder_that_refuses_and_memory_that_runs_out_are_one_line(capsys, tmp_path):
     (tmp_path / 'file').touch()
     for fault, line in (
-        (lambda: (tmp_path / 'file').mkdir(), f'a file is there already for {tmp_path / "file"}'),
-        (lambda: tmp_path.read_text(), f'a folder is where a file should be for {tmp_path}'),
+        (lambda: (tmp_path / 'file').mkdir(), f'the file already exists: {tmp_path / "file"}'),
+        (lambda: tmp_path.read_text(), f'found a folder, expected a file: {tmp_path}'),
         (lambda: torch.empty(1 << 55), r'out of memory (144115188075855872 bytes more'),
         (lambda: _raise(MemoryError()), 'out of memory'),
     ):

@@ -81,8 +81,8 @@ def test_several_files_and_folders_are_predicted_in_their_order(digits_run, imag
         (dict(tau=math.nan), r'tau: got nan, expected a number'),
         (dict(tau=math.inf), r'tau: got inf, expected a number'),
         (dict(adjust='tau-norm'), 'adjust tau-norm: got no strength. Give tau'),
-        (dict(thresholds='t.json', expert=0), '--thresholds belong to the scores of the whole'),
-        (dict(thresholds='t.json', tau=1.0), '--thresholds belong to the scores of the whole'),
+        (dict(thresholds='t.json', expert=0), '--thresholds are only valid for the whole'),
+        (dict(thresholds='t.json', tau=1.0), '--thresholds are only valid for the whole'),
     ],
 )
 def test_mistakes(digits_run, images, tmp_path, monkeypatch, arguments, message):

@@ -67,7 +67,7 @@ def test_a_file_of_classes_may_lie_in_the_home_folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ('tested', 'fault'),
     [
-        (['a', 'c'], "no class 'b', so that labels shift"),
+        (['a', 'c'], "class 'b' is missing, so the labels shift"),
         (['a', 'b', 'x'], "unknown classes 'x'"),
         (['a', 'c', 'b'], "label 1 is 'c', expected 'b'"),
         (list('uvwxyz'), "'u', 'v', 'w', 'x', 'y' and 1 more"),

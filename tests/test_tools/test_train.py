@@ -50,6 +50,6 @@ def test_a_mistake_ends_in_one_line_and_status_2(tools, digits_config, environme
     )
     assert result.returncode == 2
     assert result.stderr.splitlines() == [
-        f"error: {digits_config}: option modle.head.type: nothing reads 'modle' once the file is "
-        "loaded; did you mean 'model'?"
+        f"error: {digits_config}: option modle.head.type: unknown key 'modle'; "
+        "did you mean 'model'?"
     ]

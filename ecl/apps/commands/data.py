@@ -28,7 +28,9 @@ def prepare(argv: Sequence[str] | None = None) -> None:
             f'--{column}-column', metavar='NAME', help='name of this column, if not recognized'
         )
     table.add_argument(
-        '--group-column', metavar='NAME', help='images of a group, such as a patient, stay together'
+        '--group-column',
+        metavar='NAME',
+        help='column of groups, such as patients; a group stays in one split',
     )
     for parser_of_own in (folder, table):
         _add_division(parser_of_own)
@@ -42,19 +44,21 @@ def prepare(argv: Sequence[str] | None = None) -> None:
     )
     folders.add_argument('images', help='folder of the unpacked archive')
     folders.add_argument('--root', default='data', help='folder of the data')
-    smaller = commands.add_parser('resize', help='copies of images at a size that reads faster')
+    smaller = commands.add_parser(
+        'resize', help='copies of images at a smaller size, for faster reading'
+    )
     smaller.add_argument('source', help='folder of images, at any depth')
     smaller.add_argument('--out', required=True, help='folder of the copies')
     smaller.add_argument(
         '--short-side', type=int, default=320, metavar='N', help='pixels (default: 320)'
     )
-    smaller.add_argument('--lists', help='folder of lists: copy only the images that they name')
+    smaller.add_argument('--lists', help='folder of lists: copy only the images in these lists')
     smaller.add_argument('--workers', type=int, metavar='N', help='threads')
     arguments = parser.parse_args(argv)
     if arguments.command == 'resize':
         del arguments.command
         written, existed = resize.resize_images(**vars(arguments))
-        print(f'{written} copies in {arguments.out}; {existed} were there already')
+        print(f'{written} copies in {arguments.out}; {existed} already existed')
     elif arguments.command == 'cifar100-folders':
         print(*class_folders.write_class_folders(arguments.images, arguments.root), sep='\n')
     elif arguments.command in ('folder', 'csv'):
@@ -113,14 +117,15 @@ def _add_division(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--keep',
         metavar='FOLDER',
-        help='keep the test and validation images of this earlier --out; all others train',
+        help='keep the test and validation images of this earlier --out; use all others for '
+        'training',
     )
-    parser.add_argument('--seed', type=int, default=0, help='seed of the division')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the random split')
     parser.add_argument(
         '--group-by',
         metavar='N|PATTERN',
-        help='images of a group, such as a shop, stay together: the N-th folder of the path, or '
-        'what a regular expression finds in it',
+        help='keep groups of images, such as those of a shop, in one split; the group is the N-th '
+        'folder of the path, or the match of a regular expression',
     )
     parser.add_argument(
         '--network',
@@ -149,7 +154,7 @@ def _share(arguments: Namespace, split: str) -> int | float | None:
     if number is not None and number < (split == 'test'):
         raise UserError(f'--{split}-per-class must be at least {int(split == "test")}')
     if fraction is not None and not 0 < fraction < 1:
-        raise UserError(f'--{split}-fraction must lie between 0 and 1, not {fraction:g}')
+        raise UserError(f'--{split}-fraction must be between 0 and 1, not {fraction:g}')
     return number if number is not None else fraction
 
 
@@ -159,14 +164,16 @@ def check(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('config', help='configuration file, or name')
     parser.add_argument('--json', action='store_true', help='print the whole report as JSON')
     parser.add_argument('--workers', type=int, metavar='N', help='threads that read images')
-    parser.add_argument('--work-dir', help='folder of the training; keeps what was read')
+    parser.add_argument(
+        '--work-dir', help='work dir of the training; stores the results of the check'
+    )
     add_cfg_options(parser)
     parser.add_argument(
         '--accept',
         nargs='+',
         choices=verify.KINDS,
         default=(),
-        help='kinds of fault to report as notes',
+        help='kinds of fault to report only as notes',
     )
     args = parser.parse_args(argv)
     report = verify.check_data(

@@ -21,7 +21,7 @@ def matrix(argv: Sequence[str] | None = None) -> None:
     """Train configurations with several seeds."""
     parser = ArgumentParser(
         description='Train configurations with several seeds and write one table. A second call '
-        'goes on where the first was interrupted.'
+        'continues where the first was interrupted.'
     )
     parser.add_argument('path', metavar='MATRIX', help='YAML or JSON file: title, seeds, rows')
     parser.add_argument('--config', help='configuration of the rows that name none')
@@ -29,14 +29,16 @@ def matrix(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--out', metavar='NAME', help='NAME.md, NAME.json and NAME.png; default: in the work dir'
     )
-    parser.add_argument('--jobs', type=int, default=1, help='trainings at the same time')
+    parser.add_argument('--jobs', type=int, default=1, help='number of parallel trainings')
     parser.add_argument(
         '--together',
         action='store_true',
-        help='trainings at the same time share one process and its GPU, in turns of a step',
+        help='run the parallel trainings in one process, one step each in turn, on one GPU',
     )
     parser.add_argument(
-        '--minutes', type=float, help='leave out trainings that do not fit, for a later call'
+        '--minutes',
+        type=float,
+        help='time limit; trainings that do not fit are left for a later call',
     )
     add_cfg_options(parser)
     handle_signals(_interrupt_once)
@@ -53,7 +55,7 @@ def _interrupt_once(number: int, frame: FrameType | None) -> None:
 def compare(argv: Sequence[str] | None = None) -> None:
     """Compare trainings."""
     parser = ArgumentParser(
-        description='Trainings side by side, and tests of their differences from the first.'
+        description='Compare trainings with the first one, and test the differences.'
     )
     parser.add_argument(
         'paths',
@@ -72,8 +74,8 @@ def compare(argv: Sequence[str] | None = None) -> None:
 def balance(argv: Sequence[str] | None = None) -> None:
     """Compare methods at equal balance."""
     parser = ArgumentParser(
-        description='Overall and few-shot accuracy as the prior is corrected further at '
-        'prediction: the method whose curve lies higher is better at any balance.'
+        description='Draw overall over few-shot accuracy for several strengths of logit '
+        'adjustment. The method with the higher curve is better at the same balance.'
     )
     parser.add_argument(
         'paths', nargs='+', metavar='RUN', help='a work dir, or a folder of them (seeds)'

@@ -84,7 +84,7 @@ def test(argv: Sequence[str] | None = None) -> None:
         metavar='FILE.json|FILE.pkl',
         help='write the metrics (.json) or the prediction of each image (.pkl) to this file',
     )
-    parser.add_argument('--show-dir', help='write the test images with their predictions there')
+    parser.add_argument('--show-dir', help='folder for the test images with their predictions')
     parser.add_argument(
         '--per-class',
         metavar='FILE.csv',
@@ -111,20 +111,20 @@ def test(argv: Sequence[str] | None = None) -> None:
         '--adjust',
         metavar='METHOD',
         help='adjust the classifiers to balanced test data by logit-adjustment, tau-norm or a '
-        'method of your own; the model before it is tested too',
+        'method of your own; the unadjusted model is also tested',
     )
     parser.add_argument(
         '--tau',
         type=lambda text: text if text == 'auto' else float(text),
         metavar='auto|VALUE',
-        help='strength of --adjust, which is logit-adjustment if not given; auto (default): chosen '
+        help='strength of --adjust (default method: logit-adjustment); auto (default): chosen '
         'on validation data or training images, never on test images',
     )
     parser.add_argument(
         '--adapt',
         action='store_true',
-        help='find weights of the experts on the unlabelled test images (SADE); the model before '
-        'it is tested too',
+        help='find weights of the experts on the unlabelled test images (SADE); the model with '
+        'equal weights is also tested',
     )
     arguments = vars(parser.parse_args(argv))
     factors = arguments.pop('imbalance_factors')
@@ -140,9 +140,15 @@ def predict(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         'source', nargs='+', metavar='IMAGE_OR_FOLDER', help='folders are searched at any depth'
     )
-    parser.add_argument('--topk', type=int, default=5, help='classes to name; default: 5')
-    parser.add_argument('--expert', type=int, metavar='K', help='this expert alone, from 0')
-    parser.add_argument('--out', metavar='FILE.csv|FILE.json', help='write instead of printing')
+    parser.add_argument(
+        '--topk', type=int, default=5, help='number of classes to print; default: 5'
+    )
+    parser.add_argument(
+        '--expert', type=int, metavar='K', help='use only this expert, counted from 0'
+    )
+    parser.add_argument(
+        '--out', metavar='FILE.csv|FILE.json', help='write the predictions to this file'
+    )
     parser.add_argument('--batch-size', type=int, default=32, help='default: 32')
     parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU if there is one')
     parser.add_argument(
@@ -153,7 +159,7 @@ def predict(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--adjust',
         metavar='METHOD',
-        help='adjustment of --tau: tau-norm or one of your own; default: logit-adjustment',
+        help='method of the adjustment: tau-norm or one of your own; default: logit-adjustment',
     )
     parser.add_argument(
         '--thresholds',
@@ -187,16 +193,16 @@ def _add_checkpoint(parser: ArgumentParser) -> None:
 
 def _chosen(checkpoint: str | None) -> str:
     if checkpoint is None:
-        print(f'No checkpoint is given: {DIGITS}, handwritten digits, predicts.', file=sys.stderr)
+        print(f'No checkpoint given: using {DIGITS} (handwritten digits).', file=sys.stderr)
         return DIGITS
     return checkpoint
 
 
 def demo(argv: Sequence[str] | None = None) -> None:
     """Serve the demo page."""
-    parser = ArgumentParser(description='Serve a page to try a model, on this machine alone.')
+    parser = ArgumentParser(description='Serve a page to try a model, only on this machine.')
     _add_checkpoint(parser)
-    parser.add_argument('--port', type=int, help='default: the first free one from 7860 on')
+    parser.add_argument('--port', type=int, help='default: the first free port from 7860')
     add_trust_argument(parser)
     arguments = vars(parser.parse_args(argv))
     from ecl.apps.demo import demo  # its packages are an extra
@@ -216,10 +222,10 @@ def export(argv: Sequence[str] | None = None) -> None:
         '--out',
         required=True,
         metavar='FILE.onnx|FILE.pt2',
-        help='file to write: ONNX, or a program of torch.export',
+        help='file to write: ONNX, or a torch.export program',
     )
     parser.add_argument(
-        '--what', default='ensemble', help='ensemble (default), or one expert alone: expert0, ...'
+        '--what', default='ensemble', help='ensemble (default), or one expert: expert0, ...'
     )
     parser.add_argument(
         '--preprocess',
@@ -238,11 +244,13 @@ def export(argv: Sequence[str] | None = None) -> None:
 def publish(argv: Sequence[str] | None = None) -> None:
     """Publish a checkpoint, and print its sizes."""
     parser = ArgumentParser(
-        description='Write a checkpoint without the state of training, as .pth and .safetensors; '
-        'the first digits of its SHA-256 sum go into its name.'
+        description='Write a checkpoint without the training state, as .pth and .safetensors. '
+        'The file name contains the first digits of its SHA-256 sum.'
     )
     parser.add_argument('checkpoint', help=CHECKPOINT)
-    parser.add_argument('--out', metavar='FILE.pth', help='default: FOLDER_CHECKPOINT, beside it')
+    parser.add_argument(
+        '--out', metavar='FILE.pth', help='default: FOLDER_CHECKPOINT, in the same folder'
+    )
     parser.add_argument('--half', action='store_true', help='store the weights in float16')
     add_trust_argument(parser)
     arguments = parser.parse_args(argv)

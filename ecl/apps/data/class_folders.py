@@ -29,7 +29,7 @@ def write_class_folders(images: str | Path, root: str | Path = 'data') -> list[s
     splits = {split: CIFAR100(str(folder), split) for split in ('train', 'test')}
     for split in splits:
         if (target / split).exists():
-            raise UserError(f'{target / split} exists already. Remove it to write it anew.')
+            raise UserError(f'{target / split} already exists. Remove it to write it again.')
     told = []
     for split, dataset in splits.items():
         classes = dataset.metainfo['classes']

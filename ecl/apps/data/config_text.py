@@ -107,9 +107,9 @@ def config_texts(
         if settings.experts > 1:
             model += f', backbone=dict(num_experts={settings.experts})'
     text = f'''"""{images} training images in {len(class_counts)} classes, \
-{max(class_counts)} to {min(class_counts)} a class.
+{max(class_counts)} to {min(class_counts)} per class.
 
-Lists and class names lie beside this file, the images in data_root. Written by ecl prepare.
+Lists and class names are in the folder of this file, images in data_root. Written by ecl prepare.
 """
 
 _base_ = {shown!r}
@@ -157,7 +157,7 @@ def _normalisation(settings: Settings) -> str:
 
 
 def _probe_text(out: Path) -> str:
-    return f'''"""Linear probe on the images of config.py: the classifier alone is fitted."""
+    return f'''"""Linear probe on the images of config.py: only the classifier is fitted."""
 
 _base_ = './config.py'
 

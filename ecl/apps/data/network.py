@@ -11,7 +11,7 @@ from ecl.apis.config_check import nearest
 from ecl.errors import UserError
 
 #: Network of photographs by default; see configs/_base_/models/lite0.py.
-DEFAULT = 'EfficientNet-Lite0 (3.4 M parameters, 0.4 G multiply-adds an image)'
+DEFAULT = 'EfficientNet-Lite0 (3.4 M parameters, 0.4 G multiply-adds per image)'
 
 
 class Network(NamedTuple):

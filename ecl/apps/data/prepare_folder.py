@@ -201,15 +201,17 @@ def _check_division(
     divides = test is not None or val or untested_below or source.groups
     if source.division and (divides or keep is not None):
         raise UserError(
-            f'{source.root} is divided into training and test images already, and that division is '
-            'kept: remove the options that divide, or give one of its folders to divide it anew.'
+            f'{source.root} is already split into training and test images, and this split is '
+            'kept: remove the options that split, or give one of its folders to split it again.'
         )
     if keep is not None and divides:
-        raise UserError(f'--keep {keep} divides the images: remove the other options that do')
+        raise UserError(
+            f'--keep {keep} defines the split: remove the other options that split the images'
+        )
     if source.groups and untested_below:
         raise UserError(
-            '--untested-below: got groups too, expected images without groups. Remove the option: '
-            'of images in groups, a class of one group is for training only.'
+            '--untested-below: got images with groups, expected images without groups. Remove the '
+            'option: with groups, a class with only one group is already for training only.'
         )
 
 
@@ -224,7 +226,7 @@ def _divide(
 ) -> tuple[Split, str]:
     """Split the valid images; also return how, if not at random."""
     if source.division:
-        told = 'The division into training and test images is kept.'
+        told = 'The existing split into training and test images is kept.'
         return keep_division(sound, digests, source.division), told
     if source.groups:
         division = divide_groups(sound, source.groups, test, val, seed)

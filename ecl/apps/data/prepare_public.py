@@ -106,7 +106,7 @@ def _find_lists(benchmark: _Benchmark, folder: Path, images: Path) -> dict[str, 
             )
         elif stem in benchmark.required:
             needed = ', '.join(f'{stem}.txt' for stem in benchmark.required)
-            raise UserError(f'{folder} has no {stem}.txt; needed are {needed}')
+            raise UserError(f'{folder} has no {stem}.txt; the required lists are {needed}')
     return found
 
 
@@ -136,17 +136,17 @@ def _make(links: dict[Path, Path]) -> None:
     wanted = {}
     for link, source in links.items():
         if not source.exists():
-            raise UserError(f'{source} is missing; {link} should have led to it')
+            raise UserError(f'{source} is missing; it is the target of the link {link}')
         if not link.is_symlink() and not link.exists():
             wanted[link] = source
         elif link.resolve() != source.resolve():
-            raise UserError(f'{link} exists already and is something else. Move it away.')
+            raise UserError(f'{link} already exists and has another target. Move it away.')
     for link, source in wanted.items():
         try:
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(source.resolve())
         except OSError as error:
-            raise UserError(f'{link} cannot be made: {error.strerror}') from error
+            raise UserError(f'{link} cannot be created: {error.strerror}') from error
 
 
 def _shown(links: dict[Path, Path]) -> list[str]:

@@ -49,7 +49,7 @@ def resize_images(
     if not source.is_dir():
         raise UserError(f'{source} is not a folder')
     if out.resolve() == source.resolve() or source.resolve() in out.resolve().parents:
-        raise UserError(f'--out {out} lies in {source}; name a folder elsewhere')
+        raise UserError(f'--out {out} is inside {source}; choose another folder')
     names = _listed(Path(lists), source) if lists else find_images(source).images
     if not names:
         raise UserError(f'{source} has no images')

@@ -270,8 +270,9 @@ def _find_splits(root: Path) -> dict[str, str]:
         return splits
     if {'train', 'test'} <= set(splits.values()) or {'train', 'val'} <= set(splits.values()):
         raise UserError(
-            f'{root} is divided into {", ".join(splits)}, but has other folders beside: '
-            f'{shorten(others)}. Move them away, or rename {", ".join(splits)} if they are classes.'
+            f'{root} has the splits {", ".join(splits)}, but also other folders: '
+            f'{shorten(others)}. Move these away, or rename {", ".join(splits)} if they are '
+            'classes.'
         )
     return {}
 
@@ -280,8 +281,8 @@ def _check_division(division: dict[str, str], root: Path) -> None:
     splits = set(division.values())
     if 'train' not in splits or len(splits) < 2:
         raise UserError(
-            f'{root} is divided: got images in {", ".join(sorted(splits)) or "no split"}, expected '
-            'them in train and in test or val. Complete it, or give one folder to divide it anew.'
+            f'{root} is split: got images in {", ".join(sorted(splits)) or "no split"}, expected '
+            'images in train and in test or val. Add them, or give one folder to split it again.'
         )
 
 
@@ -294,7 +295,7 @@ def _loose_files(root: Path, inside: str) -> dict[str, str]:
     loose = [name for name in _entries(root / inside) if not (root / inside / name).is_dir()]
     if images := [name for name in loose if name.lower().endswith(EXTENSIONS)]:
         raise UserError(
-            f'{root / inside / images[0]} is beside the class folders and so has no class. Move it '
+            f'{root / inside / images[0]} is not in a class folder, so it has no class. Move it '
             f'into one ({len(images)} such images).'
         )
     prefix = f'{inside}/' if inside else ''

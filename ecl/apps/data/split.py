@@ -117,14 +117,14 @@ def _describe_small(
         told.append(f'and {len(sizes) - _NAMED} more')
     remedies = ['add images']
     if not all(sizes.values()):
-        remedies.append('remove classes that have none')
+        remedies.append('remove classes without images')
     if max(sizes.values()) > 1:
         remedies.append('ask for fewer test or validation images')
     if any(sizes.values()):
-        remedies.append(f'train on them without a test: --untested-below {max(sizes.values()) + 1}')
+        remedies.append(f'use them only for training: --untested-below {max(sizes.values()) + 1}')
     return (
         f'{len(sizes)} of {len(classes)} classes have too few different images for test, '
-        f'validation and training: {"; ".join(told)}. What helps: {", or ".join(remedies)}.'
+        f'validation and training: {"; ".join(told)}. Possible solutions: {", or ".join(remedies)}.'
     )
 
 
@@ -173,7 +173,10 @@ def divide_groups(
     """
     test = GROUPED if test is None else test
     if isinstance(test, int) or (isinstance(val, int) and val):
-        raise UserError('whole groups are tested: give --test-fraction or --val-fraction instead')
+        raise UserError(
+            'with groups, only whole groups can be test images: use --test-fraction or '
+            '--val-fraction'
+        )
     paths = [path for members in classes.values() for path in members]
     labels = [label for label, members in enumerate(classes.values()) for _ in members]
     division = dict.fromkeys(paths, 'train')
@@ -184,12 +187,12 @@ def divide_groups(
             continue
         if share > 0.5 + 1e-9:
             raise UserError(
-                f'too many images to hold out for {split}: got {share:.0%} of those that remain, '
-                f'expected at most 50%. Lower --{split}-fraction.'
+                f'too many images to hold out for {split}: got {share:.0%} of the remaining '
+                f'images, expected at most 50%. Lower --{split}-fraction.'
             )
         parts = round(1 / share)
         chosen = [labels[index] for index in rest]
-        found = {'groups': len(set(names)), 'images of a class': max(Counter(chosen).values())}
+        found = {'groups': len(set(names)), 'images per class': max(Counter(chosen).values())}
         for what, number in found.items():
             if number < max(2, parts):
                 raise UserError(

@@ -51,11 +51,11 @@ def print_summary(prepared: Prepared, console: Console | None = None) -> None:
     if prepared.similar:
         held_out = sum(counts['val'] + counts['test'])
         # An existing split is kept, even if groups are given.
-        advice = '' if prepared.division else ': keep what belongs together with --group-by'
+        advice = '' if prepared.division else '; keep related images in one split with --group-by'
         lines.append(
             f'{len(prepared.similar)} of {held_out} test and validation images look like a '
-            f'training image (pairs in {prepared.out / "similar.txt"}). Accuracy on them says '
-            f'little{advice}.'
+            f'training image (pairs in {prepared.out / "similar.txt"}). Accuracy on them is '
+            f'not reliable{advice}.'
         )
     left_out = prepared.split.left_out
     if left_out:
@@ -83,9 +83,10 @@ def _precision(prepared: Prepared) -> list[str]:
         return []
     more = ''
     if not prepared.division and tested < 0.2 * (tested + trained):
-        more = ' More images are tested with --test-fraction 0.2.'
+        more = ' Use --test-fraction 0.2 for more test images.'
     return [
-        f'{tested} test images: an accuracy is known to about {half_width:.0f} points only.{more}'
+        f'{tested} test images: the 95 % interval of an accuracy is about +/- {half_width:.0f} '
+        f'points.{more}'
     ]
 
 

@@ -31,11 +31,11 @@ KINDS = {
     'source': 'Data that cannot be read',
     'labels': 'Labels out of range',
     'empty': 'Classes without training images',
-    'repeated': 'Lines that name an image again',
-    'public': 'Unlike the public list of this name',
+    'repeated': 'Images that a list contains twice',
+    'public': 'Lists that differ from the public list of this name',
     'images': 'Image files missing or damaged',
-    'ambiguous': 'Images trained on under several labels',
-    'leak': 'Images trained on and tested on',
+    'ambiguous': 'Training images with several labels',
+    'leak': 'Images in both training and test data',
 }
 
 
@@ -289,7 +289,7 @@ def repeated_lines(content: str, name: str) -> Iterator[str]:
         earlier, given = first.setdefault(path, (number, label))
         if earlier != number:
             as_well = f' with label {label} instead of {given}' if label != given else ''
-            yield f'{name}, line {number} names the image of line {earlier} again{as_well}: {path}'
+            yield f'{name}, line {number} repeats the image of line {earlier}{as_well}: {path}'
 
 
 def unlike_public(dataset: ImageList) -> str:
@@ -308,7 +308,7 @@ def unlike_public(dataset: ImageList) -> str:
         return ''
     entry = public[0]
     return (
-        f'{dataset.ann_file} has {found[0]:,} images, {found[1]} to {found[2]} a class, but the '
-        f'public {entry.name} has {entry.images:,}, {entry.most} to {entry.least}; get the public '
-        'list, or give your own another name'
+        f'{dataset.ann_file} has {found[0]:,} images, {found[1]} to {found[2]} per class, but the '
+        f'public {entry.name} has {entry.images:,}, {entry.most} to {entry.least}; download the '
+        'public list, or rename your own list'
     )

@@ -95,7 +95,9 @@ def balance(
     methods: list[dict[str, Any]] = []
     for method in read_methods(paths):
         if not method.work_dirs:
-            raise UserError(f'{method.name} is no work dir of a training, nor a folder of such')
+            raise UserError(
+                f'{method.name} is not a work dir of a training or a folder of work dirs'
+            )
         found = [
             _curves(work_dir, strengths, method.thresholds, cfg_options)
             for work_dir in method.work_dirs

@@ -87,7 +87,7 @@ def _from_folder(folder: Path) -> Method:
         return Method(name, [_checked(read_json(folder / RECORD), folder)], [folder])
     records = sorted(folder.glob(f'*/{RECORD}'))
     if not records:
-        raise UserError(f'{folder} holds no {RECORD}, nor does a folder in it: no training ended')
+        raise UserError(f'{folder} and its subfolders contain no {RECORD}: no training has ended')
     folders = [file.parent for file in records]
     return Method(name, [_checked(read_json(file), file) for file in records], folders)
 
@@ -102,7 +102,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _checked(record: Any, path: Path) -> dict[str, Any]:
     if not isinstance(record, Mapping) or not isinstance(record.get('metrics'), Mapping):
-        raise UserError(f'{path} holds no metrics: it is no record of a training or an evaluation')
+        raise UserError(f'{path} has no metrics: it is not a record of a training or an evaluation')
     return dict(record)
 
 

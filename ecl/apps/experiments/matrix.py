@@ -112,7 +112,10 @@ def run_matrix(
         logs = ', '.join(f'{run} ({run.work_dir / LOG})' for run in failed)
         raise UserError(f'{len(failed)} of {len(runs)} trainings failed: {logs}')
     if left_over:
-        print(f'{len(left_over)} of {len(runs)} trainings are left: call again to go on.')
+        print(
+            f'{len(left_over)} of {len(runs)} trainings are left: run the command again to '
+            'continue.'
+        )
     return result
 
 
@@ -164,7 +167,10 @@ def _run_all(
                     say(f'{outcome}; {left}' if left else outcome)
                     renew_table()
                 for run in budget.exceeded_by(workers.running, waiting) if budget else ():
-                    say(f'{run} does not fit into {minutes:g} minutes: left for the next call')
+                    say(
+                        f'{run} does not fit into {minutes:g} minutes: left for the next run of '
+                        'the command'
+                    )
                     left_over.append(run)
                     if run in waiting:
                         waiting.remove(run)
@@ -228,7 +234,7 @@ def _outcome(run: Run, status: int) -> str:
         ]
         return f'{run}: {", ".join(shown)}'
     if status == EXIT_STOPPED:
-        return f'{run}: stopped; call again to go on'
+        return f'{run}: stopped; run the command again to continue'
     cause = ''
     if status < 0:
         name = signal.Signals(-status).name

@@ -167,7 +167,7 @@ def read_matrix(
     _check_keys(content, (*needed, 'cfg_options'), needed, str(path))
     seeds, expected = content['seeds'], Each(Whole(at_least=0))
     if not expected.admits(seeds) or len(set(seeds)) < len(seeds):
-        raise UserError(f'{path}: seeds: got {seeds!r}, expected {expected}, and no two alike.')
+        raise UserError(f'{path}: seeds: got {seeds!r}, expected {expected}, all different.')
     _check_options(content, str(path))
     if not isinstance(content['rows'], list):
         raise UserError(f'{path}: rows: got {content["rows"]!r}, expected a list of rows.')
@@ -208,7 +208,7 @@ def _check_keys(node: Any, known: Sequence[str], needed: Sequence[str], source: 
         raise UserError(f'{source}: expected the keys {", ".join(known)}, found {node!r}')
     for key in node:
         if key not in known:
-            raise UserError(f'{source}: nothing reads the key {key!r}{nearest(str(key), known)}')
+            raise UserError(f'{source}: unknown key {key!r}{nearest(str(key), known)}')
     for key in needed:
         if not node.get(key):
             raise UserError(f'{source}: {key!r} is missing in {dict(node)}')

@@ -48,7 +48,7 @@ def prediction_share(
     curves = [curve for path in kept for curve in _read_curves(Path(path))]
     for method in read_methods([path for path in paths if path not in kept]):
         if not method.work_dirs:
-            raise UserError(f'{method.name} is not a work dir, nor a folder of work dirs')
+            raise UserError(f'{method.name} is not a work dir or a folder of work dirs')
         counts = method.records[0]['class_counts']
         if counts is None:
             raise UserError(

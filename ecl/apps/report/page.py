@@ -297,8 +297,8 @@ def _facts(run: Run) -> dict[str, str]:
             str(protocol[key]) for key in ('source', 'list', 'subset') if protocol.get(key)
         ),
         'training images': f'{counts.sum():,} in {len(counts):,} classes, {counts.max():,} to '
-        f'{counts.min():,} a class',
-        'shot groups': f'many: more than {high} training images, few: less than {low}',
+        f'{counts.min():,} per class',
+        'shot groups': f'many: more than {high} training images, few: fewer than {low}',
         'tested on': f'{tested["num_images"]:,} images of {tested["source"]}'
         + (f' ({tested["split"]})' if tested.get('split') else ''),
         'overall accuracy': interval
@@ -310,5 +310,5 @@ def _facts(run: Run) -> dict[str, str]:
         'versions': ', '.join(f'{k} {v}' for k, v in record.get('versions', {}).items()),
     }
     if not record:
-        facts['note'] = 'results.json is missing: the training has not come to its end'
+        facts['note'] = 'results.json is missing: the training has not ended'
     return {key: str(value) for key, value in facts.items() if value not in (None, '', {})}

@@ -102,7 +102,7 @@ def _shares(run: Run) -> Panel:
 
 def _weights(run: Run) -> Panel:
     if run.weights is None:
-        return Panel(None, 'This model weighs no distillation.')
+        return Panel(None, 'This model has no distillation weights.')
     figure = weight_heatmap(run.weights, run.class_counts, run.thresholds)
     figure.axes[0].set_title('')
     figure.set_size_inches(4.3, 3.4)
@@ -121,7 +121,7 @@ def _agreement(run: Run) -> Panel:
     experts = predicted[1:]
     unanimous = 100 * (experts == experts[0]).all(axis=0).mean()
     figure = agreement_matrix(predicted, run.predictions.names)
-    return Panel(figure, f'All experts name the same class on {unanimous:.1f} % of the images.')
+    return Panel(figure, f'All experts predict the same class on {unanimous:.1f} % of the images.')
 
 
 def _experts_right(run: Run) -> Panel:
@@ -171,48 +171,52 @@ def _reliability(run: Run) -> Panel:
 
 TOPICS = (
     Topic('Losses', 'Averaged over each epoch.', _losses),
-    Topic('Accuracy over the training', 'Of the whole model on the validation data.', _accuracies),
+    Topic(
+        'Accuracy over the training',
+        'Accuracy of the whole model on the validation data.',
+        _accuracies,
+    ),
     Topic(
         'Accuracy of each class',
-        'A point is a class, a line the mean of its shot group.',
+        'Each point is a class; each line is the mean of a shot group.',
         _classes,
     ),
     Topic(
         'Predictions per class',
-        'A model that predicts frequent classes too often has a falling line. 100 is the '
-        'number of its test images.',
+        'A model that predicts frequent classes too often has a falling line. 100 means '
+        'that a class is predicted as often as it occurs in the test images.',
         _shares,
     ),
     Topic(
         'Distillation weights',
-        'Above 1 (red) the experts teach each other more about a class, below 1 (blue) less.',
+        'Above 1 (red) a class has more weight in the distillation, below 1 (blue) less.',
         _weights,
     ),
     Topic(
         'Agreement between experts',
-        'On how many test images two of them name the same class, right or wrong.',
+        'Share of test images for which two experts predict the same class, right or wrong.',
         _agreement,
     ),
     Topic(
         'How many experts are right',
-        'Where only some are right, the experts complement each other.',
+        'If only some experts are right on many images, they complement each other.',
         _experts_right,
     ),
     Topic(
         'Confusion among the worst classes',
-        'The classes of lowest accuracy, each with the one it is most often mistaken for. Rows add '
-        'up to 100 %.',
+        'The classes with the lowest accuracy, each with its most frequent wrong prediction. Each '
+        'row adds up to 100 %.',
         _confusion,
     ),
     Topic(
         'Feature map',
-        'Test images by t-SNE, coloured by shot group: near points look alike to the experts. '
-        'Distances between clusters mean little.',
+        'Test images by t-SNE, coloured by shot group: near points have similar features. '
+        'Distances between clusters have no meaning.',
         _features,
     ),
     Topic(
         'Reliability',
-        'Below the dashed line the model is surer than it is right.',
+        'Below the dashed line the model is overconfident.',
         _reliability,
     ),
 )

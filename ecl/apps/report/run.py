@@ -96,7 +96,7 @@ def read_run(work_dir: str | Path) -> Run:
     counts = content.get('meta', {}).get('class_counts')
     if counts is None:
         raise UserError(
-            f'{path} does not tell the training images of each class: got no class_counts. '
+            f'{path} has no number of training images per class: got no class_counts. '
             'Train with ClassCountsHook.'
         )
     cfg = read_config(content, path)

@@ -80,7 +80,7 @@ class ConsoleHook(Hook):
         seconds = (time.monotonic() - self._first_step) / TIMED
         left = seconds * (runner.max_iters - runner.iter - 1)
         if left > 30:
-            self._print(f'{seconds:.2g} s a step   about {duration(left)} in all')
+            self._print(f'{seconds:.2g} s per step   about {duration(left)} in all')
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Print the line of an epoch that is not validated."""

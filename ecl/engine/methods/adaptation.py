@@ -88,7 +88,7 @@ def describe(told: dict[str, Any]) -> str:
             f'adapted to {seen}: weights of the experts {weights}, '
             f'agreement {before:.3f} -> {after:.3f}'
         )
-    return f'not adapted: {seen} do not tell the experts apart; their weights stay equal'
+    return f'not adapted: the experts differ too little on {seen}; their weights stay equal'
 
 
 def _augmented_test_data(cfg: Config) -> DataLoader:

@@ -77,8 +77,8 @@ class ClassCountsHook(Hook):
             runner.logger.warning(
                 'The training data changed: the checkpoint was trained on '
                 f'{sum(self.class_counts)} images in {len(self.class_counts)} classes, the '
-                f'resumed training goes on with {sum(counts)} images in {len(counts)} classes, '
-                'or with other counts. The present data are used.'
+                f'resumed training continues with {sum(counts)} images in {len(counts)} classes, '
+                'or with other counts. The current data are used.'
             )
         self.class_counts = counts
         runner.logger.info(self._describe(counts, shown))
@@ -117,12 +117,12 @@ class ClassCountsHook(Hook):
         repeated = (
             ''
             if shown == counts
-            else f'; shown in an epoch, as the losses count them: {sum(shown)} images, '
-            f'{max(shown)} to {min(shown)} a class'
+            else f'; shown per epoch and counted by the losses: {sum(shown)} images, '
+            f'{max(shown)} to {min(shown)} per class'
         )
         return (
             f'Training data: {sum(counts)} images in {len(counts)} classes, {max(counts)} to '
-            f'{min(counts)} a class (imbalance factor {max(counts) / min(counts):.4g}); {groups}'
+            f'{min(counts)} per class (imbalance factor {max(counts) / min(counts):.4g}); {groups}'
             + repeated
         )
 
@@ -143,9 +143,9 @@ def _warn_of_double_correction(runner: Runner, model: nn.Module) -> None:
     corrects = any(isinstance(m, BalancedSoftmaxLoss) and m.tau for m in model.modules())
     if rebalancing and corrects:
         runner.logger.warning(
-            f'{rebalancing[0]} shows the classes in other shares than the data have, and '
-            'BalancedSoftmaxLoss corrects for the shares of the data as well: few-shot classes are '
-            'favoured twice. Set tau=0 in the loss, or take DefaultSampler.'
+            f'{rebalancing[0]} changes the class frequencies, and BalancedSoftmaxLoss also '
+            'corrects for the class frequencies of the data: few-shot classes are favoured twice. '
+            'Set tau=0 in the loss, or use DefaultSampler.'
         )
 
 

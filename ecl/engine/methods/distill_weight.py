@@ -158,7 +158,7 @@ class DistillWeightHook(Hook):
                 atomic_write(self._path.with_name(PICTURE)) as file,
             ):
                 figure.savefig(file, format='png', dpi=150)
-            runner.logger.info(f'Distillation weights: {self._path}, {PICTURE} beside it')
+            runner.logger.info(f'Distillation weights: {self._path}, {PICTURE} in the same folder')
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -179,10 +179,10 @@ class DistillWeightHook(Hook):
             with np.load(self._path) as file:
                 weights, counts = file['weights'], file['class_counts']
         except (OSError, ValueError, KeyError, BadZipFile) as error:
-            runner.logger.warning(f'{self._path} is damaged ({error}): starting it anew')
+            runner.logger.warning(f'{self._path} is damaged ({error}): starting a new file')
             return None
         if not np.array_equal(counts, self._class_counts):
-            runner.logger.warning(f'{self._path} belongs to other data: starting it anew')
+            runner.logger.warning(f'{self._path} belongs to other data: starting a new file')
             return None
         return weights[: runner.epoch]
 

@@ -119,13 +119,13 @@ class SecondStageHook(Hook):
         reading: Any = getattr(getattr(model, 'head', None), 'reading', None)
         if any('distill_classifiers' in name for name in trained) and not reading.labels_teach_aux:
             raise UserError(
-                'model.head.reading cannot go through a second stage: got distill classifiers that '
+                'model.head.reading does not support a second stage: got distill classifiers that '
                 "no label supervises, expected 'shared_labels' or 'single', or "
                 "SecondStageHook.train=['head.label_classifiers.*']"
             )
         if getattr(model, 'contrast', None) is not None:
             raise UserError(
-                'model.contrast cannot go through a second stage: it trains the features. Train '
+                'model.contrast cannot be used in a second stage: it trains the features. Train '
                 'with it first, then set load_from to that checkpoint, model.contrast=None and '
                 'default_hooks.second_stage.begin=0.'
             )
@@ -281,7 +281,7 @@ def _reset(model: nn.Module, trained: dict[str, nn.Parameter]) -> None:
             continue
         if not trained.keys() >= set(own) or not hasattr(module, 'reset_parameters'):
             raise UserError(
-                f'SecondStageHook.reset: cannot initialise {name} anew: got '
+                f'SecondStageHook.reset: cannot initialise {name} again: got '
                 f'{type(module).__name__}, expected a module with reset_parameters() whose '
                 'parameters are all trained'
             )
@@ -309,6 +309,6 @@ def _exchange_sampler(runner: Runner, cfg: dict) -> None:
     object.__setattr__(loader, 'sampler', sampler)
     if len(loader) != steps:
         raise UserError(
-            f'SecondStageHook.sampler: got {len(loader)} steps an epoch, expected {steps} as in '
+            f'SecondStageHook.sampler: got {len(loader)} steps per epoch, expected {steps} as in '
             'the first stage. Remove num_samples.'
         )

@@ -296,8 +296,8 @@ def _check_same_step(runner: Runner) -> None:
             if rank == 0 or (epoch, iteration) != steps[0]
         )
         raise UserError(
-            f'the processes begin at different steps: got {listed}, expected the same in all. The '
-            f'work dir {runner.work_dir} must lie on a disk that all machines share.'
+            f'the processes start at different steps: got {listed}, expected the same step in '
+            f'all. The work dir {runner.work_dir} must be on a disk that all machines share.'
         )
 
 

@@ -67,8 +67,8 @@ def stopped(number: int) -> int:
 def unsaved(number: int) -> int:
     """Print that a signal ended a training unsaved, and return the exit status of shells."""
     print(
-        f'error: {signal.Signals(number).name}: ended, and nothing was saved: only a training with '
-        'train_cfg.by_epoch=True is saved at a signal. The newest checkpoint remains.',
+        f'error: {signal.Signals(number).name}: the training ended without saving: only a training '
+        'with train_cfg.by_epoch=True is saved after a signal. The newest checkpoint remains.',
         file=sys.stderr,
         flush=True,
     )

@@ -255,10 +255,10 @@ def test_a_division_is_kept_and_trains(divided, tmp_path, fresh_engine_state):
     for split in counts:
         lines = (tmp_path / 'mine' / f'{split}.txt').read_text('utf-8').splitlines()
         assert {line.split('/')[0] for line in lines} == {split}
-    assert 'division into training and test images is kept' in _printed(prepared)
+    assert 'split into training and test images is kept' in _printed(prepared)
     cfg = load_config(tmp_path / 'mine' / 'config.py')
     assert cfg.val_dataloader.dataset.ann_file != cfg.test_dataloader.dataset.ann_file
-    with pytest.raises(UserError, match='divided into training and test images already'):
+    with pytest.raises(UserError, match='already split into training and test images'):
         prepare_folder(divided, tmp_path / 'other', test=1)
 
 
@@ -301,9 +301,9 @@ def test_small_classes_are_for_training_only_if_asked_for(birds, divided, tmp_pa
     assert prepared.counts('test')[2] == 0
     text = _printed(prepared)
     assert "Classes without test images: '雀'\n" in text
-    with pytest.raises(UserError, match='divided into training and test images already'):
+    with pytest.raises(UserError, match='already split into training and test images'):
         prepare_folder(divided, tmp_path / 'other', untested_below=3)
-    with pytest.raises(UserError, match='--untested-below: got groups too'):
+    with pytest.raises(UserError, match='--untested-below: got images with groups'):
         prepare_folder(divided / 'train', tmp_path / 'other', untested_below=3, group_by='1')
 
 
@@ -333,9 +333,9 @@ def test_a_kept_division_that_does_not_fit_says_why(birds, divided, tmp_path):
     old = prepare_folder(divided, tmp_path / 'old').out
     with pytest.raises(UserError, match='none of its test images is in '):
         prepare_folder(divided / 'train', tmp_path / 'mine', keep=old)
-    with pytest.raises(UserError, match='remove the other options that do'):
+    with pytest.raises(UserError, match='remove the other options that split'):
         prepare_folder(divided / 'train', tmp_path / 'mine', keep=old, test=1)
-    with pytest.raises(UserError, match='divided into training and test images already'):
+    with pytest.raises(UserError, match='already split into training and test images'):
         prepare_folder(divided, tmp_path / 'mine', keep=old)
 
 

@@ -66,7 +66,7 @@ def test_lists_say_which_images(photos, tmp_path, capsys):
     out = tmp_path / 'out'
     prepare(['resize', str(photos), '--out', str(out), '--short-side', '80', '--lists', str(lists)])
     assert [p.name for p in out.rglob('*.*')] == ['wide.jpg']
-    assert f'1 copies in {out}; 0 were there already' in capsys.readouterr().out
+    assert f'1 copies in {out}; 0 already existed' in capsys.readouterr().out
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_is_copied(photos, tmp_path):

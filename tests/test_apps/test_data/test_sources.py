@@ -67,7 +67,7 @@ def test_empty_class_is_named(birds):
 
 def test_image_among_the_class_folders_is_named(birds, write_image):
     write_image(birds / 'loose.PNG', 1)
-    with pytest.raises(UserError, match=r'loose.PNG is beside the class folders'):
+    with pytest.raises(UserError, match=r'loose.PNG is not in a class folder'):
         read_folder(birds)
 
 
@@ -109,7 +109,7 @@ def test_a_division_into_splits_is_found(divided):
 
 def test_divisions_that_cannot_be_kept_say_why(divided, write_image):
     (divided / 'notes').mkdir()
-    with pytest.raises(UserError, match=r"other folders beside: 'notes'"):
+    with pytest.raises(UserError, match=r"also other folders: 'notes'"):
         read_folder(divided)
     (divided / 'notes').rmdir()
     write_image(divided / 'test' / 'gnu' / '1.png', 1)
@@ -117,7 +117,7 @@ def test_divisions_that_cannot_be_kept_say_why(divided, write_image):
         read_folder(divided)
     for split in ('valid', 'test'):
         (divided / split).rename(divided.parent / split)
-    with pytest.raises(UserError, match=r'got images in train, expected them in train and in'):
+    with pytest.raises(UserError, match=r'got images in train, expected images in train and in'):
         read_folder(divided)
 
 

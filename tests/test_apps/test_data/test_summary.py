@@ -31,11 +31,11 @@ def test_printed_commands_can_be_pasted(birds, tmp_path):
 
 def test_few_test_images_are_told_with_what_they_are_worth(birds, tmp_path):
     text = _printed(prepare_folder(birds, tmp_path / 'mine'))
-    assert '3 test images: an accuracy is known to about 57 points only. More ' in text
+    assert 'accuracy is about +/- 57 points. Use ' in text
     assert '--test-fraction 0.2' in text
     text = _printed(prepare_folder(birds, tmp_path / 'half', test=0.5))
-    assert 'points only.\n' in text
+    assert 'points.\n' in text
     for number, told in ((96, True), (97, False)):
         tested = Split([('a', 0)], [], [(str(i), 0) for i in range(number)], {})
         prepared = Prepared(tmp_path, ('a',), tested, {}, '', [])
-        assert ('about 10 points only' in _printed(prepared)) == told
+        assert ('+/- 10 points' in _printed(prepared)) == told

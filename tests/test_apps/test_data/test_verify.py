@@ -72,7 +72,7 @@ def test_sound_data_have_no_fault(check):
         ([''], TEST, 'source', r'train.txt lists no image'),
         ([*TRAIN, '5.png 3'], ['6.png 0'], 'labels', r'train: .*LongTailDataset: got 3'),
         (['0.png 0', '2.png 2'], TEST, 'empty', r'train: class 1$'),
-        ([*TRAIN, '0.png 0'], TEST, 'repeated', r'line 5 names the image of line 1 again: 0.png'),
+        ([*TRAIN, '0.png 0'], TEST, 'repeated', r'line 5 repeats the image of line 1: 0.png'),
         ([*TRAIN, '4.png 0'], TEST, 'leak', r'val, test: .*4.png is .*4.png of the training data'),
     ],
 )
@@ -244,4 +244,4 @@ def test_a_test_folder_that_lacks_a_class_is_sound_and_said(check_folders, tmp_p
 def test_shifted_labels_are_a_fault_that_names_the_class(check_folders):
     report = check_folders('CustomDataset')
     (fault,) = report.faults['labels']
-    assert "no class 'b', so that labels shift" in fault
+    assert "class 'b' is missing, so the labels shift" in fault

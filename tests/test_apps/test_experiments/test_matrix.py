@@ -210,7 +210,7 @@ def test_every_configuration_of_a_comparison_can_be_used(path, tmp_path, digits_
 @pytest.mark.parametrize(
     ('rows', 'message'),
     [
-        ([{'nmae': 'A'}], "nothing reads the key 'nmae'; did you mean 'name'"),
+        ([{'nmae': 'A'}], "unknown key 'nmae'; did you mean 'name'"),
         ([{'name': 'A'}, {'name': 'a!'}], "several rows are named 'a'"),
         ([{'config': 'gone.py'}], r'gone\.py does not exist'),
         ([{'name': 'A', 'config': None}], r"'config' is missing .* --config"),
@@ -432,7 +432,7 @@ def test_the_end_of_a_training_is_told(write_matrix, tmp_path, monkeypatch, caps
     assert 'memory' in told['killed']
     assert 'SIGSEGV' in told['crashed']
     assert 'memory' not in told['crashed']
-    assert 'stopped; call again' in told['stopped']
+    assert 'stopped; run the command again' in told['stopped']
     assert 'FAILED' not in told['stopped']
     assert 'SIG' not in told['wrong']
 

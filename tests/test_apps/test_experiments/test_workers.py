@@ -146,8 +146,8 @@ def test_what_does_not_fit_is_left_for_the_next_call(tmp_path, capsys):
     path = write(tmp_path / 'matrix.json', epochs=4000, rows=('cross_entropy', 'ecl'))
     run_matrix(path, tmp_path, jobs=2, together=True, minutes=0.25)
     shown = capsys.readouterr().out
-    assert 'ecl, seed 0 does not fit into 0.25 minutes: left for the next call' in shown
-    assert 'trainings are left: call again to go on.' in shown
+    assert 'ecl, seed 0 does not fit into 0.25 minutes: left for the next run' in shown
+    assert 'trainings are left: run the command again' in shown
     assert 'FAILED' not in shown
     assert latest_checkpoint(tmp_path / 'ecl/seed0') is not None
     with pytest.raises(UserError, match='--minutes must be above 0'):

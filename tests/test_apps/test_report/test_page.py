@@ -119,7 +119,7 @@ def test_several_trainings_stand_side_by_side(both, digits_run):
 
 
 def test_what_is_missing_is_said(texts):
-    assert 'This model weighs no distillation.' in texts[1]
+    assert 'This model has no distillation weights.' in texts[1]
     assert 'results.json is missing' in texts[1]
     assert 'results.json is missing' not in texts[0]
 

@@ -82,7 +82,7 @@ def test_empty_classes_are_named_five_at_most(make_runner, num_named):
 def test_logs_the_distribution(make_runner, capfd):
     make_runner(HOOKS, max_epochs=1).train()
     log = ''.join(capfd.readouterr())
-    assert '166 images in 3 classes, 120 to 6 a class (imbalance factor 20)' in log
+    assert '166 images in 3 classes, 120 to 6 per class (imbalance factor 20)' in log
     assert '1 many-shot, 1 medium-shot, 1 few-shot' in log
     make_runner([dict(type='ClassCountsHook', thresholds=(5, 50))], max_epochs=1).train()
     assert '1 many-shot, 2 medium-shot' in ''.join(capfd.readouterr())
@@ -156,11 +156,11 @@ def test_other_classes_than_in_training_are_refused_by_name(make_runner, tmp_pat
     shifted.metainfo['classes'] = ['kind0', 'kind2']
     loader = dict(batch_size=8, dataset=shifted, sampler=dict(type='DefaultSampler', shuffle=False))
     runner = make_runner(HOOKS, val_dataloader=loader, max_epochs=1)
-    with pytest.raises(UserError, match="no class 'kind1', so that labels shift"):
+    with pytest.raises(UserError, match="class 'kind1' is missing, so the labels shift"):
         runner.train()
     checkpoint = str(tmp_path / 'run/epoch_1.pth')
     runner = make_runner(HOOKS, val_dataloader=loader, load_from=checkpoint)
-    with pytest.raises(UserError, match="no class 'kind1', so that labels shift"):
+    with pytest.raises(UserError, match="class 'kind1' is missing, so the labels shift"):
         runner.val()
 
 

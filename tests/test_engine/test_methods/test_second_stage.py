@@ -250,7 +250,7 @@ def test_the_loss_of_each_stage(crt_run, tmp_path):
         ({f'{STAGE}.train': ['neck.*']}, 'SecondStageHook.train'),
         ({f'{STAGE}.begin': 1.0}, r'begin: got 1\.0'),
         ({f'{STAGE}.max_norm': -1.0}, r'max_norm: got -1\.0'),
-        ({f'{STAGE}.sampler.num_samples': 64}, r'got 2 steps an epoch, expected 11'),
+        ({f'{STAGE}.sampler.num_samples': 64}, r'got 2 steps per epoch, expected 11'),
     ],
 )
 def test_what_cannot_be_is_refused_by_key(tmp_path, options, match):
