@@ -220,7 +220,7 @@ def test_all_test_images_are_predicted(digits_run, digits):
     assert 100 * predictions.right[0].mean() == pytest.approx(metrics['shot/overall'])
     assert 100 * predictions.right[3].mean() == pytest.approx(metrics['shot/expert2/overall'])
     for option in ('test_dataloder.dataset.indices', 'test_dataloader.dataset.indics'):
-        with pytest.raises(UserError, match=r'nothing reads|indics'):
+        with pytest.raises(UserError, match=r'unknown key|indics'):
             collect_predictions(digits_run / 'epoch_3.pth', {option: 5}, device='cpu')
 
 

@@ -71,7 +71,7 @@ def test_the_time_of_a_step_is_told_after_the_third(monkeypatch, capsys, begin):
     for batch_idx in range(begin, begin + 5):
         clock.now += 2
         hook.after_train_iter(runner, batch_idx)
-    assert capsys.readouterr().out.splitlines() == ['2 s a step   about 2 min 0 s in all']
+    assert capsys.readouterr().out.splitlines() == ['2 s per step   about 2 min 0 s in all']
 
 
 @pytest.mark.parametrize('verbose', [False, True])
