@@ -12,7 +12,7 @@ import torch
 from mmengine.dist import all_reduce, broadcast, gather_object, get_world_size
 from mmengine.hooks import EMAHook, Hook
 from mmengine.hooks.hook import DATA_BATCH
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import Tensor
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.data import Sampler
@@ -74,6 +74,9 @@ def restore_state(runner: Runner, states: list[dict[str, Any]]) -> None:
 class SyncNormHook(Hook):
     """Average the running statistics of norm layers over all ranks after each epoch.
 
+    A training that counts iterations may be validated and saved after any of them, so its
+    statistics are averaged after each iteration.
+
     Each rank computes statistics of its own images, and a checkpoint keeps one set. Other buffers,
     such as a queue, are equal on all ranks already. MMEngine's ``SyncBuffersHook`` averages those
     too, which costs memory and can round them.
@@ -86,6 +89,17 @@ class SyncNormHook(Hook):
 
     # Before a checkpoint is saved and before a validation.
     priority = 'NORMAL'
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: DATA_BATCH = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Average the statistics of a training that counts iterations."""
+        if isinstance(runner.train_loop, IterBasedTrainLoop):
+            self.after_train_epoch(runner)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Average the statistics."""

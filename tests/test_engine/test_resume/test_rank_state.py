@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from mmengine.hooks import EMAHook
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch import distributed, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
@@ -88,6 +89,27 @@ def test_only_what_differs_is_sent_and_each_rank_gets_its_own_back(tmp_path):
     assert saved.tolist() == [0.5] * 4
     for rank in (0, 1):
         assert torch.load(tmp_path / f'{rank}.pth').tolist() == [rank] * 4
+
+
+def _step(rank, folder):
+    torch.set_num_threads(1)
+    store = distributed.FileStore(f'{folder}/rendezvous', 2)
+    distributed.init_process_group('gloo', store=store, rank=rank, world_size=2)
+    means = []
+    for kind in (EpochBasedTrainLoop, IterBasedTrainLoop):
+        runner = Runner(network(), rank)
+        runner.train_loop = kind.__new__(kind)
+        runner.model[1].running_mean.fill_(rank)
+        SyncNormHook().after_train_iter(runner, 0)
+        means.append(float(runner.model[1].running_mean[0]))
+    torch.save(means, folder / f'{rank}.pth')
+    distributed.barrier()
+    os._exit(0)
+
+
+def test_a_training_that_counts_iterations_may_be_saved_after_any_of_them(tmp_path):
+    mp.start_processes(_step, (tmp_path,), nprocs=2, start_method='fork')
+    assert [torch.load(tmp_path / f'{rank}.pth') for rank in (0, 1)] == [[0.0, 0.5], [1.0, 0.5]]
 
 
 class Draws(Dataset):
