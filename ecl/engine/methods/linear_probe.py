@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import all_gather_object, is_main_process
+from mmengine.dist import all_gather_object, get_dist_info, is_main_process
 from mmengine.runner import Runner
 from mmpretrain.models import BaseClassifier
 from rich.console import Console
@@ -71,6 +71,9 @@ class LinearProbeLoop(ResumableTrainLoop):
 def extract_features(model: BaseClassifier, loader: DataLoader) -> tuple[list[Tensor], Tensor]:
     """Compute the features of all images of a loader, over all processes.
 
+    Process r of R loads the images r, r + R and so on. They are put back in order, without those
+    that the sampler repeats at the end so that all processes have equally many.
+
     Args:
         model: The model, without wrapper. It is put into evaluation mode.
         loader: Images and labels.
@@ -79,16 +82,22 @@ def extract_features(model: BaseClassifier, loader: DataLoader) -> tuple[list[Te
         The features of each expert, K of (N, D), and the labels (N,), on the CPU.
     """
     model.eval()
-    found: list[tuple[list[Tensor], Tensor]] = []
+    found: list[tuple[Tensor, ...]] = []
     console = Console(stderr=True, quiet=not is_main_process())
     for batch in track(loader, 'computing features', console=console, transient=True):
         data = model.data_preprocessor(batch, training=False)
         feats = model.extract_feat(data['inputs'])
         labels = torch.cat([sample.gt_label for sample in data['data_samples']])
-        found.append(([feat.float().cpu() for feat in feats], labels.cpu()))
-    parts = [part for each in all_gather_object(found) for part in each]
-    features = [torch.cat(each) for each in zip(*(feats for feats, _ in parts), strict=True)]
-    return features, torch.cat([labels for _, labels in parts])
+        found.append((*(feat.float().cpu() for feat in feats), labels.cpu()))
+    own = [torch.cat(each) for each in zip(*found, strict=True)]
+    rank, world_size = get_dist_info()
+    own.append(rank + world_size * torch.arange(len(own[-1])))
+    gathered = zip(*all_gather_object(own), strict=True)
+    *features, labels, places = (torch.cat(parts) for parts in gathered)
+    order = places.argsort()
+    if 0 < len(order) - len(loader.dataset) < world_size:
+        order = order[: len(loader.dataset)]
+    return [each[order] for each in features], labels[order]
 
 
 def fit_classifier(

@@ -4,13 +4,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import torch.multiprocessing as mp
+from mmengine.dataset import DefaultSampler, default_collate
 from mmengine.registry import init_default_scope
 from mmpretrain.structures import DataSample
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import nn
+from torch import distributed, nn
+from torch.utils.data import DataLoader
 
 from ecl.engine.methods.linear_probe import LinearProbeLoop, extract_features, fit_classifier
 from ecl.errors import UserError
@@ -59,12 +62,11 @@ def test_the_classifier_is_a_logistic_regression_on_standardised_features(classe
     torch.testing.assert_close(logits.softmax(1), expected, atol=2e-3, rtol=0)
 
 
-@pytest.fixture
-def trained_on():
-    """A model of two experts, which trains on mirrored images, and batches of images."""
+def network():
+    """A model of two experts, which trains on mirrored images."""
     torch.manual_seed(0)
     init_default_scope('ecl')
-    model = MODELS.build(
+    return MODELS.build(
         dict(
             type='ECLClassifier',
             backbone=dict(
@@ -78,14 +80,25 @@ def trained_on():
             ),
         )
     ).train()
-    batches = [
+
+
+def loader(number, batch_size):
+    generator = torch.Generator().manual_seed(1)
+    images = [
         dict(
-            inputs=torch.randint(0, 256, (6, 3, 8, 8), dtype=torch.uint8),
-            data_samples=[DataSample().set_gt_label(label % 3) for label in range(6)],
+            inputs=torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8, generator=generator),
+            data_samples=DataSample().set_gt_label(index % 3),
         )
-        for _ in range(2)
+        for index in range(number)
     ]
-    return model, batches
+    sampler = DefaultSampler(images, shuffle=False, seed=0)
+    return DataLoader(images, batch_size, sampler=sampler, collate_fn=default_collate)
+
+
+@pytest.fixture
+def trained_on():
+    """A model, and batches of images."""
+    return network(), loader(12, 6)
 
 
 def test_features_are_those_of_plain_images_in_evaluation_mode(trained_on):
@@ -113,6 +126,23 @@ def test_each_classifier_is_fitted_on_the_features_of_its_expert(trained_on):
         fit_classifier(expected, vectors, labels, 0.1)
         torch.testing.assert_close(classifier.weight, expected.weight)
         torch.testing.assert_close(classifier.bias, expected.bias)
+
+
+def half(rank, folder):
+    torch.set_num_threads(1)
+    store = distributed.FileStore(f'{folder}/rendezvous', 2)
+    distributed.init_process_group('gloo', store=store, rank=rank, world_size=2)
+    torch.save(extract_features(network(), loader(11, 3)), f'{folder}/{rank}.pth')
+    distributed.destroy_process_group()
+
+
+def test_two_processes_find_each_image_once_and_in_order(tmp_path):
+    mp.start_processes(half, (str(tmp_path),), nprocs=2, start_method='fork')
+    features, labels = extract_features(network(), loader(11, 6))
+    for rank in (0, 1):
+        found, same = torch.load(tmp_path / f'{rank}.pth')
+        assert torch.equal(same, labels)
+        torch.testing.assert_close(found, features)
 
 
 def test_what_cannot_be_fitted_is_refused():
