@@ -15,6 +15,9 @@ from torch import Tensor
 from ecl.registry import HOOKS
 from ecl.weights import bare_model
 
+#: Pixels of the short side below which an image is enlarged, so that the words on it are legible.
+LEGIBLE = 256
+
 
 @HOOKS.register_module()
 class DrawPredictionsHook(Hook):
@@ -22,6 +25,8 @@ class DrawPredictionsHook(Hook):
 
     MMPretrain's ``VisualizationHook`` confuses BGR with RGB, uses only the last part of a path as
     file name, which may be the same in several classes, and draws only images of the main process.
+
+    Small images are enlarged by a whole number, so that the words on them are legible.
 
     Args:
         out_dir: Folder of the files ``<place in the test data>_<name of the image>.png``.
@@ -47,6 +52,8 @@ class DrawPredictionsHook(Hook):
         draw = UniversalVisualizer.visualize_cls.__wrapped__
         for image, sample in zip(images, outputs or (), strict=True):
             pixels = image.permute(1, 2, 0).cpu().numpy().astype('uint8')
+            factor = max(1, LEGIBLE // min(pixels.shape[:2]))
+            pixels = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
             place = runner.world_size * self._drawn + runner.rank
             name = f'{place:06d}_{Path(sample.get("img_path", "")).stem}'.rstrip('_')
             draw(

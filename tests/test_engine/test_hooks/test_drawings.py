@@ -52,3 +52,21 @@ def test_of_several_views_the_first_is_drawn(tmp_path, collated):
     assert len(list(tmp_path.iterdir())) == 3
     pixels = cv2.imread(str(tmp_path / '000000.png'))[-1, -1]
     np.testing.assert_array_equal(pixels, [0, 0, 255])
+
+
+@pytest.mark.parametrize(('side', 'drawn'), [((8, 8), (256, 256)), ((32, 48), (256, 384))])
+def test_a_small_image_is_enlarged_until_words_on_it_are_legible(tmp_path, side, drawn):
+    runner = SimpleNamespace(
+        model=SimpleNamespace(data_preprocessor=SimpleNamespace(to_rgb=False)),
+        visualizer=UniversalVisualizer(),
+        world_size=1,
+        rank=0,
+    )
+    image = torch.zeros(3, *side, dtype=torch.uint8)
+    image[0, -1, -1] = 255
+    sample = DataSample().set_gt_label(1).set_pred_label(0)
+    DrawPredictionsHook(str(tmp_path)).after_test_iter(runner, 0, {'inputs': [image]}, [sample])
+    pixels = cv2.imread(str(tmp_path / '000000.png'))
+    assert pixels.shape[:2] == drawn
+    square = drawn[0] // side[0]
+    assert (pixels[-square:, -square:] == [0, 0, 255]).all()
