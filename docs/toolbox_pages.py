@@ -4,6 +4,7 @@ The pages are the tools with their options, the configurations with their result
 """
 
 import argparse
+import html
 import importlib
 import itertools
 import re
@@ -104,8 +105,9 @@ def options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
         if isinstance(action, argparse._HelpAction):
             continue
         meaning = formatter._expand_help(action) if action.help else ''
-        if action.default and action.default != argparse.SUPPRESS and 'default' not in meaning:
-            meaning += f' (default: {action.default})'
+        default = '' if action.default is True else action.default  # True: of a flag that unsets
+        if default and default != argparse.SUPPRESS and 'default' not in meaning:
+            meaning += f' (default: {str(default).removeprefix(f"{ROOT}/")})'
         yield formatter._format_action_invocation(action), meaning
 
 
@@ -124,7 +126,7 @@ def tools_page() -> str:
             usage = usage.replace('\n       ', '\n')  # as wide as 'usage: '
             lines += ['```text', usage, '```', '', '| argument | meaning |', '|---|---|']
             for words, meaning in options(command):
-                lines.append(f'| `{_cell(words)}` | {_cell(meaning)} |')
+                lines.append(f'| `{_cell(words)}` | {_cell(html.escape(meaning, quote=False))} |')
             lines.append('')
     for script in sorted(ROOT.glob('tools/[!_]*.sh')):
         after_shebang = script.read_text().splitlines()[1:]

@@ -31,6 +31,7 @@ exclude_patterns = ['_build']
 
 myst_enable_extensions = ['colon_fence', 'dollarmath', 'fieldlist']
 myst_heading_anchors = 3
+smartquotes = False  # it makes a dash of the two hyphens of an option
 copybutton_prompt_text = r'>>> |\.\.\. |\$ '
 copybutton_prompt_is_regexp = True
 

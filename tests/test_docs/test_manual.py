@@ -28,6 +28,13 @@ def test_every_option_of_a_tool_says_what_it_is_for(path):
         assert all(told.values()), told
 
 
+def test_the_page_of_the_tools_is_the_same_on_every_machine_and_holds_no_html():
+    page = toolbox_pages.tools_page()
+    assert str(ROOT) not in page
+    assert '(default: True)' not in page
+    assert not re.findall(r'<\w+>', re.sub(r'```.*?```|`[^`]*`', '', page, flags=re.DOTALL))
+
+
 @pytest.mark.parametrize('name', METHODS)
 def test_tables_and_metafiles_are_up_to_date(name):
     for path, text in model_zoo.written(ROOT / 'configs' / name).items():
