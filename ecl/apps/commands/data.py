@@ -16,7 +16,7 @@ from ecl.errors import UserError
 def prepare(argv: Sequence[str] | None = None) -> None:
     """Prepare a folder of images, or a public benchmark."""
     parser = ArgumentParser(description='Make data ready for training.')
-    commands = parser.add_subparsers(dest='command', required=True)
+    commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     folder = commands.add_parser('folder', help='your own images, one folder for each class')
     folder.add_argument('source', help='folder of <class>/<image> or <split>/<class>/<image>')
     table = commands.add_parser('csv', help='your own images, named in a CSV file')
@@ -173,7 +173,8 @@ def check(argv: Sequence[str] | None = None) -> None:
         nargs='+',
         choices=verify.KINDS,
         default=(),
-        help='kinds of fault to report only as notes',
+        metavar='KIND',
+        help=f'kinds of fault to report only as notes: {", ".join(verify.KINDS)}',
     )
     args = parser.parse_args(argv)
     report = verify.check_data(
