@@ -236,7 +236,6 @@ def shared_table() -> str:
         {
             'method': f'[{row["name"]}](../../configs/{folder}/README.md)',
             **{column: cell(row, column) for column in METRICS},
-            'seeds': len(row['seeds']),
             'parameters': _times(row, base, 'parameters'),
             'prediction': _times(row, base, 'multiply_adds'),
             'training': _times(row, base, 'training_multiply_adds'),
@@ -248,7 +247,7 @@ def shared_table() -> str:
 
 
 def _times(row: pd.Series, base: pd.Series, key: str) -> str:
-    return f'x {row[f"cost.{key}"] / base[f"cost.{key}"]:.1f}'
+    return f'{row[f"cost.{key}"] / base[f"cost.{key}"]:.1f}'
 
 
 def models(method: Path) -> list[dict[str, Any]]:
