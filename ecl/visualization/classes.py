@@ -93,8 +93,13 @@ def _name_classes(axes: Axes, order: np.ndarray, names: Sequence[str] | None) ->
         axes.set_xlabel('classes, sorted by training images')
         return
     shown = [short_name(names[label]) for label in order]
+    axes.set_xlabel('class, most training images first')
+    axes.tick_params(axis='x', length=0)
+    if len(shown) * (2 + max(map(len, shown), default=0)) <= 80:  # they fit side by side
+        axes.set_xticks(range(len(order)), shown)
+        return
     axes.set_xticks(range(len(order)), shown, rotation=60, ha='right', rotation_mode='anchor')
-    axes.tick_params(axis='x', labelsize='small', length=0)
+    axes.tick_params(axis='x', labelsize='small')
 
 
 def class_accuracy(

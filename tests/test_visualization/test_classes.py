@@ -24,6 +24,13 @@ def test_classes_are_sorted_and_coloured_by_group_and_tests_stand_below():
     assert legend[0] == 'many-shot: 1 class, 500 images'
 
 
+@pytest.mark.parametrize(('name', 'rotation'), [('7', 0), ('American crow', 60)])
+def test_names_of_classes_are_turned_only_if_they_are_long(name, rotation):
+    (axes,) = class_distribution(range(10, 0, -1), names=[name] * 10).axes
+    assert {label.get_rotation() for label in axes.get_xticklabels()} == {rotation}
+    assert axes.get_xlabel() == 'class, most training images first'
+
+
 def test_many_classes_have_no_names_and_one_panel_without_tests():
     counts = np.geomspace(1000, 2, 8142).astype(int)
     figure = class_distribution(counts, names=[str(i) for i in range(8142)])
