@@ -108,6 +108,12 @@ AXES: dict[str, tuple[int, ...]] = {
     'queue': (1024, 4096, 16384, 65536),
     'image': (32, 64, 128, 224),
 }
+#: Their names in the figure, where they are not clear.
+LABELS = {
+    'batch': 'images of a batch',
+    'queue': 'features in the queue',
+    'image': 'side of an image (pixels)',
+}
 #: Key of the configuration that an axis sets. The other axes set the size of the data.
 KEYS = {
     'experts': 'model.backbone.num_experts',
@@ -166,18 +172,22 @@ def draw_scale(result: Mapping[str, Any]) -> Figure:
         A figure with one panel per axis.
     """
     curves = result['milliseconds']
-    figure = Figure(figsize=(2.6 * len(curves), 3.2), layout='constrained')
-    panels = figure.subplots(1, len(curves), squeeze=False)[0]
-    for panel, (axis, times) in zip(panels, curves.items(), strict=True):
+    rows = -(-len(curves) // 3)
+    figure = Figure(figsize=(8, 3 * rows), layout='constrained')
+    grid = figure.subplots(rows, 3, squeeze=False)
+    for panel in grid.flat[len(curves) :]:
+        panel.remove()
+    for panel, (axis, times) in zip(grid.flat, curves.items(), strict=False):
         values = [int(value) for value in times]
         panel.plot(values, list(times.values()), 'o-', color='tab:blue')
         if axis != 'experts':
             panel.set_xscale('log', base=2)
-        panel.set_xticks(values, [f'{value:,}' for value in values], rotation=45)
+        panel.set_xticks(values, [f'{value:,}' for value in values])
         panel.minorticks_off()
         panel.set_ylim(0, 1.08 * max(times.values()))
-        panel.set_xlabel(axis)
-    panels[0].set_ylabel('CPU time of a step (ms)')
+        panel.set_xlabel(LABELS.get(axis, axis))
+    for row in grid:
+        row[0].set_ylabel('CPU time of a step (ms)')
     return figure
 
 

@@ -59,7 +59,13 @@ def balance_figure(curves: Mapping[str, np.ndarray], strengths: tuple[float, ...
             )
     axes.set_xlabel('few-shot accuracy (%)')
     axes.set_ylabel('overall accuracy (%)')
-    figure.legend(loc='outside upper center', ncols=2, frameon=False)
+    figure.legend(
+        title='at the ends: strength of the correction',
+        title_fontsize='small',
+        loc='outside upper center',
+        ncols=2,
+        frameon=False,
+    )
     plain_axes(axes)
     return figure
 

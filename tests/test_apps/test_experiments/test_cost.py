@@ -85,6 +85,8 @@ def test_the_figure_names_every_row_with_a_cost_once_in_each_panel():
     for axes in figure.axes:
         assert sorted(text.get_text() for text in axes.texts) == ['a', 'b', 'c']
         assert axes.lines[0].get_xdata().tolist() == [1, 1, 3.1]
+        sides = {text.get_text(): text.get_ha() for text in axes.texts}
+        assert sides == {'a': 'right', 'b': 'right', 'c': 'left'}  # of points further right
 
 
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=12), st.floats(0.1, 10))

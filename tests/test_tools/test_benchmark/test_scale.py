@@ -8,7 +8,7 @@ from mmcv.cnn import fuse_conv_bn
 
 from ecl.apis import load_config
 from ecl.errors import UserError
-from scale import _model, benchmark_losses, benchmark_scale, draw_scale
+from scale import LABELS, _model, benchmark_losses, benchmark_scale, draw_scale
 
 CONFIG = Path(__file__).parents[3] / 'configs' / 'ecl' / 'ecl_r8_digits-lt.py'
 
@@ -27,7 +27,7 @@ def test_every_size_is_timed_and_drawn():
     assert all(time > 0 for values in times.values() for time in values.values())
     assert len(result['prediction']) == 8
     panels = draw_scale(result).axes
-    assert [panel.get_xlabel() for panel in panels] == list(axes)
+    assert [panel.get_xlabel() for panel in panels] == [LABELS.get(axis, axis) for axis in axes]
     assert panels[0].lines[0].get_ydata() == pytest.approx(list(times['experts'].values()))
 
 
