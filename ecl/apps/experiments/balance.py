@@ -60,7 +60,7 @@ def balance_figure(curves: Mapping[str, np.ndarray], strengths: tuple[float, ...
     axes.set_xlabel('few-shot accuracy (%)')
     axes.set_ylabel('overall accuracy (%)')
     figure.legend(
-        title='at the ends: strength of the correction',
+        title='numbers at the ends of the curves: strength of logit adjustment',
         title_fontsize='small',
         loc='outside upper center',
         ncols=2,

@@ -136,6 +136,7 @@ def cost_figure(lines: Sequence[Mapping[str, Any]]) -> Figure:
         gap = (high - low) / 42
         for column, members in enumerate(_clusters(costs)):
             heights = spread_apart(means[members], gap)
+            low, high = min(low, heights.min() - gap), max(high, heights.max() + gap)
             # The cheapest methods, which are the most, have the left side for their names.
             x, side = (costs[members].max() * 1.1, 'left') if column else (0.9, 'right')
             for index, height in zip(members, heights, strict=True):
@@ -148,6 +149,7 @@ def cost_figure(lines: Sequence[Mapping[str, Any]]) -> Figure:
                     va='center',
                     arrowprops=dict(arrowstyle='-', color='0.8', linewidth=0.6, shrinkB=3),
                 )
+        axes.set_ylim(low, high)
     return figure
 
 
