@@ -95,8 +95,9 @@ def extract_features(model: BaseClassifier, loader: DataLoader) -> tuple[list[Te
     gathered = zip(*all_gather_object(own), strict=True)
     *features, labels, places = (torch.cat(parts) for parts in gathered)
     order = places.argsort()
-    if 0 < len(order) - len(loader.dataset) < world_size:
-        order = order[: len(loader.dataset)]
+    dataset: Any = loader.dataset
+    if 0 < len(order) - len(dataset) < world_size:
+        order = order[: len(dataset)]
     return [each[order] for each in features], labels[order]
 
 
