@@ -96,7 +96,7 @@ def test_a_training_whose_checkpoints_are_all_damaged_is_not_written_over(train_
     (tmp_path / 'epoch_1.pth').write_bytes(b'')
     for content in (b'epoch_1.pth\n', b'gone.pth\n', b'\xff\x00'):
         (tmp_path / 'last_checkpoint').write_bytes(content)
-        with pytest.raises(UserError, match='last_checkpoint names can be loaded; name another'):
+        with pytest.raises(UserError, match=r'last_checkpoint can be loaded; .*--resume PATH'):
             train_digits(tmp_path, epochs=3, resume='auto')
         assert (tmp_path / 'last_checkpoint').read_bytes() == content
     assert (tmp_path / 'epoch_1.pth').read_bytes() == b''
@@ -128,7 +128,7 @@ def test_a_signal_does_not_promise_that_a_loop_of_iterations_is_saved(
         train(digits_config, tmp_path, cfg_options=options, hooks=[SignalInStep()])
     assert ended.value.code == 128 + signal.SIGTERM
     assert not list(tmp_path.glob('*.pth'))
-    assert 'nothing was saved' in capsys.readouterr().err
+    assert 'without saving' in capsys.readouterr().err
 
 
 def test_resuming_with_more_epochs_than_the_schedule_is_refused(digits_run, train_digits, tmp_path):
@@ -233,7 +233,7 @@ def test_the_loop_is_the_one_that_the_configuration_names(digits_config, tmp_pat
 
 
 def test_mistakes_in_memory_are_told():
-    with pytest.raises(UserError, match=r"^config: nothing .* 'optim_wraper'; did you mean"):
+    with pytest.raises(UserError, match=r"^config: unknown key 'optim_wraper'; did you mean"):
         train({'optim_wraper': {}})
 
 

@@ -42,7 +42,7 @@ def test_every_pixel_is_kept_in_the_folder_of_its_class(archive, tmp_path, insid
 def test_nothing_is_overwritten_or_half_written(archive, tmp_path):
     folder, _ = archive
     (tmp_path / 'data/cifar100/test').mkdir(parents=True)
-    with pytest.raises(UserError, match='cifar100/test exists already'):
+    with pytest.raises(UserError, match='cifar100/test already exists'):
         write_class_folders(folder, tmp_path / 'data')
     assert not (tmp_path / 'data/cifar100/train').exists()
     (folder / 'test').unlink()

@@ -371,7 +371,7 @@ def test_images_of_a_group_stay_in_one_split(shops, tmp_path, rule):
         (dict(group_by='store'), '--group-by store: no match in'),
         (dict(group_by='('), 'not a regular expression'),
         (dict(group_by='1'), 'got 2 groups, expected at least 4'),
-        (dict(group_by='2', test=3), 'give --test-fraction'),
+        (dict(group_by='2', test=3), 'groups.* --test-fraction'),
     ],
 )
 def test_groups_that_cannot_be_kept_say_why(shops, tmp_path, options, message):

@@ -111,7 +111,7 @@ def test_what_is_in_the_way_stays(imagenet):
     images, lists, root = imagenet
     _touch(images, 'val/n01/d.JPEG', 'val/n02/e.JPEG')
     (root / 'imagenet' / 'val').mkdir(parents=True)
-    with pytest.raises(UserError, match=r'imagenet/val exists already'):
+    with pytest.raises(UserError, match=r'imagenet/val already exists'):
         prepare_public('imagenet-lt', images, lists, root)
     assert not (root / 'imagenet' / 'train').exists()
 

@@ -81,7 +81,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_copied(photos, tmp_path):
     [
         (dict(short_side=0), '--short-side must be at least 1, not 0'),
         (dict(source='nowhere'), 'nowhere is not a folder'),
-        (dict(out='photos/small'), 'lies in'),
+        (dict(out='photos/small'), '--out photos/small is inside photos'),
         (dict(lists='nowhere'), '--lists nowhere is not a folder'),
     ],
 )

@@ -238,5 +238,5 @@ def test_a_seed_that_no_generator_takes(seed):
 @pytest.mark.parametrize(('test', 'val'), [(3, 0), (0.2, 1)])
 def test_groups_are_divided_by_fractions(test, val):
     classes = _classes([8, 8])
-    with pytest.raises(UserError, match='give --test-fraction'):
+    with pytest.raises(UserError, match=r'groups.* --test-fraction'):
         divide_groups(classes, {}, test, val)

@@ -177,8 +177,8 @@ def test_a_configuration_that_cannot_be_used_is_told(tmp_path):
 def test_repeated_lines_are_named_with_both_numbers():
     content = 'a b.png 0\n\nc.png 1\r\na b.png 0\nd.png 1\nc.png\t2\n'
     assert list(repeated_lines(content, 'x.txt')) == [
-        'x.txt, line 4 names the image of line 1 again: a b.png',
-        'x.txt, line 6 names the image of line 3 again with label 2 instead of 1: c.png',
+        'x.txt, line 4 repeats the image of line 1: a b.png',
+        'x.txt, line 6 repeats the image of line 3 with label 2 instead of 1: c.png',
     ]
 
 

@@ -185,9 +185,9 @@ def test_the_figure_shows_the_change_of_the_means_over_the_seeds(monkeypatch, tm
     [
         (['one'], 'name at least two'),
         (['one', 'gone'], 'gone does not exist'),
-        (['one', 'empty'], 'empty holds no results.json'),
+        (['one', 'empty'], 'empty and .* no results.json'),
         (['one', 'bad.json'], 'bad.json cannot be read'),
-        (['one', 'list.json'], 'list.json holds no metrics'),
+        (['one', 'list.json'], 'list.json has no metrics'),
     ],
 )
 def test_mistakes(two_methods, tmp_path, names, message):

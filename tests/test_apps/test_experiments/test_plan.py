@@ -8,10 +8,10 @@ from ecl.errors import UserError
 
 
 @pytest.mark.parametrize('seeds', [[0, 0], ['a'], [-1], [True], 3])
-def test_seeds_are_whole_numbers_and_no_two_alike(tmp_path, seeds):
+def test_seeds_are_whole_numbers_and_all_different(tmp_path, seeds):
     path = tmp_path / 'm.json'
     path.write_text(json.dumps(dict(title='T', seeds=seeds, rows=[{'name': 'A'}])))
-    with pytest.raises(UserError, match=r'm\.json: seeds: got .*, and no two alike\.'):
+    with pytest.raises(UserError, match=r'm\.json: seeds: got .*, all different\.'):
         read_matrix(path)
 
 

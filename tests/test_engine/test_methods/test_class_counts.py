@@ -131,7 +131,7 @@ def test_a_batch_sampler_rebalances_as_well(make_runner, monkeypatch):
     told = []
     monkeypatch.setattr(runner.logger, 'warning', told.append)
     runner.train()
-    assert any(text.startswith('BalancedBatchSampler shows') for text in told)
+    assert any(text.startswith('BalancedBatchSampler changes') for text in told)
     # The engine tells the epoch to the sampler inside.
     assert runner.train_dataloader.batch_sampler.sampler.epoch == 1
 
@@ -146,8 +146,8 @@ def test_losses_count_what_is_shown_and_groups_distinct_images(make_runner, capf
     assert runner.message_hub.get_info('class_counts') == COUNTS
     assert runner.val_evaluator.metrics[0].class_counts == COUNTS
     log = ''.join(capfd.readouterr())
-    assert '166 images in 3 classes, 120 to 6 a class' in log
-    assert '332 images, 240 to 12 a class' in log
+    assert '166 images in 3 classes, 120 to 6 per class' in log
+    assert '332 images, 240 to 12 per class' in log
 
 
 def test_other_classes_than_in_training_are_refused_by_name(make_runner, tmp_path):

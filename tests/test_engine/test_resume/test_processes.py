@@ -94,7 +94,7 @@ def test_an_unsaved_training_says_so_once_and_has_the_status_of_shells(capsys):
     assert ended.value.code == 128 + signal.SIGUSR1
     (line,) = capsys.readouterr().err.splitlines()
     assert 'SIGUSR1' in line
-    assert 'nothing was saved' in line
+    assert 'without saving' in line
 
 
 def test_a_fault_without_a_signal_stays_one():
