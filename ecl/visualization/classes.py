@@ -201,10 +201,13 @@ def accuracy_change(
     figure = Figure(figsize=(9, 3.8), layout='constrained')
     axes = figure.add_subplot()
     for group, classes in shot_groups(counts, thresholds).items():
-        x, low, high = place[classes], before[classes], after[classes]
+        tested = classes[~np.isnan(before + after)[classes]]
+        if not len(tested):
+            continue
+        x, low, high = place[tested], before[tested], after[tested]
         colour = GROUP_COLOURS[group]
         axes.vlines(x, low, high, color=colour, alpha=0.45, linewidth=2)
-        label = f'{group}-shot: {np.nanmean(low):.0f} to {np.nanmean(high):.0f} %'
+        label = f'{group}-shot: {low.mean():.0f} to {high.mean():.0f} %'
         points = GROUP_MARKERS[group]
         axes.plot(x, low, points, color=colour, fillstyle='none')
         axes.plot(x, high, points, color=colour, label=label)
