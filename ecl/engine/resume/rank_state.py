@@ -119,8 +119,7 @@ class SyncNormHook(Hook):
         flat = torch.cat(statistics)
         all_reduce(flat, 'mean')
         means = flat.split([statistic.numel() for statistic in statistics])
-        for statistic, mean in zip(statistics, means, strict=True):
-            statistic.copy_(mean)
+        torch._foreach_copy_(statistics, list(means))
 
 
 def _differing(buffers: dict[str, Tensor]) -> list[str]:
